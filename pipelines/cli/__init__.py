@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import click
 
-from pipelines.cli import life_cycle, maintenance, results, spaces, studies
+from pipelines.cli import life_cycle, maintenance, results, sharing, spaces, studies
 from pipelines.cli.safe_stream import guard_output
 from search_spaces.errors import KerastudyError
 
@@ -44,6 +44,8 @@ for _verb in (
     life_cycle.archive,
     life_cycle.unarchive,
     life_cycle.delete,
+    life_cycle.usage,
+    life_cycle.gc,
     spaces.validate,
     spaces.print_schema,
     spaces.list_spaces,
@@ -56,6 +58,8 @@ for _verb in (
     results.predict,
     results.promote,
     results.replay,
+    sharing.model,
+    sharing.uploads,
     maintenance.sync,
     maintenance.rebuild_tracking,
     maintenance.ui,

@@ -27,6 +27,8 @@ from pipelines.operations.control import StudyStatus
 from pipelines.operations.delete import DeletionResult
 from pipelines.operations.predict import Predictions
 from pipelines.operations.promote import PromotionResult
+from pipelines.operations.uploads import UploadRow
+from pipelines.queries.usage import HomeUsage
 from pipelines.queries.views import BestTrial, ListedStudy, ServedStudy, TrialRow, UploadedFile
 from pipelines.spec.data_spec import SOURCE_KEYS
 from pipelines.study.load import check_document
@@ -35,6 +37,7 @@ from pipelines.study.study import Study
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError, KerastudyError, Place, Problem
 from tracking.store.accounts import Identity, Scope
+from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ControlRequest
 from tracking.store.tokens import Token
 
@@ -214,6 +217,10 @@ class HttpClient:
         answer = self._request("POST", f"/v1/studies/{name}:unarchive", timeout=_DELETION_S)
         return _parse(ArchiveResult, answer.json())
 
+    def read_usage(self) -> HomeUsage:
+        """Return the room that the home takes."""
+        return _parse(HomeUsage, self._request("GET", "/v1/usage", timeout=_EXPORT_S).json())
+
     def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Yield a study's log, or a trial's, piece by piece; with `follow`, until the study ends."""
         params = {"follow": str(follow).lower(), **({} if trial is None else {"trial": str(trial)})}
@@ -289,6 +296,30 @@ class HttpClient:
         params = {key: value for key, value in given.items() if value is not None}
         answer = self._request("POST", f"/v1/studies/{name}:promote", params=params, timeout=_EXPORT_S)
         return _parse(PromotionResult, answer.json())
+
+    # Registered models and uploads ---------------------------------------------------------------------------
+
+    def list_models(self) -> tuple[RegisteredModel, ...]:
+        """Return the registered models, with whom they belong to and who else may use them."""
+        return tuple(_parse(RegisteredModel, each) for each in self._request("GET", "/v1/models").json())
+
+    def grant_model(self, name: str, submitter: str, *, moves_protected: bool) -> RegisteredModel:
+        """Let another submitter register and promote under a registered model's name."""
+        params = {"protected": str(moves_protected).lower()}
+        answer = self._request("PUT", f"/v1/models/{name}/grants/{submitter}", params=params)
+        return _parse(RegisteredModel, answer.json())
+
+    def revoke_model(self, name: str, submitter: str) -> RegisteredModel:
+        """Take a grant back."""
+        return _parse(RegisteredModel, self._request("DELETE", f"/v1/models/{name}/grants/{submitter}").json())
+
+    def list_uploads(self) -> tuple[UploadRow, ...]:
+        """Return the uploaded data files: the caller's, or everybody's for an admin."""
+        return tuple(_parse(UploadRow, each) for each in self._request("GET", "/v1/uploads").json())
+
+    def remove_upload(self, name: str) -> None:
+        """Remove an uploaded data file that no study needs."""
+        self._request("DELETE", f"/v1/uploads/{name.removeprefix('uploads/')}")
 
     # Tokens --------------------------------------------------------------------------------------------------
 

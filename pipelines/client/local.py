@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pipelines.data.reading.source_paths import check_source_paths
+from pipelines.operations import grants, uploads
 from pipelines.operations.submit import submit_study
+from pipelines.operations.uploads import UploadRow
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.study.study import Study
 from pipelines.supervisor.event_log import LOG_FILE
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, UnknownError
-from tracking.store.accounts import LOCAL_USER, Identity, Scope
+from tracking.store.accounts import LOCAL_USER, OPERATOR, Identity, Scope
 from tracking.store.database import Store
+from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ControlRequest, StudyQueue
 from tracking.store.submissions import Submissions
 from tracking.store.tokens import Token, Tokens
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
+    from pipelines.queries.usage import HomeUsage
 
 _POLL_S = 0.5  # a log is read by eye
 _PIECE_BYTES = 1 << 16  # a log of gigabytes is never in memory as a whole
@@ -119,6 +123,16 @@ class LocalClient:
 
         return unarchive_study(self.home, name)
 
+    def read_usage(self) -> HomeUsage:
+        """Return the room that the home takes."""
+        from pipelines.queries.usage import UsageMeter
+        from pipelines.spec.home_rules import read_home_rules
+
+        with StudyReader.open(self.home):  # an error for a home without studies
+            pass
+        with Store.open(self.home.store) as store:
+            return UsageMeter(self.home, store, read_home_rules(self.home.folder).quotas).measure()
+
     def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Yield a study's log, or a trial's, piece by piece; with `follow`, until no process works on the study."""
         file = self._find_log(name, trial)
@@ -177,6 +191,33 @@ class LocalClient:
         from pipelines.operations.replay.replay import replay  # loads pandas
 
         return replay(self.home, name, trial, target, report)
+
+    # Registered models and uploads ---------------------------------------------------------------------------
+
+    def list_models(self) -> Sequence[RegisteredModel]:
+        """Return the registered models, with whom they belong to and who else may use them."""
+        with Store.open(self.home.store) as store:
+            return grants.list_models(store)
+
+    def grant_model(self, name: str, submitter: str, *, moves_protected: bool) -> RegisteredModel:
+        """Let another submitter register and promote under a registered model's name."""
+        with Store.open(self.home.store) as store:
+            return grants.grant_model(store, name, submitter, moves_protected=moves_protected)
+
+    def revoke_model(self, name: str, submitter: str) -> RegisteredModel:
+        """Take a grant back."""
+        with Store.open(self.home.store) as store:
+            return grants.revoke_model(store, name, submitter)
+
+    def list_uploads(self) -> Sequence[UploadRow]:
+        """Return the data files uploaded to the home's service."""
+        with Store.open(self.home.store) as store:
+            return uploads.list_uploads(self.home, store)
+
+    def remove_upload(self, name: str) -> None:
+        """Remove an uploaded data file that no study needs."""
+        with Store.open(self.home.store) as store:
+            uploads.remove_upload(self.home, store, name, OPERATOR)
 
     # Tokens --------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from pipelines.operations.control import StudyStatus
+from pipelines.operations.uploads import UploadRow
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.study.study import Study
 from search_spaces.errors import InputError, KerastudyError
 from tracking.store.accounts import Scope
+from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ENDED_STATES, ControlRequest
 from tracking.store.tokens import Token
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
+    from pipelines.queries.usage import HomeUsage
 
 _POLL_S = 1.0  # a study takes minutes; each poll is a request to the service
 _MAX_SILENCE_S = 60.0  # a restart takes seconds, or half a minute on a busy machine
@@ -72,6 +75,9 @@ class StudyClient(Protocol):
     def unarchive(self, name: str) -> ArchiveResult:
         """Show an archived study again."""
 
+    def read_usage(self) -> HomeUsage:
+        """Return the room that the home takes."""
+
     def export(
         self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False
     ) -> ExportResult:
@@ -85,6 +91,21 @@ class StudyClient(Protocol):
 
     def replay(self, name: str, trial: int, target: Path | None, report: Callable[[str], None]) -> ReplayResult:
         """Train a trial again and compare it with its record; `report` is called with each step."""
+
+    def list_models(self) -> Sequence[RegisteredModel]:
+        """Return the registered models, with whom they belong to and who else may use them."""
+
+    def grant_model(self, name: str, submitter: str, *, moves_protected: bool) -> RegisteredModel:
+        """Let another submitter register and promote under a registered model's name."""
+
+    def revoke_model(self, name: str, submitter: str) -> RegisteredModel:
+        """Take a grant back."""
+
+    def list_uploads(self) -> Sequence[UploadRow]:
+        """Return the uploaded data files: the caller's, or everybody's for an admin."""
+
+    def remove_upload(self, name: str) -> None:
+        """Remove an uploaded data file that no study needs."""
 
     def list_tokens(self) -> Sequence[Token]:
         """Return all tokens of the service."""

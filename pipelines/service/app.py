@@ -7,25 +7,34 @@ Tokens, hosts and limits are checked before a request arrives here; see `service
 from __future__ import annotations
 
 import importlib.metadata
+import os
 
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
+from pipelines.service.addresses import find_mlflow_url
 from pipelines.service.callers import Callers
 from pipelines.service.model_service import ModelService
 from pipelines.service.monitors import Monitors
+from pipelines.service.registered_models import RegisteredModels
 from pipelines.service.routes.audit import make_audit_router
 from pipelines.service.routes.control import make_control_router
+from pipelines.service.routes.home import make_home_router
 from pipelines.service.routes.life_cycle import make_life_cycle_router
 from pipelines.service.routes.models import make_model_router
 from pipelines.service.routes.problems import RESPONSES, add_error_handlers
+from pipelines.service.routes.registered_models import make_registered_model_router
+from pipelines.service.routes.sign_in import make_sign_in_router
 from pipelines.service.routes.streams import make_stream_router
 from pipelines.service.routes.studies import make_study_router, make_trial_router
 from pipelines.service.routes.tokens import make_own_router, make_token_router
 from pipelines.service.routes.upkeep import make_upkeep_router
 from pipelines.service.routes.uploads import make_upload_router
+from pipelines.service.security_middleware import MLFLOW
+from pipelines.service.sign_in import SignIn
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
+from tracking.mlflow.urls import find_external_server
 from tracking.store.accounts import Accounts
 from tracking.store.audit import AuditLog
 from tracking.store.database import Store
@@ -51,6 +60,7 @@ def make_app(
         callers: knows the tokens and sessions.
     """
     tokens, spec = Tokens(store), studies.spec
+    sign_in = SignIn(store, callers, spec.sign_in)
     version = importlib.metadata.version("kerastudy")
     app = FastAPI(
         title="kerastudy",
@@ -70,14 +80,27 @@ def make_app(
         make_trial_router(studies),
         make_upload_router(studies.uploads),
         make_control_router(studies),
-        make_life_cycle_router(studies.life_cycle),
+        make_life_cycle_router(studies.life_cycle, studies.quotas),
         make_stream_router(studies, streams, callers),
         make_model_router(models),
+        make_registered_model_router(RegisteredModels(store)),
         make_token_router(tokens, spec.token_lifetime),
         make_own_router(tokens, Accounts(store), spec.token_lifetime),
         make_audit_router(AuditLog(store)),
         make_upkeep_router(monitors, version),
+        make_sign_in_router(sign_in, callers),
+        make_home_router(store, sign_in, _find_mlflow(studies)),
     ):
         app.include_router(router)
-    patch_fastapi(app, title="kerastudy")  # its pages come from this machine, and not from a content network
+    patch_fastapi(
+        app, title="kerastudy", redirect_from_root_to_docs=False
+    )  # its pages come from this machine, and not from a content network
     return app
+
+
+def _find_mlflow(studies: StudyService) -> str:
+    """Return the address of MLflow's UI for browsers; empty if there is none."""
+    external = find_external_server(studies.home.folder, os.environ)
+    if external:
+        return find_mlflow_url(studies.spec, external)
+    return f"{MLFLOW}/" if studies.spec.mlflow else ""

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pipelines.spec.code_references import split_reference
 from pipelines.spec.error_messages import list_spec_problems
+from pipelines.spec.home_rules import QuotaSpec, RetentionSpec
 from pipelines.spec.section import Section
 from pipelines.spec.units import Bytes, Seconds
 from search_spaces.errors import InputError, Problem
@@ -129,11 +130,13 @@ class StudyLimits:
         data_s: most seconds for the preparation of its data.
         protected_aliases: aliases of registered models that its end does not set, unless its submitter may.
         memory: most bytes of memory of one worker.
+        home: most bytes of the home.
     """
 
     workers: int | None = None
     data_s: float | None = None
     memory: int | None = None
+    home: int | None = None
     protected_aliases: tuple[str, ...] = ()
 
 
@@ -196,10 +199,13 @@ class ServiceSpec(Section):
     audit_age: Seconds = Field(400 * 86_400.0, description="How long the lines of the audit log are kept.")
     logs: LogsSpec = Field(LogsSpec(), description="Its log: `service.log` in the home, and standard error.")
 
+    retention: RetentionSpec = Field(RetentionSpec(), description="What is removed after a time.")
+    quotas: QuotaSpec = Field(QuotaSpec(), description="How much room studies may take.")
+
     @property
     def study_limits(self) -> StudyLimits:
         """Limits of every study."""
-        return StudyLimits(self.workers, self.data_time, self.memory, tuple(self.protected_aliases))
+        return StudyLimits(self.workers, self.data_time, self.memory, self.quotas.home, tuple(self.protected_aliases))
 
 
 def read_config(file: Path | None, home: Path) -> ServiceSpec:

@@ -35,7 +35,7 @@ class ModelService:
     def __init__(self, home: Home, store: Store, spec: ServiceSpec) -> None:
         self._home = home
         self._reader = StudyReader(home, store, place="this service")
-        self._ownership = Ownership(store)
+        self._ownership = Ownership(store, spec.protected_aliases)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._engines = 0
@@ -86,7 +86,8 @@ class ModelService:
         # Two owners: the name under which the study registers may be another submitter's, and others deploy from it.
         self._ownership.require_study(study, caller)
         check_alias(alias)
-        self._ownership.require_registered_model(self._reader.load_study(study).registered_name, caller)
+        loaded = self._reader.load_study(study)
+        self._ownership.require_alias(loaded.registered_name, alias or loaded.spec.export.alias, caller)
         number = self._reader.find_complete_trial(study, trial)
         with self._slots.acquire(caller), self._start_engine() as engine:
             return promote_trial(self._home, study, number, alias, force=force, engine=engine)

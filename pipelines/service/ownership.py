@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from sqlalchemy import Connection
+
 from pipelines.service.errors import ForbiddenError, require_scope
 from tracking.store.accounts import Identity
 from tracking.store.database import Store
+from tracking.store.model_grants import ModelGrants
 from tracking.store.registered_names import RegisteredName, find_registered_name
 from tracking.store.study_queue import StudyQueue
 from tracking.store.submissions import Submissions
 
 
 class Ownership:
-    """Owners of the studies and registered models of one store."""
+    """Owners of the studies and registered models of one store.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: the store.
+        protected_aliases: aliases that only admins move, and those to whom an admin granted it.
+    """
+
+    def __init__(self, store: Store, protected_aliases: Collection[str] = ()) -> None:
+        self._protected = frozenset(protected_aliases)
+        self._grants = ModelGrants(store)
         self._store = store
         self._queue = StudyQueue(store)
         self._submissions = Submissions(store)
@@ -35,21 +47,33 @@ class Ownership:
             whose = f"a study of {submission.submitter}" if submission else "not a study of this service's submitters"
             raise ForbiddenError(f"{name} is {whose}: only they and an admin may do that")
 
-    def require_registered_model(self, name: str, caller: Identity) -> None:
-        """Check that a caller may move the aliases of a registered model.
+    def require_alias(self, name: str, alias: str, caller: Identity) -> None:
+        """Check that a caller may move an alias of a registered model.
 
         Raises:
-            ForbiddenError: if it belongs to another submitter and the caller is no admin.
+            ForbiddenError: if the name is neither the caller's nor granted to it, or the alias is protected.
         """
+        if caller.has_scope("admin"):
+            return
         with self._store.read() as connection:
             registered = find_registered_name(connection, name)
-        owner = None if registered is None else find_other_owner(registered, caller)
+            owner = None if registered is None else self.find_other_owner(registered, caller, connection)
+            grant = self._grants.find(name, caller.id, connection)
         if owner is not None:
-            raise ForbiddenError(f"{name} is a registered model of {owner}: only they and an admin move its aliases")
+            raise ForbiddenError(
+                f"{name} is a registered model of {owner}: only they, an admin and those to whom they granted it move "
+                "its aliases"
+            )
+        if alias in self._protected and not (grant and grant.moves_protected):
+            raise ForbiddenError(
+                f"{alias} is a protected alias (protected_aliases): only an admin and those to whom an admin granted "
+                f"it move it: kerastudy model grant {name} {caller.name} --protected"
+            )
 
-
-def find_other_owner(registered: RegisteredName, caller: Identity) -> str | None:
-    """Return the owner of a registered model's name; None where the caller may use it."""
-    if caller.has_scope("admin") or registered.owner_id == caller.id:
-        return None
-    return registered.owner or "this service's operator"
+    def find_other_owner(self, registered: RegisteredName, caller: Identity, connection: Connection) -> str | None:
+        """Return the owner of a registered model's name; None where the caller may register under it."""
+        if caller.has_scope("admin") or registered.owner_id == caller.id:
+            return None
+        if self._grants.find(registered.name, caller.id, connection) is not None:
+            return None
+        return registered.owner or "this service's operator"

@@ -20,8 +20,9 @@ from pipelines.service.config import ServiceSpec
 from pipelines.service.errors import ForbiddenError, require_scope
 from pipelines.service.life_cycle import LifeCycle
 from pipelines.service.mlflow_pages import PAGES
-from pipelines.service.ownership import Ownership, find_other_owner
+from pipelines.service.ownership import Ownership
 from pipelines.service.path_policy import confine_paths
+from pipelines.service.quotas import Quotas
 from pipelines.service.supervisor_pool import SupervisorPool
 from pipelines.service.uploads import Uploads
 from pipelines.study.load import check_document
@@ -47,6 +48,7 @@ class StudyService:
 
     Attributes:
         life_cycle: deletes and archives them.
+        quotas: how much room they may take.
     """
 
     def __init__(self, home: Home, store: Store, spec: ServiceSpec, supervisors: SupervisorPool) -> None:
@@ -59,6 +61,7 @@ class StudyService:
         self._reader = StudyReader(home, store, place="this service")
         self._ownership = Ownership(store)
         self.uploads = Uploads(home, store, spec)
+        self.quotas = Quotas(home, store, spec.quotas)
         self.life_cycle = LifeCycle(home, store, supervisors)
 
     # Submitting ----------------------------------------------------------------------------------------------
@@ -78,6 +81,7 @@ class StudyService:
             InputError: with every problem of the file; nothing was stored.
             ConflictError: if the name or the key belongs to another study, or the registered model is taken.
             ForbiddenError: if the study belongs to another submitter, or the caller may not submit.
+            NoRoomError: if a quota is reached.
         """
         require_scope(caller, "submit")
         if not -_MAX_PRIORITY <= priority <= _MAX_PRIORITY:
@@ -93,6 +97,7 @@ class StudyService:
         request = hashlib.sha256(repr((document.data, priority)).encode()).hexdigest()
         # Outside of the transaction, which locks the store for every supervisor: reading files takes long.
         study = self._check_document(document)
+        self.quotas.check_room(caller)
         # One transaction for key, owner and names: of fifty equal requests at once, one makes the study.
         with self._store.write() as connection:
             if key is not None and (known := self._submissions.find_request(caller.id, key, connection)) is not None:
@@ -104,7 +109,11 @@ class StudyService:
                 message = f'"{study.name}" is a study of {before.submitter}: give yours another name'
                 raise ConflictError(study.document.make_problem(("study",), message))
             registered = claim_registered_name(connection, study.registered_name, study.name, caller)
-            owner = None if registered.study == study.name else find_other_owner(registered, caller)
+            owner = (
+                None
+                if registered.study == study.name
+                else self._ownership.find_other_owner(registered, caller, connection)
+            )
             if owner is not None:
                 key_path = ("export", "register") if study.spec.export.register_as else ("study",)
                 message = (
@@ -113,6 +122,8 @@ class StudyService:
                 raise ConflictError(study.document.make_problem(key_path, message))
             is_new = submit_study(study, self._queue, connection)
             self._submissions.put(study.name, caller, priority, connection)
+            if is_new:
+                self.quotas.check_waiting(caller, connection)
             if key is not None:
                 self._submissions.store_request(caller.id, key, Request(request, study.name), connection)
         # After the commit: until then another request could store the old order again.

@@ -37,6 +37,8 @@ class SupervisorRequest:
         max_workers: most worker processes, whatever the study's file requests; None for no limit.
         max_data_s: most seconds for the preparation of its data; None for no limit.
         max_memory: most bytes of memory of one worker; None for no limit.
+        withheld_aliases: aliases that the study's end must not set: its winner becomes challenger instead.
+        quota: most bytes of the home; None for no limit.
     """
 
     study: str
@@ -47,6 +49,8 @@ class SupervisorRequest:
     max_workers: int | None = None
     max_data_s: float | None = None
     max_memory: int | None = None
+    withheld_aliases: tuple[str, ...] = ()
+    quota: int | None = None
 
     @property
     def home(self) -> Home:

@@ -20,9 +20,11 @@ from pipelines.service.scheduler import NextStudy, RunningStudy, WaitingStudy, c
 from pipelines.service.supervisor_handle import LOG_FILE, SupervisorHandle
 from pipelines.service.supervisor_messages import SupervisorRequest, Task
 from pipelines.workspace.home import Home
-from search_spaces.errors import KerastudyError
-from tracking.store.accounts import Accounts
+from pipelines.workspace.quota import HomeQuota
+from search_spaces.errors import InputError, KerastudyError
+from tracking.store.accounts import LOCAL_USER, Accounts
 from tracking.store.database import Store
+from tracking.store.model_grants import ModelGrants
 from tracking.store.study_queue import StudyQueue, StudyRecord
 from tracking.store.submissions import Submission, Submissions
 
@@ -69,9 +71,11 @@ class SupervisorPool:
         self._accounts = Accounts(store)
         self._max_studies = studies
         self._limits = limits
+        self._quota = HomeQuota(home.folder, limits.home)
         self._processes: dict[str, SupervisorHandle] = {}
         self._cancelling: dict[str, SupervisorHandle] = {}
         self._attempts: dict[str, _Attempts] = {}
+        self._held_back = ""
         self.failures = 0
         self.start_error = ""
         self._order_lock = threading.Lock()
@@ -156,11 +160,22 @@ class SupervisorPool:
 
     def _choose_next(self) -> NextStudy | None:
         waiting, running = self._read_queue()
-        if not waiting or len(running) >= self._max_studies:
+        if not waiting or len(running) >= self._max_studies or self._hold_back(waiting):
             return None
         now = time.monotonic()
         ready = [each for each in waiting if self._attempts.get(each.study, _Attempts()).not_before <= now]
         return choose_next_study(ready, running, self._read_quotas(), self._submissions.find_last_started_ms())
+
+    def _hold_back(self, waiting: Sequence[WaitingStudy]) -> bool:
+        """Return whether no study may start because of the home's quota; the waiting ones state the reason."""
+        reason = self._quota.find_reason()
+        if reason != self._held_back:
+            for each in waiting:
+                record = self._queue.find(each.study)
+                if record is not None and record.state == "queued" and record.reason in ("", self._held_back):
+                    self._queue.set_state(each.study, "queued", reason)
+            self._held_back = reason
+        return bool(reason)
 
     def _read_queue(self) -> tuple[list[WaitingStudy], list[RunningStudy]]:
         records = self._queue.list(states=_WAITING_STATES)
@@ -198,7 +213,26 @@ class SupervisorPool:
             limits.workers,
             limits.data_s,
             limits.memory,
+            self._list_withheld_aliases(name),
+            limits.home,
         )
+
+    def _list_withheld_aliases(self, name: str) -> tuple[str, ...]:
+        """Return the protected aliases that the submitter of a study may not move."""
+        submission = self._submissions.find(name) if self._limits.protected_aliases else None
+        # Whoever submits on the home itself is the operator.
+        if submission is None or submission.submitter_id.startswith(LOCAL_USER):
+            return ()
+        account = self._accounts.find_by_id(submission.submitter_id)
+        if account is not None and account.scope == "admin":
+            return ()
+        try:
+            registered = load_record(self._queue.get(name)).registered_name
+        except InputError:  # its process says so
+            return self._limits.protected_aliases
+        with self._store.read() as connection:
+            grant = ModelGrants(self._store).find(registered, submission.submitter_id, connection)
+        return () if grant is not None and grant.moves_protected else self._limits.protected_aliases
 
     def _handle_end(self, name: str, how: str) -> None:
         """Let a study whose process ended too early start again, later each time, and pause it in the end."""

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from pipelines.engines.local_engine import LocalEngine, cores
@@ -27,7 +27,9 @@ from pipelines.study.study import Study
 from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import StudyEnded
 from pipelines.workspace.home import Home
+from pipelines.workspace.quota import HomeQuota
 from search_spaces.errors import InputError
+from tracking.mlflow.names import CHALLENGER
 from tracking.store.database import Store
 from tracking.store.study_queue import ControlRequest, StudyQueue, StudyRecord
 
@@ -109,7 +111,8 @@ def run_study(request: SupervisorRequest, service: _ServiceLink) -> None:
         with preparation.hold():
             try:
                 study = _limit_study(load_record(queue.get(name)), request)
-                ended = _supervise(study, request.home, service, preparation)
+                quota = HomeQuota(request.home.folder, request.quota)
+                ended = _supervise(study, request.home, service, preparation, quota)
             except PreparationHaltedError as halted:
                 _obey(halted.control_request, queue.get(name), queue, request, preparation)
                 return
@@ -167,9 +170,17 @@ def limit_resources(study: Study, max_trials: int | None, max_workers: int | Non
 
 
 def _limit_study(study: Study, request: SupervisorRequest) -> Study:
-    return limit_check(
-        limit_resources(study, request.max_trials, request.max_workers), request.max_data_s, request.max_memory
-    )
+    limited = limit_resources(study, request.max_trials, request.max_workers)
+    return withhold_alias(limit_check(limited, request.max_data_s, request.max_memory), request.withheld_aliases)
+
+
+def withhold_alias(study: Study, withheld: Collection[str]) -> Study:
+    """Return the study with `challenger` as the alias of its winner, where its own is withheld."""
+    if study.spec.export.alias not in withheld:
+        return study
+    # How a winner is exported is no part of a study's fingerprint, so it is the same study.
+    export = study.spec.export.model_copy(update={"alias": CHALLENGER})
+    return replace(study, spec=study.spec.model_copy(update={"export": export}))
 
 
 def limit_check(study: Study, max_data_s: float | None, max_memory: int | None) -> Study:
@@ -183,10 +194,12 @@ def limit_check(study: Study, max_data_s: float | None, max_memory: int | None) 
     return replace(study, spec=study.spec.model_copy(update={"limits": limits.model_copy(update=update)}))
 
 
-def _supervise(study: Study, home: Home, service: _ServiceLink, preparation: Preparation) -> StudyEnded:
+def _supervise(
+    study: Study, home: Home, service: _ServiceLink, preparation: Preparation, quota: HomeQuota
+) -> StudyEnded:
     # The worker server imports TensorFlow while this process reads the store.
     LocalEngine(user_code=study.has_user_model).warm("tensorflow")
-    with supervise(study, home, own_process=True, listener=preparation) as supervisor:
+    with supervise(study, home, own_process=True, listener=preparation, quota=quota) as supervisor:
         preparation.release()
         if preparation.is_stop_requested:
             supervisor.stop()

@@ -27,6 +27,7 @@ from mlflow.models import Model
 
 from tracking.mlflow.client import set_default
 from tracking.mlflow.model_folder import write_model_folder
+from tracking.mlflow.names import CHALLENGER
 from tracking.store.model_digests import compute_digests
 from tracking.testing.failpoints import hit
 
@@ -37,7 +38,6 @@ FilesRecorder = Callable[[str, Mapping[str, str]], None]
 """Function that records the digests of the files of a logged model, by the model's id."""
 
 KEY_TAG: Final = "kerastudy.key"
-CHALLENGER: Final = "challenger"
 _ALIAS_SET_TAG: Final = "kerastudy.alias_set_for"
 # MLflow adds it to the files of a version that it downloads.
 _DOWNLOAD_NOTE: Final = "registered_model_meta"

@@ -15,6 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+CHALLENGER: Final = "challenger"
+"""Alias of a winner that gets no other one; `promote` takes it away with the promotion."""
+
 OWN_TAGS: Final = frozenset(("model", "number", "pruner", "sampler", "state", "submitter", "value"))
 """Tags of runs that kerastudy writes, besides those that begin with `kerastudy.`."""
 

@@ -23,7 +23,6 @@ from tracking.mlflow import client
 from tracking.mlflow.formatting import format_run_name, shorten_tags
 from tracking.mlflow.model_folder import TASK
 from tracking.mlflow.model_registry import (
-    CHALLENGER,
     KEY_TAG,
     Registration,
     TrialRun,
@@ -32,6 +31,7 @@ from tracking.mlflow.model_registry import (
     log_trial_model,
     register_trial,
 )
+from tracking.mlflow.names import CHALLENGER
 from tracking.store.model_digests import ModelDigests, describe_changes, make_mlflow_key
 
 _KERAS_FILE: Final = Path("data", "model.keras")

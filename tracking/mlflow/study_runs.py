@@ -24,7 +24,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from search_spaces.errors import KerastudyError
 from tracking.mlflow import client as mlflow_client
-from tracking.mlflow.model_registry import CHALLENGER, KEY_TAG
+from tracking.mlflow.model_registry import KEY_TAG
+from tracking.mlflow.names import CHALLENGER
 from tracking.mlflow.runs import Runs
 from tracking.mlflow.shared_views import TAG_PREFIX, make_leaderboard_view_id
 from tracking.testing.failpoints import hit

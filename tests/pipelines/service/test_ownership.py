@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from served import detail, study_text, submit
+from served import detail, run_service, study_text, submit
 
+from pipelines.operations.promote import PromotionResult
+from pipelines.service import model_service
+from tracking.store.accounts import Accounts
 from tracking.store.study_queue import StudyQueue
+
+PROMOTED = PromotionResult("a", 0, "house-prices", "champion", True, "1", "", None, "")
 
 
 @pytest.mark.parametrize("verb", ["pause", "stop", "cancel", "resume", "promote"])
@@ -65,3 +70,55 @@ def test_a_name_made_anew_is_somebody_else(service, ann, admin):
     assert "a registered model of ann" in detail(submit(service, heir, register("t", "wine")), 409)["detail"]
     # The same key is a new request; its study is the predecessor's still.
     detail(submit(service, heir, register("s", "wine"), headers=keyed), 409)
+
+
+def test_an_owner_grants_a_name_to_another(service, ann, bob, admin, monkeypatch):
+    """The other one registers and promotes under it until the grant is taken back; a grant is not passed on."""
+    monkeypatch.setattr(model_service, "promote_trial", lambda *_, **options: PROMOTED)
+    monkeypatch.setattr(model_service.StudyReader, "find_complete_trial", lambda *_: 0)
+    submit(service, ann, register("a", "house-prices"))
+    put = lambda who, name: service.client.put(f"/v1/models/house-prices/grants/{name}", headers=who)  # noqa: E731
+    detail(put(bob, "bob"), 403)
+    detail(put(ann, "nobody"), 404)
+    detail(put(ann, "ann"), 409)
+    granted = put(ann, "bob").json()
+    assert (granted["owner"], [each["submitter"] for each in granted["grants"]]) == ("ann", ["bob"])
+    assert submit(service, bob, register("b", "house-prices")).status_code == 202
+    assert service.client.post("/v1/studies/b:promote", headers=bob).status_code == 200
+    detail(put(bob, "root"), 403)
+    assert service.client.get("/v1/models", headers=bob).json() == [granted]
+    assert service.client.delete("/v1/models/house-prices/grants/bob", headers=ann).json()["grants"] == []
+    detail(service.client.delete("/v1/models/house-prices/grants/bob", headers=ann), 404)
+    detail(service.client.post("/v1/studies/b:promote", headers=bob), 403)
+    detail(submit(service, bob, register("c", "house-prices")), 409)
+
+
+def test_a_protected_alias_is_moved_by_admins_and_by_grant(tmp_path, monkeypatch):
+    """An owner moves other aliases; only an admin grants the protected ones."""
+    monkeypatch.setattr(model_service, "promote_trial", lambda *_, **options: PROMOTED)
+    monkeypatch.setattr(model_service.StudyReader, "find_complete_trial", lambda *_: 0)
+    with run_service(tmp_path, protected_aliases=["champion"]) as service:
+        ann, root = service.token("ann"), service.token("root", "admin")
+        submit(service, ann, register("a", "house-prices"))
+        promote = lambda who, **params: service.client.post(  # noqa: E731
+            "/v1/studies/a:promote", params=params, headers=who
+        )
+        refused = detail(promote(ann), 403)["detail"]
+        assert refused.endswith("kerastudy model grant house-prices ann --protected")
+        assert promote(ann, alias="staging").status_code == 200
+        assert promote(root).status_code == 200
+        grant = "/v1/models/house-prices/grants/ann?protected=true"
+        detail(service.client.put(grant, headers=ann), 403)
+        assert service.supervisors._make_request("a", "run").withheld_aliases == ("champion",)
+        assert service.client.put(grant, headers=root).status_code == 200
+        assert promote(ann).status_code == 200
+        assert service.supervisors._make_request("a", "run").withheld_aliases == ()
+
+
+def test_a_grant_ends_with_its_account(service, ann, bob, admin):
+    """A new account of the same name has none."""
+    submit(service, ann, register("a", "house-prices"))
+    service.client.put("/v1/models/house-prices/grants/bob", headers=ann)
+    Accounts(service.store).remove(Accounts(service.store).get("bob"))
+    assert service.client.get("/v1/models", headers=ann).json()[0]["grants"] == []
+    detail(submit(service, service.token("bob"), register("b", "house-prices")), 409)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_studies import study_of
 
-from pipelines.service.supervisor_process import limit_check, limit_resources
+from pipelines.service.supervisor_process import limit_check, limit_resources, withhold_alias
 
 STUDY = "study: s\ndata: {source: 'sklearn:digits'}\nmodel: mlp\nresources: %s\n"
 
@@ -59,3 +59,11 @@ def test_an_operator_limits_memory_and_the_preparation_of_data(limits, memory, d
     assert (narrow.spec.limits.memory, narrow.spec.limits.data_time) == (memory, data_time)
     assert limit_check(study, None, None).spec.limits == study.spec.limits
     assert narrow.compute_fingerprint() == study.compute_fingerprint()
+
+
+def test_a_study_whose_submitter_may_not_move_its_alias_ends_with_a_challenger():
+    """Its identity and its file stay what was submitted."""
+    study = study_of(STUDY % "{workers: 4}")
+    held = withhold_alias(study, ("champion",))
+    assert (held.spec.export.alias, withhold_alias(study, ("prod",)).spec.export.alias) == ("challenger", "champion")
+    assert (held.compute_fingerprint(), held.document) == (study.compute_fingerprint(), study.document)
