@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipelines.data.prepared import DataSummary, Task
 from pipelines.search.space_evolution import evolve_study, is_evolved_for, plan_evolution
 from pipelines.search.trial_summaries import find_best
+from pipelines.spec.schema import BudgetSpec
 from pipelines.study.stored import (
     check_is_open,
     differs_in_space_alone,
@@ -22,7 +25,7 @@ from pipelines.study.stored import (
 from pipelines.study.study import Study
 from search_spaces.errors import ConflictError, InputError
 from tracking.store.accounts import OPERATOR
-from tracking.store.database import Store
+from tracking.store.database import Store, studies
 from tracking.store.registered_names import claim_registered_name
 from tracking.store.study_queue import StudyQueue, StudyRecord
 from tracking.testing.failpoints import hit
@@ -58,6 +61,8 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
     if known is not None:
         queue.amend(study.name, document, fingerprint.format())
     with store.write() as connection:
+        if known is None:
+            _check_case(study, connection)
         # The owner is not compared here: on a home, all studies are the operator's.
         claim_registered_name(connection, study.registered_name, study.name, OPERATOR)
     queued = queue.enqueue(study.name, document, fingerprint.format(), folder=study.base)
@@ -87,8 +92,9 @@ def check_evolution(study: Study, known: StudyRecord, store: Store, task: Task) 
 def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> bool:
     """Put an unchecked study into the queue: its supervisor checks its data and its models first.
 
-    The same study again keeps its record; it is queued if it is paused, or has a larger budget now. A study that failed
-    before it started is replaced.
+    The same study again keeps its record; it is queued if it is paused, or has a larger budget now. Its trials never
+    become fewer: of several submissions at once, the largest budget counts. A study that failed before it started is
+    replaced.
 
     Returns:
         Whether there is something to run that was not there before.
@@ -101,6 +107,7 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
     # Without a digest of the data: that marks a study which its supervisor has still to check.
     unchecked = study.compute_fingerprint().format()
     if known is None:
+        _check_case(study, connection)
         queue.enqueue(study.name, document, unchecked, folder=study.base, connection=connection)
         return True
     check_is_open(study, known)
@@ -108,6 +115,7 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
         raise ConflictError(explain_difference(study, known))
     if known.state == "cancelled":
         raise ConflictError(explain_cancelled(study))
+    document = _keep_budget(document, known)
     if known.state in ("queued", "preparing") and known.document == document:
         return False
     if known.state == "running" or (known.state == "preparing" and known.holder is not None):
@@ -123,3 +131,28 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
     queue.amend(study.name, document, digest, connection=connection)
     queue.set_state(study.name, "queued", connection=connection)
     return True
+
+
+def _check_case(study: Study, connection: Connection) -> None:
+    """Check that no other study has a study's name in other letters: some file systems have one folder for both.
+
+    Raises:
+        ConflictError: if one has.
+    """
+    twins = sa.select(studies.c.name).where(sa.func.lower(studies.c.name) == study.name.lower())
+    if other := connection.execute(twins.where(studies.c.name != study.name)).scalars().first():
+        message = f'there is a study "{other}" already, which differs in capital letters only: choose another name'
+        raise ConflictError(study.document.make_problem(("study",), message))
+
+
+def _keep_budget(document: str, known: StudyRecord) -> str:
+    """Return a study's document with at least as many trials as it has in the queue."""
+    written = json.loads(document)
+    before, now = (_read_trials(each) for each in (json.loads(known.document), written))
+    if failed_before_start(known) or before <= now:
+        return document
+    return json.dumps({**written, "budget": {**(written.get("budget") or {}), "trials": before}})
+
+
+def _read_trials(written: dict[str, Any]) -> int:
+    return BudgetSpec.model_validate(written.get("budget") or {}).trials

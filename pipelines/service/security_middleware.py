@@ -128,6 +128,9 @@ class SecurityMiddleware:
         goes_there = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site") == "cross-site" and not goes_there:
             return 403, "requests from pages of other sites are refused"
+        # Of the two, a proxy in front may read one and this service the other.
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return 400, "expected Content-Length or Transfer-Encoding, got both"
         length, limit = headers.get("content-length"), self._find_body_limit(scope)
         # `int` raises for more than 4,300 digits. A body without a length is counted as it arrives.
         if length is not None and (not length.isdecimal() or len(length) > 18 or int(length) > limit):
@@ -238,7 +241,7 @@ class _SecuredResponse:
         """Send a problem detail."""
         body = encode_problem_detail(status, detail)
         all_headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), *headers]
-        if status in (408, 413):  # the rest of the body stays unread
+        if status in (400, 408, 413):  # the rest of the body stays unread
             all_headers.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self.send({"type": "http.response.body", "body": body})
@@ -306,7 +309,6 @@ def _comes_from_browser(scope: Scope, caller: Identity | None) -> bool:
 
 def _is_same_origin(headers: dict[str, str]) -> bool:
     """Return whether a page of this very address sent the request: another port is another site."""
-    origin = headers.get("origin", "null")
-    if origin != "null":
+    if (origin := headers.get("origin")) is not None:
         return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
     return headers.get("sec-fetch-site") == "same-origin"

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
+from pipelines.service.head_requests import IS_HEAD
 from tracking.store.accounts import Identity
 
 # No slash and no leading dot: the name becomes a folder of the home.
@@ -26,5 +27,12 @@ def _read_caller(request: Request, _: Annotated[object, Security(_bearer)]) -> I
         raise HTTPException(401, "a bearer token is needed")
     return caller
 
+
+def _read_is_head(request: Request) -> bool:
+    return bool(request.scope.get(IS_HEAD))
+
+
+IsHead = Annotated[bool, Depends(_read_is_head)]
+"""Whether nothing but the head of the answer is sent."""
 
 Caller = Annotated[Identity, Depends(_read_caller)]

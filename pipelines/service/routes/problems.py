@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from pipelines.service.errors import BusyError, CeilingError, ForbiddenError, NoRoomError, TooMuchError
 from pipelines.service.problem_details import MEDIA_TYPE, make_problem_detail
@@ -29,6 +30,7 @@ _STATUSES: dict[type[BaseException], int] = {
     BusyError: 503,
     KerastudyError: 503,
 }
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 _RETRY_S = "10"  # an export takes longer, a stream may end at any time
 _EXAMPLE_ERROR = {
     "message": 'no model family is called "mpl"; did you mean "mlp"?',
@@ -88,12 +90,26 @@ def add_error_handlers(app: FastAPI) -> None:
     async def answer_http_exception(request: Request, error: HTTPException) -> Response:
         response = make_response(error.status_code, str(error.detail))
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            # Starlette names the methods of one route, and an address may have several.
+            response.headers["Allow"] = ", ".join(_list_methods(request))
         return response
 
     @app.exception_handler(Exception)
     # Starlette raises the error again after this answer, and uvicorn logs its traceback.
     async def answer_defect(request: Request, error: Exception) -> Response:
         return make_response(500, "this is a defect in kerastudy; the service's log has the details")
+
+
+def _list_methods(request: Request) -> list[str]:
+    """Return the methods that an address has."""
+    routes: Sequence[BaseRoute] = request.app.router.routes
+    found = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return ["HEAD", *found] if "GET" in found else found
 
 
 def make_response(status: int, detail: str, errors: Sequence[ErrorItem] = ()) -> JSONResponse:

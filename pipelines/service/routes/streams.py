@@ -12,11 +12,12 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from pipelines.service.callers import Callers, CallerWatch
-from pipelines.service.routes.parameters import Caller, StudyName
+from pipelines.service.routes.parameters import Caller, IsHead, StudyName
+from pipelines.service.shared_events import SharedEvents
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
 from pipelines.service.study_watch import StudyWatch
-from pipelines.supervisor.event_log import LOG_FILE, StoredEvent, find_last_event, read_events_after
+from pipelines.supervisor.event_log import LOG_FILE, find_last_event
 
 _POLL_S = 0.5
 _CHUNK_BYTES = 1 << 16
@@ -31,6 +32,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
         service.reader.read_study(study)
         streams.check_capacity(caller)
 
+    events = SharedEvents(service.home)
     router = APIRouter(prefix="/v1/studies/{study}", tags=["streams"], dependencies=[Depends(check_stream)])
 
     def make_missing_end(study: str, position: int) -> ServerSentEvent | None:
@@ -47,6 +49,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
     async def follow_events(
         study: StudyName,
         caller: Caller,
+        is_head: IsHead,
         last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,15}$")] = None,
         follow: bool = True,
     ) -> AsyncIterator[ServerSentEvent]:
@@ -54,18 +57,18 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
 
         The stream of a study that has ended ends with `study-ended`.
         """
+        if is_head:
+            return
         position, caller_watch = int(last_event_id or 0), CallerWatch(callers, caller)
         with streams.acquire(caller):
             while streams.are_open and await caller_watch.is_valid():
                 # Read the state first: events that are written in between are then in the next round.
                 # Queries and file reads in threads: in the event loop, one slow disk would hold up all requests.
                 idle = await asyncio.to_thread(watch.is_idle, study)
-                found: tuple[StoredEvent, ...] = await asyncio.to_thread(
-                    read_events_after, service.home, study, position
-                )
+                found = await asyncio.to_thread(events.read_after, study, position)
                 for each in found:
                     position = each.id
-                    yield ServerSentEvent(id=str(each.id), event=each.kind, data=each.content)
+                    yield ServerSentEvent(id=str(each.id), event=each.kind, raw_data=each.text)
                 if not found and (idle or not follow):
                     if (end := await asyncio.to_thread(make_missing_end, study, position)) is not None:
                         yield end
@@ -76,6 +79,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
     async def read_logs(
         study: StudyName,
         caller: Caller,
+        is_head: IsHead,
         trial: Annotated[int | None, Query(ge=0, description="What the worker of this trial printed")] = None,
         follow: Annotated[bool, Query(description="Go on until the study ends")] = False,
     ) -> Response:
@@ -84,6 +88,8 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
             file = service.home.locate_study(study) / LOG_FILE
         else:
             file = await asyncio.to_thread(service.find_worker_log, study, trial)
+        if is_head:
+            return PlainTextResponse()
 
         async def read_text() -> AsyncIterator[bytes]:
             position, caller_watch = 0, CallerWatch(callers, caller)

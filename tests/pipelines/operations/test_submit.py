@@ -125,3 +125,21 @@ def test_a_kill_while_the_space_changes_leaves_the_study_in_its_space(searched):
     evolve_study(searched.store, study_over(ABOVE), json.loads(searched.queue.get("it").document)["space"])
     [*_, ended] = searched.run(FakeEngine(scores(0.5, 0.7, 0.9, 0.8)), study=study_over(WIDE, trials=4))
     assert (ended.state, ended.winner, ended.value) == ("finished", 0, 0.5)
+
+
+@pytest.mark.parametrize("order", [(3, 9, 5), (9, 3, 5), (5, 3, 9)])
+def test_the_largest_of_several_budgets_counts(submit, queue, order):
+    """In whatever order they come: twenty at once must not leave a smaller one."""
+    for trials in order:
+        submit(f"budget.trials={trials}")
+    [record] = queue.list()
+    assert json.loads(record.document)["budget"]["trials"] == 9
+
+
+def test_names_that_differ_in_capital_letters_are_one(submit, queue):
+    """Some file systems would have one folder for both studies."""
+    submit()
+    name = queue.list()[0].name
+    with pytest.raises(ConflictError, match="differs in capital letters only"):
+        submit(f"study={name.upper()}")
+    assert [record.name for record in queue.list()] == [name]

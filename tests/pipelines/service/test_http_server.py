@@ -164,11 +164,21 @@ def test_followers_are_counted(service, ann):
         each.sendall(request.encode())
         assert b"200" in each.recv(200)
     deadline = time.monotonic() + 5
-    while service.streams._count < 3 and time.monotonic() < deadline:
+    while service.streams.count < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert b" 413 " in exchange(service.port, request.encode())
+    assert b" 503 " in exchange(service.port, request.encode())
     for each in following:
         each.close()
-    while service.streams._count and time.monotonic() < deadline + 10:
+    while service.streams.count and time.monotonic() < deadline + 10:
         time.sleep(0.05)
-    assert service.streams._count == 0
+    assert service.streams.count == 0
+
+
+def test_a_length_and_chunks_close_the_connection(unharmed, owner):
+    """A proxy in front and this service could read two requests in one, so nothing more is read."""
+    head = f"POST /v1/studies HTTP/1.1\r\nHost: testserver\r\nAuthorization: {owner['Authorization']}\r\n".encode()
+    both = head + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    received = exchange(unharmed.port, both + b"GET /healthz HTTP/1.1\r\nHost: testserver\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in received.lower()
+    assert received.count(b"HTTP/1.1 ") == 1

@@ -6,6 +6,8 @@ import mlflow
 import pytest
 from projected import connect, deliver, list_runs
 
+from tracking.mlflow.runs import _make_slug
+
 
 @pytest.mark.parametrize("cut", ["create_run", "log_batch", "set_terminated"])
 @pytest.mark.parametrize("call", [2, 4])
@@ -78,3 +80,10 @@ def test_a_deleted_experiment_is_restored(client, home, name, a_study):
     deliver(connect(home), records)
     parent, children = list_runs(client, name)
     assert (parent.info.status, len(children)) == ("FINISHED", 4)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../..", "a/../../b", "/etc", "..\\.."])
+def test_an_experiments_folder_is_below_the_root(tmp_path, name):
+    """Whatever its name is made of."""
+    place = (tmp_path / _make_slug(name)).resolve()
+    assert (place.parent, place.name) == (tmp_path.resolve(), _make_slug(name))
