@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -15,7 +16,9 @@ from pipelines.service.config import ServiceSpec
 _HEADERS_S = 10.0  # headers fit into a few packets; without a limit, idle connections use up all that are allowed
 _IDLE_S = 30  # seconds between two requests of one connection
 _SHUTDOWN_S = 5  # seconds for requests to end; streams and exports are ended before
-_MAX_CONNECTIONS = 1000  # chosen; uvicorn answers 503 above it
+_MAX_CONNECTIONS = 4000  # chosen; uvicorn answers 503 above it
+_OTHER_FILES = 300  # descriptors for the store, logs, and processes of studies
+_UNREAD_S = 60.0  # the longest time in which a client takes nothing of an answer
 _MAX_HEADER_BYTES = 32 * 1024  # twice h11's default: cookies of other services on this host are sent along
 
 
@@ -35,7 +38,7 @@ def make_uvicorn_config(app: Any, spec: ServiceSpec) -> uvicorn.Config:
         server_header=False,
         # Of a proxy in front only the scheme would matter, and nothing here depends on it.
         proxy_headers=False,
-        limit_concurrency=_MAX_CONNECTIONS,
+        limit_concurrency=_raise_connection_limit(),
         h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=_SHUTDOWN_S,
@@ -44,10 +47,26 @@ def make_uvicorn_config(app: Any, spec: ServiceSpec) -> uvicorn.Config:
     )
 
 
+def _raise_connection_limit() -> int:
+    """Let this process open as many files as it may; return how many connections that allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_CONNECTIONS + _OTHER_FILES
+    # Many systems give 1,024 to a process that does not request more.
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(100, min(_MAX_CONNECTIONS, soft - _OTHER_FILES))
+
+
 class HeaderTimeoutProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 protocol with a time limit: a request's headers arrive within ten seconds."""
+    """uvicorn's HTTP/1.1 protocol with time limits for clients.
+
+    A request's headers arrive within ten seconds, and an answer is read on within a minute: a follower that reads a byte
+    now and then would hold its place for ever.
+    """
 
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer for the first request."""
@@ -63,9 +82,20 @@ class HeaderTimeoutProtocol(H11Protocol):
         elif self._timer is None and (previous is None or previous.response_complete):
             self._start_timer()
 
+    def pause_writing(self) -> None:
+        """Start the timer for the client to read on."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(_UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop the timer: the client has read most of what it was sent."""
+        super().resume_writing()
+        self._stop_unread()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
+        """Stop the timers."""
         self._stop_timer()
+        self._stop_unread()
         super().connection_lost(exc)
 
     def _start_timer(self) -> None:
@@ -76,6 +106,11 @@ class HeaderTimeoutProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stop_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
 
 class ServiceServer(uvicorn.Server):

@@ -182,3 +182,25 @@ def test_a_length_and_chunks_close_the_connection(unharmed, owner):
     assert received.startswith(b"HTTP/1.1 400 ")
     assert b"connection: close" in received.lower()
     assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_client_that_reads_nothing_more_is_ended(service, ann, monkeypatch):
+    """A follower that takes a byte now and then would hold its place for ever."""
+    monkeypatch.setattr(http_server, "_UNREAD_S", 0.3)
+    service.client.post("/v1/studies", content=study_text(), headers=ann)
+    log = service.home.locate_study("s") / "study.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"x" * 20_000_000)
+    request = f"GET /v1/studies/s/logs HTTP/1.1\r\nHost: testserver\r\nAuthorization: {ann['Authorization']}\r\n\r\n"
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", service.port))
+        slow.sendall(request.encode())
+        deadline = time.monotonic() + 10
+        while service.streams.count == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        while service.streams.count and time.monotonic() < deadline:
+            slow.recv(1)
+            time.sleep(0.05)
+        assert service.streams.count == 0
+    is_well(service, ann)
