@@ -1,4 +1,4 @@
-"""Verbs for the end of a study's life: archive and delete."""
+"""Verbs for the end of a study's life, and for the room that studies take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import json_option, pass_client, study_argument
+from pipelines.cli.options import json_option, pass_client, pass_home, study_argument
+from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ def delete(client: StudyClient, study: str, force: bool, yes: bool, as_json: boo
     Refused while it runs, while one of its models has an alias other than challenger, and while a study that starts
     from it has not begun. Its name is free afterwards.
     """
-    from pipelines.cli import output
+    from pipelines.cli import life_cycle_output, output
 
     if not yes:
         _confirm(client, study)
-    (output.print_json if as_json else output.print_deletion)(client.delete(study, force=force))
+    (output.print_json if as_json else life_cycle_output.print_deletion)(client.delete(study, force=force))
 
 
 def _confirm(client: StudyClient, study: str) -> None:
@@ -52,9 +53,9 @@ def archive(client: StudyClient, study: str, as_json: bool) -> None:
     Its checkpoints go, and the models of all trials but the winner and those that are promoted. It can be shown and
     exported as before; `kerastudy unarchive` lists it again.
     """
-    from pipelines.cli import output
+    from pipelines.cli import life_cycle_output, output
 
-    (output.print_json if as_json else output.print_archive)(client.archive(study))
+    (output.print_json if as_json else life_cycle_output.print_archive)(client.archive(study))
 
 
 @click.command()
@@ -63,6 +64,34 @@ def archive(client: StudyClient, study: str, as_json: bool) -> None:
 @pass_client
 def unarchive(client: StudyClient, study: str, as_json: bool) -> None:
     """List STUDY again, here and in MLflow."""
-    from pipelines.cli import output
+    from pipelines.cli import life_cycle_output, output
 
-    (output.print_json if as_json else output.print_archive)(client.unarchive(study))
+    (output.print_json if as_json else life_cycle_output.print_archive)(client.unarchive(study))
+
+
+@click.command()
+@json_option
+@pass_client
+def usage(client: StudyClient, as_json: bool) -> None:
+    """Show the room that studies take, by part and by submitter."""
+    from pipelines.cli import life_cycle_output, output
+
+    (output.print_json if as_json else life_cycle_output.print_usage)(client.read_usage())
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Remove nothing; print what would go.")
+@json_option
+@pass_home
+def gc(home: Home, dry_run: bool, as_json: bool) -> None:
+    """Remove what the rules of the home let go: `retention` in its service.yaml.
+
+    Prints what goes, with size and reason, and what stays although it is old. A service does the same once a day.
+    """
+    from pipelines.cli import life_cycle_output, output
+    from pipelines.operations.gc import collect_garbage
+    from pipelines.spec.home_rules import read_home_rules
+
+    done = collect_garbage(home, read_home_rules(home.folder).retention, dry_run=dry_run)
+    (output.print_json if as_json else life_cycle_output.print_gc)(done)
+    sys.exit(1 if done.failures else 0)

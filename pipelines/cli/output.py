@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from pipelines.cli.safe_console import make_console
-from pipelines.spec.units import format_bytes
 from pipelines.supervisor.event_text import (
     format_cell,
     format_count,
@@ -28,10 +27,8 @@ if TYPE_CHECKING:
     from pipelines.data.prepared import DataSummary, Features
     from pipelines.data.report import ColumnReport, DataReport
     from pipelines.export.export import ExportResult, Parity
-    from pipelines.operations.archive import ArchiveResult
     from pipelines.operations.check import StudyCheck
     from pipelines.operations.control import StudyStatus
-    from pipelines.operations.delete import DeletionResult
     from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.comparison import ItemComparison
@@ -57,7 +54,7 @@ def print_json(value: Any) -> None:
 
 def print_studies(studies: Sequence[StudyRow]) -> None:
     """Print a list of studies."""
-    table = _make_table("study", "state", "trials", "metric", "best", "best trial")
+    table = make_table("study", "state", "trials", "metric", "best", "best trial")
     for study in studies:
         which = "" if study.best_trial is None else format_trial_name(study.best_trial)
         table.add_row(
@@ -68,7 +65,7 @@ def print_studies(studies: Sequence[StudyRow]) -> None:
             format_cell(study.best),
             which,
         )
-    _print(table)
+    print_table(table)
 
 
 def _format_state(study: StudyRow | StudyView) -> str:
@@ -77,10 +74,10 @@ def _format_state(study: StudyRow | StudyView) -> str:
 
 def print_spaces(spaces: Sequence[ShippedSpace]) -> None:
     """Print a list of shipped spaces."""
-    table = _make_table("space", "parameters", "for")
+    table = make_table("space", "parameters", "for")
     for space in spaces:
         table.add_row(space.name, str(space.parameters), space.about)
-    _print(table)
+    print_table(table)
 
 
 def print_study(study: StudyView) -> None:
@@ -126,23 +123,6 @@ def print_status(status: StudyStatus) -> None:
     print(f"{status.study} {status.state}: {status.reason}")
 
 
-def print_deletion(done: DeletionResult) -> None:
-    """Print the result of a deletion."""
-    print(f"{done.study} is deleted: {format_bytes(done.freed_bytes)} of files, its runs and its records")
-    if done.versions:
-        print(f"registered versions that went with it: {', '.join(done.versions)}")
-    for note in done.notes:
-        print(f"note: {note}")
-
-
-def print_archive(done: ArchiveResult) -> None:
-    """Print the result of an archive."""
-    if done.is_archived:
-        print(f"{done.study} is archived: {format_bytes(done.freed_bytes)} of checkpoints and models were removed")
-    else:
-        print(f"{done.study} is listed again")
-
-
 def print_submission(submitted: SubmissionResult) -> None:
     """Print the result of a submission."""
     what = f"in the queue, place {submitted.place}" if submitted.place else submitted.state
@@ -152,10 +132,10 @@ def print_submission(submitted: SubmissionResult) -> None:
 
 def print_tokens(tokens: Sequence[Token]) -> None:
     """Print a list of tokens."""
-    table = _make_table("token", "may", "trials at once")
+    table = make_table("token", "may", "trials at once")
     for token in tokens:
         table.add_row(token.name, token.scope, str(token.running_trials or "any number"))
-    _print(table)
+    print_table(table)
 
 
 def print_sync(done: Sequence[SyncResult]) -> None:
@@ -184,7 +164,7 @@ def _format_remaining(left: int, reason: str) -> str:
 def print_trials(trials: Sequence[TrialRow]) -> None:
     """Print a table of trials, a column for each hyperparameter."""
     names, values = _list_param_names(trials), _list_value_columns(trials)
-    table = _make_table("trial", "state", *values, "epoch", "epochs", "time", *names, "reason")
+    table = make_table("trial", "state", *values, "epoch", "epochs", "time", *names, "reason")
     for trial in trials:
         table.add_row(
             format_trial_name(trial.number),
@@ -196,7 +176,7 @@ def print_trials(trials: Sequence[TrialRow]) -> None:
             *(format_cell(trial.params.get(name)) for name in names),
             trial.reason,
         )
-    _print(table)
+    print_table(table)
 
 
 def print_csv(trials: Sequence[TrialRow]) -> None:
@@ -241,11 +221,11 @@ def print_best(best: BestTrial) -> None:
     }
     _print_pairs(rows)
     if best.pareto_front:
-        table = _make_table("pareto front", *(f"{each.name} ({each.direction})" for each in best.objectives))
+        table = make_table("pareto front", *(f"{each.name} ({each.direction})" for each in best.objectives))
         for trial in best.pareto_front:
             table.add_row(format_trial_name(trial.number), *(f"{value:.6g}" for value in trial.values))
         print()
-        _print(table)
+        print_table(table)
         name = best.objectives[-1].name
         print(f"export one of them with --trial N, or the best within bounds with --at-most {name}=VALUE")
 
@@ -316,11 +296,11 @@ def print_promotion(done: PromotionResult) -> None:
     against = f" against {done.holder}" if done.holder else ""
     if (compared := done.comparison) is not None:
         print(f"{which}{against}, on {format_count(compared.rows, 'row')} of the {compared.part} part")
-        table = _make_table("metric", which, *([done.holder] if compared.rival_scores else []))
+        table = make_table("metric", which, *([done.holder] if compared.rival_scores else []))
         for name, value in compared.scores.items():
             rival = [format_cell(compared.rival_scores.get(name))] if compared.rival_scores else []
             table.add_row(name, format_cell(value), *rival)
-        _print(table)
+        print_table(table)
     for note in done.notes:
         print(f"note: {note}", file=sys.stderr)
     print(done.reason)
@@ -450,7 +430,8 @@ def _list_param_names(trials: Sequence[TrialRow]) -> list[str]:
     return list(dict.fromkeys(name for trial in trials for name in trial.params))
 
 
-def _make_table(*headings: str) -> Table:
+def make_table(*headings: str) -> Table:
+    """Return an empty table with these columns."""
     # No box: plain columns can be cut by awk and pasted into a mail.
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
@@ -458,7 +439,8 @@ def _make_table(*headings: str) -> Table:
     return table
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """Print a table."""
     # A table is as wide as it needs to be: fitted to a narrow terminal, its columns would lose their ends.
     make_console(highlight=False, width=10_000).print(table)
 

@@ -17,6 +17,7 @@ from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.submit import check_evolution, enqueue
 from pipelines.queries.earlier_study import keep_earlier_trials
 from pipelines.queries.study_reader import StudyReader
+from pipelines.spec.home_rules import read_home_rules
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.stored import find_known_study, is_same_study, serialize_study
 from pipelines.study.study import Study
@@ -24,6 +25,8 @@ from pipelines.supervisor.events import StudyEnded, StudyEvent
 from pipelines.supervisor.fleet_planner import find_ineligible_reason
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
+from pipelines.workspace.quota import HomeQuota, QuotaError
+from search_spaces.errors import KerastudyError
 from tracking.mlflow.sink import make_home_sink_factory
 from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.reports.plots import load_libraries
@@ -110,6 +113,7 @@ def supervise(
     evolve: bool = False,
     own_process: bool = False,
     listener: CheckListener | None = None,
+    quota: HomeQuota | None = None,
 ) -> Iterator[Supervisor]:
     """Check a study's data and model, put it into the queue, and yield its supervisor; end its workers afterwards.
 
@@ -120,10 +124,17 @@ def supervise(
         evolve: whether a study of this name may be resumed in a changed space.
         own_process: whether the process runs this study alone, so that fewer libraries have to be loaded.
         listener: is called with each step of the check.
+        quota: the home's quota; by default the one that the home's `service.yaml` sets.
 
     Raises:
         InputError: if its data or model cannot be used, or a study of this name searches something else.
+        KerastudyError: if the home has reached its quota.
     """
+    quota = quota or HomeQuota(home.folder, read_home_rules(home.folder).quotas.home)
+    try:
+        quota.check()
+    except QuotaError as error:
+        raise KerastudyError(str(error.strerror)) from error
     # Before the engine starts: another search under this name is refused at once.
     known = find_known_study(study, home, evolve=evolve)
     if known is not None and evolve:
@@ -143,7 +154,7 @@ def supervise(
         with Store.open(home.store) as store:
             # Only now: a study that cannot be used leaves no record.
             enqueue(study, checked.summary, store, evolve=evolve)
-            yield _make_supervisor(study, checked.summary, home, store, engine)
+            yield _make_supervisor(study, checked.summary, home, store, engine, quota=quota)
 
 
 def _check_evolution_early(study: Study, home: Home, known: StudyRecord) -> None:
@@ -189,6 +200,7 @@ def _make_supervisor(
     store: Store,
     engine: LocalEngine,
     control_request: ControlRequest | None = None,
+    quota: HomeQuota | None = None,
 ) -> Supervisor:
     def may_deliver() -> bool:  # the supervisor that it refers to is made from the dispatcher
         return supervisor.is_in_charge()
@@ -199,5 +211,5 @@ def _make_supervisor(
         study=study.name,
         may_deliver=may_deliver,
     )
-    supervisor = Supervisor(study, summary, home, store, engine, delivery, control_request=control_request)
+    supervisor = Supervisor(study, summary, home, store, engine, delivery, control_request=control_request, quota=quota)
     return supervisor

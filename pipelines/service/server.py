@@ -21,6 +21,7 @@ from pipelines.service.app import make_app
 from pipelines.service.audit_recorder import AuditRecorder
 from pipelines.service.callers import make_callers
 from pipelines.service.config import ServiceSpec
+from pipelines.service.housekeeping import Housekeeper
 from pipelines.service.http_server import ServiceServer, make_uvicorn_config
 from pipelines.service.logs import log_service
 from pipelines.service.mlflow_notes import MlflowNotes
@@ -92,13 +93,16 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
         recorded = RequestRecorder(secured, monitors.metrics.observe_request, is_logged=spec.logs.requests)
         server = ServiceServer(make_uvicorn_config(recorded, spec), print_start, end_long_requests)
         upkeep = _UpkeepThread(supervisors, mlflow, monitors.upkeep)
+        housekeeper = Housekeeper(home, store, spec.retention)
         notifier = Notifier(home, store, spec.notify, monitors.metrics.observe_event)
         with _ignore_signals():
             upkeep.start()
             notifier.start()
+            housekeeper.start()
             try:
                 server.run()
             finally:
+                housekeeper.stop()
                 notifier.stop()
                 upkeep.stop()
     if not server.started:

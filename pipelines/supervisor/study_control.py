@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection
 
+from pipelines.workspace.quota import HomeQuota
 from search_spaces.errors import KerastudyError
 from tracking.store.database import Store
 from tracking.store.lease_keeper import LEASE_TTL_S, LeaseKeeper
@@ -30,6 +31,7 @@ class StudyControl:
         store: the database of the studies.
         study: name of the study.
         control_request: request that holds from the start.
+        quota: the home's quota; none if None.
 
     Attributes:
         halt: requested end of all work: trials stop and, after a pause, continue later.
@@ -39,8 +41,15 @@ class StudyControl:
         full_disk: error of a worker without space on the disk; empty while there is none.
     """
 
-    def __init__(self, store: Store, study: str, control_request: ControlRequest | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        study: str,
+        control_request: ControlRequest | None = None,
+        quota: HomeQuota | None = None,
+    ) -> None:
         self._store = store
+        self._quota = quota
         self._study = study
         self._queue = StudyQueue(store)
         self._lease = LeaseKeeper(store)
@@ -94,7 +103,10 @@ class StudyControl:
 
         Raises:
             LeaseLostError: if another supervisor took the study over.
+            QuotaError: if the home has reached its quota.
         """
+        if self._quota is not None:
+            self._quota.check()
         # With each renewal, so that a kill costs at most ten seconds of the working time.
         if self._lease.renew_if_due():
             self.count_time()

@@ -96,9 +96,9 @@ class StudyEnd:
         yield from self._flush(state)
         yield self._describe(state, reason, test, selection)
 
-    def pause_for_full_disk(self) -> StudyEnded:
+    def pause_for_full_disk(self, reason: str) -> StudyEnded:
         """Pause the study with the space that the reserve has freed; all that was recorded before is complete."""
-        name, reason = self._context.name, explain_full_disk(self._context.home)
+        name = self._context.name
         with suppress(Exception):  # if even that cannot be written, the next run finds an interrupted study
             StudyQueue(self._study.store).set_state(name, "paused", reason)
             self._study.recorder.record_study_end(StudyOutcome("paused", reason, self._study.trials.best))

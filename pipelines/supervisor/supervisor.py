@@ -21,6 +21,7 @@ from pipelines.supervisor.study_control import UNSEEN_HOLDER_S, StudyControl
 from pipelines.supervisor.study_end import StudyEnd, explain_full_disk
 from pipelines.workspace.disk_reserve import DiskReserve
 from pipelines.workspace.home import Home
+from pipelines.workspace.quota import HomeQuota, QuotaError
 from search_spaces.errors import KerastudyError
 from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.store.database import Store, classify_store_error
@@ -39,6 +40,7 @@ class Supervisor:
         engine: runs its jobs.
         delivery: the thread that delivers records to MLflow; started and stopped here.
         control_request: what to do with the study besides working on it, from the start.
+        quota: the home's quota; at it, the study is paused as at a full disk.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Supervisor:
         delivery: OutboxDispatcher,
         *,
         control_request: ControlRequest | None = None,
+        quota: HomeQuota | None = None,
     ) -> None:
         self._study = study
         self._summary = summary
@@ -58,7 +61,7 @@ class Supervisor:
         self._store = store
         self._engine = engine
         self._delivery = delivery
-        self._control = StudyControl(store, study.name, control_request)
+        self._control = StudyControl(store, study.name, control_request, quota)
         self._reserve = DiskReserve(home.locate_study(study.name))
         self._started = time.monotonic()
         self._end: StudyEnd | None = None
@@ -103,8 +106,9 @@ class Supervisor:
             study = self._open()
         except Exception as error:
             self._raise_unless_full(error)
-            raise KerastudyError(explain_full_disk(self._home)) from error
+            raise KerastudyError(self._explain_full(error)) from error
         self._end = end = StudyEnd(study, self._delivery, self._started)
+        reason = explain_full_disk(self._home)
         try:
             search = SearchLoop(study)
             yield search.describe_start()
@@ -114,12 +118,12 @@ class Supervisor:
         # Of any type, because SQLite, Optuna and files report a full disk in many.
         except Exception as error:
             self._raise_unless_full(error)
-            self._control.full_disk = str(error)
+            self._control.full_disk = reason = self._explain_full(error)
         if self._control.full_disk:
             study.stop_jobs()
             self._delivery.stop(0.0)
             self._reserve.release()  # its space takes the records of the pause
-            yield end.pause_for_full_disk()
+            yield end.pause_for_full_disk(reason)
 
     def _open(self) -> OpenStudy:
         # First, so that a full disk shows before anything else is written.
@@ -131,6 +135,9 @@ class Supervisor:
         hit("study-opened")
         self._delivery.start()
         return study
+
+    def _explain_full(self, error: Exception) -> str:
+        return str(error.strerror) if isinstance(error, QuotaError) else explain_full_disk(self._home)
 
     def _raise_unless_full(self, error: Exception) -> None:
         """Raise an error again, unless the disk is full."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tracking.store.accounts import Identity
-from tracking.store.database import Store, now_ms, requests, submissions
+from tracking.store.database import Store, now_ms, requests, studies, submissions
 
 _REQUEST_LIFETIME_MS = 7 * 86_400_000
 
@@ -35,6 +35,16 @@ class Submission:
     started_ms: int | None
     trials_at_once: int | None
     notified_bytes: int
+
+
+@dataclass(frozen=True)
+class NewestStudy:
+    """A submitted study in a short list."""
+
+    name: str
+    state: str
+    submitter: str
+    submitted_ms: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,12 @@ class Submissions:
         with self._store.read() as reading:
             return _parse_row(reading.execute(query).one_or_none())
 
+    def count_waiting(self, submitter_id: str, connection: sa.Connection) -> int:
+        """Return how many studies of a submitter wait for their start."""
+        joined = sa.join(submissions, studies, submissions.c.study == studies.c.name)
+        waiting = submissions.c.submitter_id == submitter_id, studies.c.state == "queued"
+        return int(connection.scalar(sa.select(sa.func.count()).select_from(joined).where(*waiting)) or 0)
+
     def list(self) -> tuple[Submission, ...]:
         """Return every submission, the earliest first."""
         query = sa.select(submissions).order_by(submissions.c.submitted_ms, submissions.c.study)
@@ -89,6 +105,18 @@ class Submissions:
         query = sa.select(submissions).where(submissions.c.study.in_(list(studies)))
         with self._store.read() as connection:
             return {row.study: Submission(**row._mapping) for row in connection.execute(query)}
+
+    def list_newest(self, limit: int) -> tuple[NewestStudy, ...]:
+        """Return the studies that were submitted last, without archived ones."""
+        query = (
+            sa.select(studies.c.name, studies.c.state, submissions.c.submitter, submissions.c.submitted_ms)
+            .join_from(submissions, studies, submissions.c.study == studies.c.name)
+            .where(studies.c.archived_ms.is_(None))
+            .order_by(submissions.c.submitted_ms.desc(), studies.c.name)
+            .limit(limit)
+        )
+        with self._store.read() as connection:
+            return tuple(NewestStudy(**row._mapping) for row in connection.execute(query))
 
     def find_last_started_ms(self) -> Mapping[str, int]:
         """Return the latest start of a study of each submitter, by id; none for a submitter without one."""

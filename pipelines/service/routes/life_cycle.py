@@ -1,4 +1,4 @@
-"""Routes that delete and archive a study."""
+"""Routes that delete and archive a study, and show the room that all take."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from fastapi import APIRouter, Query
 
 from pipelines.operations.archive import ArchiveResult
 from pipelines.operations.delete import DeletionResult
+from pipelines.queries.usage import HomeUsage
 from pipelines.service.life_cycle import LifeCycle
+from pipelines.service.quotas import Quotas
 from pipelines.service.routes.parameters import Caller, StudyName
 
 
-def make_life_cycle_router(service: LifeCycle) -> APIRouter:
+def make_life_cycle_router(service: LifeCycle, quotas: Quotas) -> APIRouter:
     """Return the routes of the life cycle."""
     router = APIRouter(tags=["life cycle"])
 
@@ -34,5 +36,10 @@ def make_life_cycle_router(service: LifeCycle) -> APIRouter:
     def unarchive(study: StudyName, caller: Caller) -> ArchiveResult:
         """Show an archived study again."""
         return service.unarchive(study, caller)
+
+    @router.get("/v1/usage")
+    def show_usage(caller: Caller) -> HomeUsage:
+        """Show the room that the home takes, by part and by submitter, at most half a minute old."""
+        return quotas.read_usage()
 
     return router

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from command import kerastudy_here
 
@@ -32,3 +34,30 @@ def test_an_archived_study_is_hidden(cli, store):
     assert "failed, archived" in cli("list", "--archived").stdout
     assert cli("unarchive", "s").stdout == "s is listed again\n"
     assert "failed" in cli("list").stdout
+
+
+def test_gc_shows_and_removes(cli, store, home):
+    """`--dry-run` prints what would go with its reason, and `gc` removes it."""
+    folder = home.locate_study("gone")
+    folder.mkdir()
+    os.utime(folder, (0, 0))
+    shown = cli("gc", "--dry-run")
+    assert "orphan" in shown.stdout
+    assert "the store has no such study" in shown.stdout
+    assert folder.exists()
+    assert cli("gc").returncode == 0
+    assert not folder.exists()
+
+
+def test_gc_refuses_a_wrong_rule(cli, home):
+    """A rule that cannot be read is named with its place, and nothing is removed."""
+    (home.folder / "service.yaml").write_text("port: 80\nretention:\n  models: soon\n")
+    refused = cli("gc")
+    assert (refused.returncode, "service.yaml:3:11: retention.models" in refused.stderr) == (2, True)
+
+
+def test_usage_counts_by_submitter(cli):
+    """The parts of the home and the submitters are listed."""
+    shown = cli("usage").stdout
+    assert "databases" in shown
+    assert "(on the home itself)" in shown

@@ -13,7 +13,9 @@ from fake_engine import Ends, FakeEngine, training
 from pipelines.operations import control
 from pipelines.recording.recorder import Recorder
 from pipelines.supervisor.events import EpochEnded, TrialBegan, TrialEnded
+from pipelines.workspace import quota
 from pipelines.workspace.disk_reserve import DiskReserve
+from pipelines.workspace.quota import HomeQuota
 from search_spaces.errors import KerastudyError
 from tracking.outbox.records import StudyClosed, TrialFinished
 
@@ -187,3 +189,21 @@ def test_a_store_that_is_gone_is_an_error_without_a_traceback(desk, monkeypatch)
         with pytest.raises(KerastudyError, match=r"cannot be used any more: .*run the same file again"):
             desk.run(FakeEngine(scores(1.0)), trials=2)
     assert desk.run(FakeEngine(scores(1.0)), trials=2)[-1].trials == {"complete": 2}
+
+
+def test_a_full_home_pauses_the_study(desk, monkeypatch):
+    """At the home's quota the study is paused with the reason, as at a full disk, and goes on when there is room."""
+    monkeypatch.setattr(quota, "_LEAST_S", 0.0)
+    monkeypatch.setattr(quota, "_SHARE", 0)
+    supervisor = desk.supervisor(FakeEngine(scores(3.0, 2.0)), trials=3)
+    watched = HomeQuota(desk.home.folder, 50_000_000)
+    supervisor._control._quota = watched
+    ended = None
+    for event in supervisor.run():
+        if isinstance(event, TrialEnded):
+            (desk.home.folder / "large").write_bytes(bytes(50_000_000))
+        ended = event
+    assert (ended.state, "quotas.home is 0.05 GB" in ended.reason) == ("paused", True)
+    assert desk.queue.get("it").state == "paused"
+    (desk.home.folder / "large").unlink()
+    assert desk.run(FakeEngine(scores(3.0, 2.0)), trials=3)[-1].state == "finished"

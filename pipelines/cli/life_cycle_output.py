@@ -1,0 +1,64 @@
+"""Results of the verbs that delete, archive and make room, on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.cli.output import make_table, print_table
+from pipelines.spec.units import format_bytes
+
+if TYPE_CHECKING:
+    from pipelines.operations.archive import ArchiveResult
+    from pipelines.operations.delete import DeletionResult
+    from pipelines.operations.gc import GcResult
+    from pipelines.queries.usage import HomeUsage
+
+
+def print_deletion(done: DeletionResult) -> None:
+    """Print the result of a deletion."""
+    print(f"{done.study} is deleted: {format_bytes(done.freed_bytes)} of files, its runs and its records")
+    if done.versions:
+        print(f"registered versions that went with it: {', '.join(done.versions)}")
+    for note in done.notes:
+        print(f"note: {note}")
+
+
+def print_archive(done: ArchiveResult) -> None:
+    """Print the result of an archive."""
+    if done.is_archived:
+        print(f"{done.study} is archived: {format_bytes(done.freed_bytes)} of checkpoints and models were removed")
+    else:
+        print(f"{done.study} is listed again")
+
+
+def print_usage(usage: HomeUsage) -> None:
+    """Print the room that a home takes."""
+    table = make_table("part", "size")
+    for part, size in usage.parts.items():
+        table.add_row(part, format_bytes(size))
+    table.add_row("in all", format_bytes(usage.bytes) + _format_quota(usage.home_quota))
+    print_table(table)
+    table = make_table("submitter", "studies", "waiting", "size")
+    for each in usage.submitters:
+        waiting = str(each.waiting) + (f" of {usage.waiting_quota}" if usage.waiting_quota else "")
+        room = format_bytes(each.bytes) + _format_quota(usage.submitter_quota)
+        table.add_row(each.submitter, str(each.studies), waiting, room)
+    print_table(table)
+
+
+def _format_quota(most_bytes: int | None) -> str:
+    return "" if most_bytes is None else f" of {format_bytes(most_bytes)}"
+
+
+def print_gc(done: GcResult) -> None:
+    """Print what was removed, by kind, and what stays."""
+    for title, items in (("would go" if done.is_dry_run else "removed", done.removed), ("kept", done.kept)):
+        if items:
+            table = make_table(title, "of", "size", "reason")
+            for each in sorted(items, key=lambda each: each.kind):
+                table.add_row(each.kind, each.what, format_bytes(each.bytes), each.reason)
+            print_table(table)
+    for failure in done.failures:
+        print(f"not removed: {failure}")
+    verb = "would be freed" if done.is_dry_run else "freed"
+    print(f"{format_bytes(done.freed_bytes)} {verb}")

@@ -1,0 +1,77 @@
+"""Housekeeping of a service: deletions that were cut off are completed, and the rules of retention run once a day."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from pipelines.operations.delete import continue_deletions
+from pipelines.operations.gc import collect_garbage
+from pipelines.spec.home_rules import RetentionSpec
+from pipelines.spec.units import format_bytes
+from pipelines.workspace.home import Home
+from search_spaces.errors import KerastudyError
+from tracking.store.database import Store
+from tracking.store.deletions import Deletions
+
+_STEP_S = 60.0
+_DAY_S = 86_400.0
+# Its time of change is that of the last run, also for a service that is restarted every day.
+_FILE = "gc.last"
+_log = logging.getLogger("kerastudy.housekeeping")
+
+
+class Housekeeper:
+    """Thread of the housekeeping.
+
+    Args:
+        home: the home.
+        store: its store.
+        rules: the rules of retention.
+    """
+
+    def __init__(self, home: Home, store: Store, rules: RetentionSpec) -> None:
+        self._home = home
+        self._store = store
+        self._rules = rules
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the present removal; what it has begun, the next service completes."""
+        self._stopped.set()
+
+    def step(self) -> None:
+        """Complete deletions, and run the rules if the last run is a day ago."""
+        if Deletions(self._store).list():
+            for end in continue_deletions(self._home, self._store):
+                if isinstance(end, KerastudyError):
+                    _log.warning("a deletion is not complete: %s", end)
+                else:
+                    _log.info("%s is deleted", end.study)
+        if self._is_due():
+            self._collect()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_STEP_S):
+            try:
+                self.step()
+            except Exception:  # a store that is away comes back
+                _log.exception("housekeeping failed; it is tried again in a minute")
+
+    def _is_due(self) -> bool:
+        file = self._home.folder / _FILE
+        return not file.exists() or time.time() - file.stat().st_mtime >= _DAY_S
+
+    def _collect(self) -> None:
+        done = collect_garbage(self._home, self._rules)
+        for each in done.removed:
+            _log.info("removed %s %s (%s): %s", each.kind, each.what, format_bytes(each.bytes), each.reason)
+        for failure in done.failures:
+            _log.warning("not removed: %s", failure)
+        (self._home.folder / _FILE).write_text(f"{len(done.removed)} items, {format_bytes(done.freed_bytes)}\n")
