@@ -14,6 +14,7 @@ from fastapi_swagger import patch_fastapi
 
 from pipelines.service.addresses import find_mlflow_url
 from pipelines.service.callers import Callers
+from pipelines.service.head_requests import HeadRequests
 from pipelines.service.model_service import ModelService
 from pipelines.service.monitors import Monitors
 from pipelines.service.registered_models import RegisteredModels
@@ -92,6 +93,7 @@ def make_app(
         make_home_router(store, sign_in, _find_mlflow(studies)),
     ):
         app.include_router(router)
+    app.add_middleware(HeadRequests)
     patch_fastapi(
         app, title="kerastudy", redirect_from_root_to_docs=False
     )  # its pages come from this machine, and not from a content network
