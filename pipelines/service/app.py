@@ -15,6 +15,7 @@ from fastapi_swagger import patch_fastapi
 from pipelines.service.addresses import find_mlflow_url
 from pipelines.service.callers import Callers
 from pipelines.service.head_requests import HeadRequests
+from pipelines.service.hidden_paths import PathFilter
 from pipelines.service.model_service import ModelService
 from pipelines.service.monitors import Monitors
 from pipelines.service.registered_models import RegisteredModels
@@ -93,6 +94,7 @@ def make_app(
         make_home_router(store, sign_in, _find_mlflow(studies)),
     ):
         app.include_router(router)
+    app.add_middleware(PathFilter, paths=studies.hidden_paths)
     app.add_middleware(HeadRequests)
     patch_fastapi(
         app, title="kerastudy", redirect_from_root_to_docs=False

@@ -18,6 +18,7 @@ from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import ListedStudy, ServedStudy, StudyList, StudyRow
 from pipelines.service.config import ServiceSpec
 from pipelines.service.errors import ForbiddenError, require_scope
+from pipelines.service.hidden_paths import HiddenPaths
 from pipelines.service.life_cycle import LifeCycle
 from pipelines.service.mlflow_pages import PAGES
 from pipelines.service.ownership import Ownership
@@ -60,6 +61,7 @@ class StudyService:
         self._submissions = Submissions(store)
         self._reader = StudyReader(home, store, place="this service")
         self._ownership = Ownership(store)
+        self.hidden_paths = HiddenPaths(home, spec)
         self.uploads = Uploads(home, store, spec)
         self.quotas = Quotas(home, store, spec.quotas)
         self.life_cycle = LifeCycle(home, store, supervisors)
