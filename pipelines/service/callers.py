@@ -27,6 +27,7 @@ class Callers:
     def __init__(self, store: Store, idle_s: float, longest_s: float, *, is_secure: bool) -> None:
         self._tokens = Tokens(store)
         self.sessions = Sessions(store, idle_s, longest_s)
+        self.longest_s = longest_s
         self.is_secure = is_secure
         # With the prefix, browsers take the cookie from this host alone, with TLS.
         self.cookie = "__Host-kerastudy" if is_secure else "kerastudy"

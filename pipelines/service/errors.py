@@ -4,6 +4,7 @@
 
     KerastudyError
         ForbiddenError
+            SignInError
         TooMuchError
         NoRoomError
         BusyError
@@ -18,6 +19,10 @@ from tracking.store.accounts import Identity, Scope
 
 class ForbiddenError(KerastudyError):
     """The token's scope does not allow the request."""
+
+
+class SignInError(ForbiddenError):
+    """Nobody is signed in by this attempt."""
 
 
 class TooMuchError(KerastudyError):
