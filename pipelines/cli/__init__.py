@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import click
 
-from pipelines.cli import life_cycle, maintenance, results, sharing, spaces, studies
+from pipelines.cli import access, life_cycle, maintenance, results, sharing, spaces, studies
 from pipelines.cli.safe_stream import guard_output
 from search_spaces.errors import KerastudyError
 
@@ -46,6 +46,9 @@ for _verb in (
     life_cycle.delete,
     life_cycle.usage,
     life_cycle.gc,
+    life_cycle.back_up,
+    life_cycle.verify,
+    life_cycle.restore,
     spaces.validate,
     spaces.print_schema,
     spaces.list_spaces,

@@ -1,8 +1,9 @@
-"""Verbs for the end of a study's life, and for the room that studies take."""
+"""Verbs for the end of a study's life, for the room that studies take, and for backups."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -95,3 +96,56 @@ def gc(home: Home, dry_run: bool, as_json: bool) -> None:
     done = collect_garbage(home, read_home_rules(home.folder).retention, dry_run=dry_run)
     (output.print_json if as_json else life_cycle_output.print_gc)(done)
     sys.exit(1 if done.failures else 0)
+
+
+_backup_argument = click.argument("backup", type=click.Path(path_type=Path))
+
+
+@click.command(name="backup")
+@click.argument("target", type=click.Path(path_type=Path))
+@json_option
+@pass_home
+def back_up(home: Home, target: Path, as_json: bool) -> None:
+    """Back up the home to TARGET, while studies run.
+
+    TARGET is a new folder, or a new file that ends in .tar, .tar.gz or .tgz. It holds the store, MLflow's database and
+    files where they are the home's, the files of all studies, uploads and service.yaml.
+    """
+    from pipelines.cli import life_cycle_output, output
+    from pipelines.operations.backup import back_up as write_backup
+
+    done = write_backup(home, target)
+    (output.print_json if as_json else life_cycle_output.print_backup)(done)
+
+
+@click.command()
+@_backup_argument
+@json_option
+def verify(backup: Path, as_json: bool) -> None:
+    """Check BACKUP: the checksum of each file, and its store.
+
+    The exit code is 0 for a backup that can be restored, and 1 otherwise.
+    """
+    from pipelines.cli import life_cycle_output, output
+    from pipelines.operations.verify_backup import verify_backup
+
+    checked = verify_backup(backup)
+    (output.print_json if as_json else life_cycle_output.print_verification)(checked)
+    sys.exit(1 if checked.problems else 0)
+
+
+@click.command()
+@_backup_argument
+@json_option
+@pass_home
+def restore(home: Home, backup: Path, as_json: bool) -> None:
+    """Restore BACKUP into the home, which must be empty.
+
+    The store goes to the database of KERASTUDY_STORE if that is set. The home that was backed up must not be used any
+    more: both would record to the same runs of MLflow.
+    """
+    from pipelines.cli import life_cycle_output, output
+    from pipelines.operations.restore import restore_backup
+
+    done = restore_backup(home, backup)
+    (output.print_json if as_json else life_cycle_output.print_restoration)(done)

@@ -9,8 +9,11 @@ from pipelines.spec.units import format_bytes
 
 if TYPE_CHECKING:
     from pipelines.operations.archive import ArchiveResult
+    from pipelines.operations.backup import BackupResult
     from pipelines.operations.delete import DeletionResult
     from pipelines.operations.gc import GcResult
+    from pipelines.operations.restore import RestoreResult
+    from pipelines.operations.verify_backup import VerificationResult
     from pipelines.queries.usage import HomeUsage
 
 
@@ -19,8 +22,7 @@ def print_deletion(done: DeletionResult) -> None:
     print(f"{done.study} is deleted: {format_bytes(done.freed_bytes)} of files, its runs and its records")
     if done.versions:
         print(f"registered versions that went with it: {', '.join(done.versions)}")
-    for note in done.notes:
-        print(f"note: {note}")
+    _print_notes(done.notes)
 
 
 def print_archive(done: ArchiveResult) -> None:
@@ -62,3 +64,35 @@ def print_gc(done: GcResult) -> None:
         print(f"not removed: {failure}")
     verb = "would be freed" if done.is_dry_run else "freed"
     print(f"{format_bytes(done.freed_bytes)} {verb}")
+
+
+def print_backup(done: BackupResult) -> None:
+    """Print the result of a backup."""
+    print(f"{done.target} holds {_count(done.studies, 'study', 'studies')} in {done.files} files, ", end="")
+    print(f"{format_bytes(done.bytes)}; kerastudy verify checks it")
+    _print_notes(done.notes)
+
+
+def print_verification(checked: VerificationResult) -> None:
+    """Print the result of a check of a backup."""
+    for problem in checked.problems:
+        print(problem)
+    what = f"{_count(checked.studies, 'study', 'studies')}, {checked.trials} trials, {checked.files} files"
+    state = "is damaged" if checked.problems else "is whole"
+    print(f"{checked.backup} of {checked.made} {state}: {what}, {format_bytes(checked.bytes)}")
+
+
+def print_restoration(done: RestoreResult) -> None:
+    """Print the result of a restoration."""
+    what = _count(done.studies, "study", "studies")
+    print(f"{done.home} has the {what} of {done.made}; running studies of then wait: kerastudy resume, or the service")
+    _print_notes(done.notes)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _print_notes(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        print(f"note: {note}")

@@ -8,6 +8,7 @@ MLflow page.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,11 @@ def resolve_tracking_uri(home: Path, environ: Mapping[str, str]) -> str:
 def make_home_tracking_uri(home: Path) -> str:
     """Return the tracking URI of the SQLite file under the home."""
     return f"sqlite:///{home.resolve() / 'mlflow.db'}"
+
+
+def hide_password(uri: str) -> str:
+    """Return a tracking URI without the password in it."""
+    return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)
 
 
 def resolve_artifact_root(home: Path, environ: Mapping[str, str]) -> str | None:

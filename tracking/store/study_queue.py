@@ -138,6 +138,10 @@ class StudyQueue:
         """Replace the text of a study's file, after a change that its earlier trials still fit."""
         self._update(name, connection, document=document, digest=digest)
 
+    def move(self, record: StudyRecord, *, connection: sa.Connection | None = None) -> None:
+        """Replace the paths of a study whose home was moved: its folder, those in its file, and the digest."""
+        self._update(record.name, connection, document=record.document, digest=record.digest, folder=record.folder)
+
     def get(self, name: str) -> StudyRecord:
         """Return one study.
 

@@ -61,3 +61,13 @@ def test_usage_counts_by_submitter(cli):
     shown = cli("usage").stdout
     assert "databases" in shown
     assert "(on the home itself)" in shown
+
+
+def test_a_backup_is_checked_and_restored(cli, tmp_path):
+    """`backup`, `verify` and `restore` in turn; a damaged backup ends with 1."""
+    assert cli("backup", str(tmp_path / "b")).stdout.startswith(f"{tmp_path / 'b'} holds 1 study in ")
+    assert "is whole: 1 study" in cli("verify", str(tmp_path / "b")).stdout
+    assert cli("restore", "--home", str(tmp_path / "new"), str(tmp_path / "b")).returncode == 0
+    assert "queued" in cli("list", "--home", str(tmp_path / "new")).stdout
+    (tmp_path / "b" / "kerastudy.db").write_bytes(b"")
+    assert cli("verify", str(tmp_path / "b")).returncode == 1
