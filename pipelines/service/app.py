@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_swagger import patch_fastapi
 
 from pipelines.service.addresses import find_mlflow_url
@@ -18,12 +18,16 @@ from pipelines.service.head_requests import HeadRequests
 from pipelines.service.hidden_paths import PathFilter
 from pipelines.service.model_service import ModelService
 from pipelines.service.monitors import Monitors
+from pipelines.service.openapi import add_study_file
 from pipelines.service.registered_models import RegisteredModels
+from pipelines.service.routes.accounts import make_account_router
 from pipelines.service.routes.audit import make_audit_router
 from pipelines.service.routes.control import make_control_router
 from pipelines.service.routes.home import make_home_router
 from pipelines.service.routes.life_cycle import make_life_cycle_router
 from pipelines.service.routes.models import make_model_router
+from pipelines.service.routes.parameters import refuse_unknown_parameters
+from pipelines.service.routes.problem_pages import make_problem_router
 from pipelines.service.routes.problems import RESPONSES, add_error_handlers
 from pipelines.service.routes.registered_models import make_registered_model_router
 from pipelines.service.routes.sign_in import make_sign_in_router
@@ -75,21 +79,26 @@ def make_app(
         responses=RESPONSES,
         # Its defence is against forged requests of web pages; `SecurityMiddleware` refuses those on every route.
         strict_content_type=False,
+        dependencies=[Depends(refuse_unknown_parameters)],
     )
+    describe = app.openapi
+    app.openapi = lambda: add_study_file(describe())  # type: ignore[method-assign]  # FastAPI's way to add to it
     add_error_handlers(app)
     for router in (
         make_study_router(studies),
         make_trial_router(studies),
         make_upload_router(studies.uploads),
         make_control_router(studies),
-        make_life_cycle_router(studies.life_cycle, studies.quotas),
+        make_life_cycle_router(studies.life_cycle, studies.quotas, studies.versions),
         make_stream_router(studies, streams, callers),
         make_model_router(models),
         make_registered_model_router(RegisteredModels(store)),
         make_token_router(tokens, spec.token_lifetime),
         make_own_router(tokens, Accounts(store), spec.token_lifetime),
+        make_account_router(store),
         make_audit_router(AuditLog(store)),
         make_upkeep_router(monitors, version),
+        make_problem_router(),
         make_sign_in_router(sign_in, callers),
         make_home_router(store, sign_in, _find_mlflow(studies)),
     ):
@@ -105,6 +114,6 @@ def make_app(
 def _find_mlflow(studies: StudyService) -> str:
     """Return the address of MLflow's UI for browsers; empty if there is none."""
     external = find_external_server(studies.home.folder, os.environ)
-    if external:
+    if external and not studies.spec.mlflow_below:
         return find_mlflow_url(studies.spec, external)
-    return f"{MLFLOW}/" if studies.spec.mlflow else ""
+    return f"{MLFLOW}/" if external or studies.spec.mlflow else ""

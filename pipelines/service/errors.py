@@ -7,6 +7,7 @@
             SignInError
         TooMuchError
         NoRoomError
+        ChangedError
         BusyError
             CeilingError
 """
@@ -31,6 +32,10 @@ class TooMuchError(KerastudyError):
 
 class NoRoomError(KerastudyError):
     """Uploads take all the room that they may."""
+
+
+class ChangedError(KerastudyError):
+    """A study is not as it was when the caller read it."""
 
 
 class BusyError(KerastudyError):

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from pipelines.service.callers import Callers
 from pipelines.service.problem_details import MEDIA_TYPE, encode_problem_detail
+from pipelines.service.problem_details import PAGES as PROBLEMS
 from tracking.store.accounts import Identity
 
 Scope = MutableMapping[str, Any]
@@ -35,7 +36,7 @@ SIGN_IN = "/sign-in"
 OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")
 """Paths without a token: the health of the service, and the description of its routes."""
 
-_OPEN_PREFIXES = ("/swagger/", "/assets/", f"{SIGN_IN}/")
+_OPEN_PREFIXES = ("/swagger/", "/assets/", PROBLEMS, f"{SIGN_IN}/")
 _PAGES = ("/", "/docs")
 _READING = ("GET", "HEAD", "OPTIONS")
 

@@ -24,6 +24,7 @@ from pipelines.service.mlflow_pages import PAGES
 from pipelines.service.ownership import Ownership
 from pipelines.service.path_policy import confine_paths
 from pipelines.service.quotas import Quotas
+from pipelines.service.study_versions import StudyVersions
 from pipelines.service.supervisor_pool import SupervisorPool
 from pipelines.service.uploads import Uploads
 from pipelines.study.load import check_document
@@ -62,6 +63,7 @@ class StudyService:
         self._reader = StudyReader(home, store, place="this service")
         self._ownership = Ownership(store)
         self.hidden_paths = HiddenPaths(home, spec)
+        self.versions = StudyVersions(store)
         self.uploads = Uploads(home, store, spec)
         self.quotas = Quotas(home, store, spec.quotas)
         self.life_cycle = LifeCycle(home, store, supervisors)

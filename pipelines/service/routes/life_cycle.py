@@ -11,14 +11,16 @@ from pipelines.operations.delete import DeletionResult
 from pipelines.queries.usage import HomeUsage
 from pipelines.service.life_cycle import LifeCycle
 from pipelines.service.quotas import Quotas
-from pipelines.service.routes.parameters import Caller, StudyName
+from pipelines.service.routes.parameters import Caller, StudyName, make_precondition
+from pipelines.service.study_versions import StudyVersions
 
 
-def make_life_cycle_router(service: LifeCycle, quotas: Quotas) -> APIRouter:
+def make_life_cycle_router(service: LifeCycle, quotas: Quotas, versions: StudyVersions) -> APIRouter:
     """Return the routes of the life cycle."""
     router = APIRouter(tags=["life cycle"])
+    unchanged = [make_precondition(versions)]
 
-    @router.delete("/v1/studies/{study}")
+    @router.delete("/v1/studies/{study}", operation_id="study.delete", dependencies=unchanged)
     def delete(
         study: StudyName,
         caller: Caller,
@@ -27,17 +29,17 @@ def make_life_cycle_router(service: LifeCycle, quotas: Quotas) -> APIRouter:
         """Delete a study with its files, its runs in MLflow and its registered versions."""
         return service.delete(study, caller, force=force)
 
-    @router.post("/v1/studies/{study}:archive")
+    @router.post("/v1/studies/{study}:archive", operation_id="study.archive", dependencies=unchanged)
     def archive(study: StudyName, caller: Caller) -> ArchiveResult:
         """Hide a study that has ended, and remove what its results do not need."""
         return service.archive(study, caller)
 
-    @router.post("/v1/studies/{study}:unarchive")
+    @router.post("/v1/studies/{study}:unarchive", operation_id="study.unarchive", dependencies=unchanged)
     def unarchive(study: StudyName, caller: Caller) -> ArchiveResult:
         """Show an archived study again."""
         return service.unarchive(study, caller)
 
-    @router.get("/v1/usage")
+    @router.get("/v1/usage", operation_id="home.show_usage")
     def show_usage(caller: Caller) -> HomeUsage:
         """Show the room that the home takes, by part and by submitter, at most half a minute old."""
         return quotas.read_usage()

@@ -19,7 +19,7 @@ def make_model_router(service: ModelService) -> APIRouter:
     """Return the routes of models."""
     router = APIRouter(tags=["export"])
 
-    @router.post("/v1/studies/{study}:export", response_class=FileResponse)
+    @router.post("/v1/studies/{study}:export", response_class=FileResponse, operation_id="model.export")
     def export(
         study: StudyName,
         caller: Caller,
@@ -40,7 +40,7 @@ def make_model_router(service: ModelService) -> APIRouter:
             archive, media_type="application/zip", filename=archive.name, background=BackgroundTask(stack.close)
         )
 
-    @router.post("/v1/studies/{study}:promote")
+    @router.post("/v1/studies/{study}:promote", operation_id="model.promote")
     def promote(
         study: StudyName,
         caller: Caller,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
-from fastapi import Depends, Path, Request, Security
+from fastapi import Depends, FastAPI, Header, Path, Request, Security
+from fastapi.params import Depends as DependsMarker
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from pipelines.service.head_requests import IS_HEAD
+from pipelines.service.openapi import list_parameters
+from pipelines.service.study_versions import StudyVersions
+from search_spaces.errors import InputError, Problem, suggest_choice
 from tracking.store.accounts import Identity
 
 # No slash and no leading dot: the name becomes a folder of the home.
@@ -34,5 +39,41 @@ def _read_is_head(request: Request) -> bool:
 
 IsHead = Annotated[bool, Depends(_read_is_head)]
 """Whether nothing but the head of the answer is sent."""
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse query parameters that a route does not take: a misspelt filter would find everything.
+
+    Raises:
+        InputError: with the parameters that it takes.
+    """
+    # Pages of browsers are not described; a provider of sign-ins adds parameters of its own.
+    route = getattr(request.scope.get("route"), "path", "")
+    known = _list_parameters(request.app).get((request.method, route))
+    if known is None or not (unknown := sorted(set(request.query_params) - known)):
+        return
+    message = f"unknown query parameter; {suggest_choice(unknown[0], sorted(known)) if known else 'it takes none'}"
+    raise InputError([Problem(message, f"query.{each[:100]}") for each in unknown[:20]])
+
+
+@lru_cache(maxsize=8)
+def _list_parameters(app: FastAPI) -> dict[tuple[str, str], frozenset[str]]:
+    return list_parameters(app.openapi())
+
+
+def make_precondition(versions: StudyVersions) -> DependsMarker:
+    """Return a dependency of routes that change a study: `If-Match` holds for the study as it is now."""
+
+    def check_precondition(
+        study: StudyName,
+        if_match: Annotated[
+            str | None, Header(max_length=1000, description="ETag of the study: 412 if it has changed since")
+        ] = None,
+    ) -> None:
+        versions.check(study, if_match)
+
+    marker: DependsMarker = Depends(check_precondition)
+    return marker
+
 
 Caller = Annotated[Identity, Depends(_read_caller)]

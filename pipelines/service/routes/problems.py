@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
-from pipelines.service.errors import BusyError, CeilingError, ForbiddenError, NoRoomError, TooMuchError
+from pipelines.service.errors import BusyError, CeilingError, ChangedError, ForbiddenError, NoRoomError, TooMuchError
 from pipelines.service.problem_details import MEDIA_TYPE, make_problem_detail
 from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
 from tracking.store.study_queue import LeaseLostError, StudyBusyError
@@ -27,6 +27,7 @@ _STATUSES: dict[type[BaseException], int] = {
     TooMuchError: 413,
     NoRoomError: 507,
     CeilingError: 429,
+    ChangedError: 412,
     BusyError: 503,
     KerastudyError: 503,
 }
@@ -55,8 +56,8 @@ class ErrorItem(BaseModel):
 class ProblemDetail(BaseModel):
     """RFC 9457."""
 
-    type: str = "about:blank"
-    title: str = Field(examples=["Unprocessable Entity"])
+    type: str = Field(examples=["/problems/invalid"], description="Path of a page of this service that explains it")
+    title: str = Field(examples=["Invalid input"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=[_EXAMPLE_DETAIL])
     errors: list[ErrorItem] = Field(default=[], examples=[[_EXAMPLE_ERROR]])

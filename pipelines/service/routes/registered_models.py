@@ -18,12 +18,12 @@ def make_registered_model_router(service: RegisteredModels) -> APIRouter:
     """Return the routes of registered models."""
     router = APIRouter(prefix="/v1/models", tags=["registered models"])
 
-    @router.get("")
+    @router.get("", operation_id="model.list")
     def list_models(caller: Caller) -> list[RegisteredModel]:
         """List the registered models, their owners and their grants."""
         return list(service.list())
 
-    @router.put("/{name}/grants/{submitter}")
+    @router.put("/{name}/grants/{submitter}", operation_id="model.grant")
     def grant_model(
         name: _ModelName,
         submitter: _SubmitterName,
@@ -33,7 +33,7 @@ def make_registered_model_router(service: RegisteredModels) -> APIRouter:
         """Let another submitter register and promote under a name."""
         return service.grant(name, submitter, caller, moves_protected=protected)
 
-    @router.delete("/{name}/grants/{submitter}")
+    @router.delete("/{name}/grants/{submitter}", operation_id="model.revoke")
     def revoke_model(name: _ModelName, submitter: _SubmitterName, caller: Caller) -> RegisteredModel:
         """Take a grant back."""
         return service.revoke(name, submitter, caller)

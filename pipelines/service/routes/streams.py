@@ -45,7 +45,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
         content = {"study": study, "state": record.state, "reason": record.reason}
         return ServerSentEvent(id=str(position), event="study-ended", data=content)
 
-    @router.get("/events", response_class=EventSourceResponse)
+    @router.get("/events", response_class=EventSourceResponse, operation_id="study.follow_events")
     async def follow_events(
         study: StudyName,
         caller: Caller,
@@ -75,7 +75,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
                     return
                 await asyncio.sleep(0 if found else _POLL_S)
 
-    @router.get("/logs", response_class=PlainTextResponse)
+    @router.get("/logs", response_class=PlainTextResponse, operation_id="study.read_logs")
     async def read_logs(
         study: StudyName,
         caller: Caller,

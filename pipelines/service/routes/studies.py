@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from pipelines.queries.views import BestTrial, ServedStudy, StudyList, TrialRow
+from pipelines.service.openapi import STUDY_FILE
 from pipelines.service.routes.parameters import Caller, StudyName, TrialNumber
 from pipelines.service.study_service import MAX_IN_A_PAGE, StudyService
 from search_spaces.errors import InputError, UnknownError
@@ -29,7 +30,7 @@ _STUDY_FILE: dict[str, Any] = {
         "required": True,
         "content": {
             "application/yaml": {"schema": {"type": "string"}, "example": _EXAMPLE},
-            "application/json": {"schema": {"type": "object"}},
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{STUDY_FILE}"}},
         },
     }
 }
@@ -58,7 +59,7 @@ def make_study_router(service: StudyService) -> APIRouter:
     """Return the routes of studies."""
     router = APIRouter(prefix="/v1/studies", tags=["studies"])
 
-    @router.post("", status_code=202, openapi_extra=_STUDY_FILE)
+    @router.post("", status_code=202, openapi_extra=_STUDY_FILE, operation_id="study.submit")
     def submit(
         body: Annotated[bytes, Depends(_read_body)],
         caller: Caller,
@@ -82,7 +83,7 @@ def make_study_router(service: StudyService) -> APIRouter:
         response.headers["Location"] = f"/v1/studies/{name}"
         return Submitted(study=name, is_new=is_new)
 
-    @router.get("")
+    @router.get("", operation_id="study.list")
     def list_studies(
         caller: Caller,
         state: Annotated[list[StudyState] | None, Query(examples=[["running", "queued"]])] = None,
@@ -96,9 +97,13 @@ def make_study_router(service: StudyService) -> APIRouter:
             states=state or (), submitter=submitter, after=after, limit=limit, archived=archived
         )
 
-    @router.get("/{study}")
-    def show(study: StudyName, caller: Caller) -> ServedStudy:
-        """Show the state and progress of a study."""
+    @router.get("/{study}", operation_id="study.show")
+    def show(study: StudyName, caller: Caller, response: Response) -> ServedStudy:
+        """Show the state and progress of a study.
+
+        The ETag changes with its state, its open request and its file; `If-Match` on a control holds the study to it.
+        """
+        response.headers["ETag"] = service.versions.compute_tag(study)
         return service.load_study(study)
 
     return router
@@ -108,7 +113,7 @@ def make_trial_router(service: StudyService) -> APIRouter:
     """Return the routes of a study's trials."""
     router = APIRouter(prefix="/v1/studies/{study}", tags=["trials"])
 
-    @router.get("/trials")
+    @router.get("/trials", operation_id="trial.list")
     def list_trials(
         study: StudyName,
         caller: Caller,
@@ -122,7 +127,7 @@ def make_trial_router(service: StudyService) -> APIRouter:
         has_more = len(found) > limit
         return TrialPage(trials=found[:limit], next=found[limit - 1].number if has_more else None)
 
-    @router.get("/trials/{trial}")
+    @router.get("/trials/{trial}", operation_id="trial.show")
     def show_trial(study: StudyName, trial: TrialNumber, caller: Caller) -> TrialRow:
         """Show one trial."""
         found = next((each for each in service.reader.list_trials(study) if each.number == trial), None)
@@ -130,7 +135,7 @@ def make_trial_router(service: StudyService) -> APIRouter:
             raise UnknownError(f"{study} has no trial {trial}")
         return found
 
-    @router.get("/best")
+    @router.get("/best", operation_id="trial.show_best")
     def show_best_trial(study: StudyName, caller: Caller) -> BestTrial:
         """Show the best trial."""
         return service.reader.find_best_trial(study)

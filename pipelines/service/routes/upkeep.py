@@ -31,12 +31,12 @@ def make_upkeep_router(monitors: Monitors, version: str) -> APIRouter:
     """Return the routes for operators."""
     router = APIRouter(tags=["upkeep"])
 
-    @router.get("/healthz")
+    @router.get("/healthz", operation_id="service.check_health")
     def check_health() -> Health:
         """Return that the service answers; needs no token. A monitor restarts a service that does not."""
         return Health(status="ok", version=version)
 
-    @router.get("/readyz", responses={503: {"model": ReadinessView}})
+    @router.get("/readyz", responses={503: {"model": ReadinessView}}, operation_id="service.check_readiness")
     def check_readiness(response: Response) -> ReadinessView:
         """Return whether the service can carry out what it accepts, 503 if not; needs no token."""
         found = monitors.readiness.check()
@@ -46,7 +46,7 @@ def make_upkeep_router(monitors: Monitors, version: str) -> APIRouter:
             return ReadinessView(status="not ready", checks=checks)
         return ReadinessView(status="ready", checks=checks)
 
-    @router.get("/metrics", response_class=PlainTextResponse)
+    @router.get("/metrics", response_class=PlainTextResponse, operation_id="service.read_metrics")
     def read_metrics(caller: Caller) -> Response:
         """Return metrics for Prometheus."""
         return Response(monitors.metrics.render(), media_type=CONTENT_TYPE)

@@ -25,12 +25,12 @@ def make_upload_router(uploads: Uploads) -> APIRouter:
     """Return the routes of data files."""
     router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
-    @router.get("")
+    @router.get("", operation_id="upload.list")
     def list_uploads(caller: Caller) -> list[UploadRow]:
         """List the caller's data files, or everybody's for an admin."""
         return list(uploads.list(caller))
 
-    @router.put("/{name}", status_code=201, openapi_extra=_BYTES)
+    @router.put("/{name}", status_code=201, openapi_extra=_BYTES, operation_id="upload.put")
     async def put_upload(name: _UploadName, caller: Caller, request: Request) -> UploadedFile:
         """Keep a data file; a study names it by the `source` of the answer."""
         upload = await asyncio.to_thread(uploads.start, name, caller)
@@ -41,7 +41,7 @@ def make_upload_router(uploads: Uploads) -> APIRouter:
         finally:
             await asyncio.to_thread(upload.close)
 
-    @router.delete("/{name}", status_code=204)
+    @router.delete("/{name}", status_code=204, operation_id="upload.remove")
     def remove_upload(name: _UploadName, caller: Caller) -> None:
         """Remove a data file that no study needs."""
         uploads.remove(name, caller)
