@@ -61,8 +61,8 @@ def _raise_connection_limit() -> int:
 class HeaderTimeoutProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 protocol with time limits for clients.
 
-    A request's headers arrive within ten seconds, and an answer is read on within a minute: a follower that reads a byte
-    now and then would hold its place for ever.
+    A request's headers arrive within ten seconds, and an answer is read on within a minute: a follower that reads a
+    byte now and then would hold its place for ever.
     """
 
     _timer: asyncio.TimerHandle | None = None
