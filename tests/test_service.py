@@ -161,9 +161,9 @@ def test_a_study_has_an_address_in_mlflow(service, call, mine):
 
 @needs_browser
 def test_a_browser_shows_mlflow_behind_the_services_tokens(service, mine, tmp_path):
-    """A person who gives a token as password in the browser's dialog sees the study's trials."""
-    with browsing(tmp_path, "anybody", service.token) as browser:
-        address, shown = browser.seen(f"{service.url}/mlflow/studies/mine", wanted="mine-t000")
+    """A person who gives a token on the sign-in page sees the study's trials, and lands where the link led."""
+    with browsing(tmp_path) as browser:
+        address, shown = browser.sign_in(f"{service.url}/mlflow/studies/mine", service.token, wanted="mine-t000")
     assert address.startswith(f"{service.url}/mlflow/#/experiments/1/runs?viewStateShareKey=")
     assert "Leaderboard mine" in shown
     assert "mine-t000" in shown

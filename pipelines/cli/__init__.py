@@ -68,7 +68,9 @@ for _verb in (
     maintenance.ui,
     maintenance.serve,
     maintenance.login,
-    maintenance.token,
+    access.token,
+    access.account,
+    access.print_audit,
 ):
     commands.add_command(_verb)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import WholeNumber, json_option, pass_client, pass_home, study_argument
+from pipelines.cli.options import WholeNumber, json_option, pass_home, study_argument
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.client.submission import StudyClient
+    pass
 
 _wait = click.option(
     "--wait",
@@ -127,38 +127,3 @@ def login(url: str | None, token_file: Path | None) -> None:
         token = click.prompt("Token", hide_input=True).strip()
     mine = log_in(url, token)
     click.echo(f"logged in at {url} as {mine.name}, who may {mine.scope}")
-
-
-@click.group()
-def token() -> None:
-    """Create, list and remove the tokens of a service."""
-
-
-@token.command(name="create")
-@click.argument("name")
-@click.option("--scope", type=click.Choice(["read", "submit", "admin"]), default="submit", show_default=True)
-@click.option(
-    "--running-trials", type=WholeNumber(1), metavar="N", help="Most trials of its studies that train at once."
-)
-@pass_client
-def create_token(client: StudyClient, name: str, scope: Any, running_trials: int | None) -> None:
-    """Create a token for NAME and print it, this once."""
-    click.echo(client.create_token(name, scope, running_trials))
-
-
-@token.command(name="list")
-@json_option
-@pass_client
-def list_tokens(client: StudyClient, as_json: bool) -> None:
-    """List all tokens, without their secrets."""
-    from pipelines.cli import output
-
-    (output.print_json if as_json else output.print_tokens)(client.list_tokens())
-
-
-@token.command(name="remove")
-@click.argument("name")
-@pass_client
-def remove_token(client: StudyClient, name: str) -> None:
-    """Remove the token of NAME; it is refused from now on."""
-    client.remove_token(name)

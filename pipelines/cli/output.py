@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pipelines.operations.sync import RebuildResult, SyncResult
     from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
     from pipelines.training.messages import ModelCheck
-    from tracking.store.tokens import Token
 
 _AGREEMENTS = {"equal": "equal to the last bit", "rounding": "within rounding", "different": "different"}
 _TRAINED = {"": "", "fleet": " in a fleet", "user": " by the model's own fit"}
@@ -128,14 +127,6 @@ def print_submission(submitted: SubmissionResult) -> None:
     what = f"in the queue, place {submitted.place}" if submitted.place else submitted.state
     print(f"{submitted.study} is {what}" if submitted.is_new else f"{submitted.study} was submitted before: {what}")
     print(f"next: {submitted.next}")
-
-
-def print_tokens(tokens: Sequence[Token]) -> None:
-    """Print a list of tokens."""
-    table = make_table("token", "may", "trials at once")
-    for token in tokens:
-        table.add_row(token.name, token.scope, str(token.running_trials or "any number"))
-    print_table(table)
 
 
 def print_sync(done: Sequence[SyncResult]) -> None:

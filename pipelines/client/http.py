@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Self, TypeVar
 import httpx
 from pydantic import TypeAdapter
 
+from pipelines.client.access import HttpAccess
 from pipelines.data.reading.source_paths import find_sources
 from pipelines.export.export import ExportResult, Parity, check_target
 from pipelines.operations.archive import ArchiveResult
@@ -36,10 +37,9 @@ from pipelines.study.stored import serialize_study
 from pipelines.study.study import Study
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError, KerastudyError, Place, Problem
-from tracking.store.accounts import Identity, Scope
+from tracking.store.accounts import Identity
 from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ControlRequest
-from tracking.store.tokens import Token
 
 URL = "KERASTUDY_URL"
 TOKEN = "KERASTUDY_TOKEN"
@@ -327,18 +327,10 @@ class HttpClient:
         """Return whose this client's token is."""
         return _parse(Identity, self._request("GET", "/v1/me").json())
 
-    def list_tokens(self) -> tuple[Token, ...]:
-        """Return all tokens."""
-        return tuple(_parse(Token, each) for each in self._request("GET", "/v1/tokens").json())
-
-    def create_token(self, name: str, scope: Scope, running_trials: int | None) -> str:
-        """Create a token and return its text."""
-        wanted = {"name": name, "scope": scope, "running_trials": running_trials}
-        return str(self._request("POST", "/v1/tokens", json=wanted).json()["token"])
-
-    def remove_token(self, name: str) -> None:
-        """Remove a token."""
-        self._request("DELETE", f"/v1/tokens/{name}")
+    @property
+    def access(self) -> HttpAccess:
+        """Accounts, tokens and audit log of the service."""
+        return HttpAccess(self._request)
 
     # Requests ------------------------------------------------------------------------------------------------
 

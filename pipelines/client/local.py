@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from pipelines.client.access import LocalAccess
 from pipelines.data.reading.source_paths import check_source_paths
 from pipelines.operations import grants, uploads
 from pipelines.operations.submit import submit_study
@@ -18,12 +19,11 @@ from pipelines.study.study import Study
 from pipelines.supervisor.event_log import LOG_FILE
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, UnknownError
-from tracking.store.accounts import LOCAL_USER, OPERATOR, Identity, Scope
+from tracking.store.accounts import LOCAL_USER, OPERATOR, Identity
 from tracking.store.database import Store
 from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ControlRequest, StudyQueue
 from tracking.store.submissions import Submissions
-from tracking.store.tokens import Token, Tokens
 
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult
@@ -219,19 +219,7 @@ class LocalClient:
         with Store.open(self.home.store) as store:
             uploads.remove_upload(self.home, store, name, OPERATOR)
 
-    # Tokens --------------------------------------------------------------------------------------------------
-
-    def list_tokens(self) -> Sequence[Token]:
-        """Return all tokens of the home's service."""
-        with Store.open(self.home.store) as store:
-            return Tokens(store).list()
-
-    def create_token(self, name: str, scope: Scope, running_trials: int | None) -> str:
-        """Create a token and return its text."""
-        with Store.open(self.home.store) as store:
-            return Tokens(store).create(name, scope, running_trials)
-
-    def remove_token(self, name: str) -> None:
-        """Remove a token."""
-        with Store.open(self.home.store) as store:
-            Tokens(store).remove(name)
+    @property
+    def access(self) -> LocalAccess:
+        """Accounts, tokens and audit log of the home's service."""
+        return LocalAccess(self.home)

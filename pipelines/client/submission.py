@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
+from pipelines.client.access import AccessClient
 from pipelines.operations.control import StudyStatus
 from pipelines.operations.uploads import UploadRow
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.study.study import Study
 from search_spaces.errors import InputError, KerastudyError
-from tracking.store.accounts import Scope
 from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ENDED_STATES, ControlRequest
-from tracking.store.tokens import Token
 
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult
@@ -107,14 +106,9 @@ class StudyClient(Protocol):
     def remove_upload(self, name: str) -> None:
         """Remove an uploaded data file that no study needs."""
 
-    def list_tokens(self) -> Sequence[Token]:
-        """Return all tokens of the service."""
-
-    def create_token(self, name: str, scope: Scope, running_trials: int | None) -> str:
-        """Create a token and return its text."""
-
-    def remove_token(self, name: str) -> None:
-        """Remove a token."""
+    @property
+    def access(self) -> AccessClient:
+        """Accounts, tokens and the audit log."""
 
 
 @dataclass(frozen=True)

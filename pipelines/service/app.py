@@ -100,7 +100,7 @@ def make_app(
         make_upkeep_router(monitors, version),
         make_problem_router(),
         make_sign_in_router(sign_in, callers),
-        make_home_router(store, sign_in, _find_mlflow(studies)),
+        make_home_router(store, sign_in, _find_mlflow(studies), spec.token_lifetime),
     ):
         app.include_router(router)
     app.add_middleware(PathFilter, paths=studies.hidden_paths)

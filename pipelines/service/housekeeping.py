@@ -12,6 +12,7 @@ from pipelines.spec.home_rules import RetentionSpec
 from pipelines.spec.units import format_bytes
 from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
+from tracking.store.audit import AuditLog
 from tracking.store.database import Store
 from tracking.store.deletions import Deletions
 
@@ -29,12 +30,14 @@ class Housekeeper:
         home: the home.
         store: its store.
         rules: the rules of retention.
+        audit_s: how long lines of the audit log are kept; None for ever.
     """
 
-    def __init__(self, home: Home, store: Store, rules: RetentionSpec) -> None:
+    def __init__(self, home: Home, store: Store, rules: RetentionSpec, audit_s: float | None = None) -> None:
         self._home = home
         self._store = store
         self._rules = rules
+        self._audit_s = audit_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -69,6 +72,8 @@ class Housekeeper:
         return not file.exists() or time.time() - file.stat().st_mtime >= _DAY_S
 
     def _collect(self) -> None:
+        if self._audit_s is not None:
+            AuditLog(self._store).prune(self._audit_s)
         done = collect_garbage(self._home, self._rules)
         for each in done.removed:
             _log.info("removed %s %s (%s): %s", each.kind, each.what, format_bytes(each.bytes), each.reason)

@@ -1,7 +1,8 @@
-"""A real Chromium: returns the text that it shows, and gives a name and a password to a site that requires them."""
+"""A real Chromium: signs in to a service, returns the text that it shows, and takes pictures of pages."""
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
@@ -17,25 +18,25 @@ import pytest
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
-_AUTH = {"response": "ProvideCredentials"}
 
 
 class Browser:
     """One tab, spoken to by the DevTools protocol over a pair of pipes."""
 
-    def __init__(self, commands: int, answers: int, password: tuple[str, str]) -> None:
+    def __init__(self, commands: int, answers: int) -> None:
         self._commands, self._answers = commands, answers
-        self._password = dict(zip(("username", "password"), password, strict=True))
         self._numbers = itertools.count(1)
         self._read = b""
         self._session: dict[str, str] = {}
         tab = self._ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = {"sessionId": self._ask("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]}
-        self._ask("Fetch.enable", handleAuthRequests=True)
 
     def seen(self, address: str, *, wanted: str, seconds: float = 90.0) -> tuple[str, str]:
         """Open a page; return its address and its content once the content has what is wanted, or time is up."""
         self._ask("Page.navigate", url=address)
+        return self._wait(wanted, seconds)
+
+    def _wait(self, wanted: str, seconds: float) -> tuple[str, str]:
         deadline = time.monotonic() + seconds
         script = "JSON.stringify([location.href, document.documentElement.outerHTML])"
         while True:
@@ -45,6 +46,22 @@ class Browser:
                 return at, page
             time.sleep(0.3)
 
+    def sign_in(self, address: str, token: str, *, wanted: str) -> tuple[str, str]:
+        """Open a page, give a token on the sign-in page that comes instead, and return what is shown then."""
+        self.seen(address, wanted='id="token"')
+        script = "const field = document.getElementById('token'); field.value = '%s'; field.form.requestSubmit()"
+        self._ask("Runtime.evaluate", expression=script % token)
+        return self._wait(wanted, 90.0)
+
+    def picture(self, file: Path, width: int, *, dark: bool) -> None:
+        """Write a picture of the whole page, at a width, in light or dark colours, into a PNG file."""
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self._ask("Emulation.setEmulatedMedia", features=scheme)
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self._ask("Emulation.setDeviceMetricsOverride", **size)
+        taken = self._ask("Page.captureScreenshot", captureBeyondViewport=True)
+        file.write_bytes(base64.b64decode(taken["data"]))
+
     def _ask(self, method: str, **params: Any) -> dict[str, Any]:
         number = self._send(method, **params)
         while True:
@@ -52,13 +69,6 @@ class Browser:
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]
-            if message.get("method") == "Fetch.requestPaused":
-                self._send("Fetch.continueRequest", requestId=message["params"]["requestId"])
-            elif message.get("method") == "Fetch.authRequired":
-                answer = {**_AUTH, **self._password}
-                self._send(
-                    "Fetch.continueWithAuth", requestId=message["params"]["requestId"], authChallengeResponse=answer
-                )
 
     def _send(self, method: str, **params: Any) -> int:
         number = next(self._numbers)
@@ -76,8 +86,8 @@ class Browser:
 
 
 @contextmanager
-def browsing(scratch: Path, user: str, password: str) -> Iterator[Browser]:
-    """Yield a browser that gives this name and password wherever a site requires them."""
+def browsing(scratch: Path) -> Iterator[Browser]:
+    """Yield a browser with a profile of its own."""
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=2400,1200", "--remote-debugging-pipe"]
@@ -96,7 +106,7 @@ def browsing(scratch: Path, user: str, password: str) -> Iterator[Browser]:
     os.close(theirs_in)
     os.close(theirs_out)
     try:
-        yield Browser(ours_out, ours_in, (user, password))
+        yield Browser(ours_out, ours_in)
     finally:
         process.terminate()
         process.wait(30)

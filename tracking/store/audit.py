@@ -15,7 +15,6 @@ from tracking.store.database import Store, audit_lines, now_ms
 
 Outcome = Literal["done", "refused", "failed"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-_DAY_MS = 86_400_000
 _MAX_TEXT = 300
 
 
@@ -120,8 +119,8 @@ class AuditLog:
         with self._store.read() as connection:
             return tuple(AuditLine(**row._mapping) for row in connection.execute(query))
 
-    def prune(self, days: float) -> int:
-        """Remove the lines older than some days; return how many."""
+    def prune(self, age_s: float) -> int:
+        """Remove the lines older than some seconds; return how many."""
         with self._store.write() as connection:
-            old = sa.delete(audit_lines).where(audit_lines.c.time_ms < now_ms() - int(days * _DAY_MS))
+            old = sa.delete(audit_lines).where(audit_lines.c.time_ms < now_ms() - int(age_s * 1000))
             return connection.execute(old).rowcount

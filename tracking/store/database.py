@@ -29,6 +29,7 @@ from sqlalchemy.exc import (
 )
 
 from search_spaces.errors import KerastudyError
+from tracking.store.upgrades import keep_copy, upgrade
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -160,7 +161,7 @@ audit_lines = sa.Table(
 sa.event.listen(
     audit_lines,
     "after_create",
-    sa.DDL(
+    sa.DDL(  # type: ignore[no-untyped-call]
         "CREATE TRIGGER kerastudy_audit_is_final BEFORE UPDATE ON kerastudy_audit "
         "BEGIN SELECT RAISE(ABORT, 'lines of the audit log are final'); END"
     ).execute_if(dialect="sqlite"),
@@ -246,33 +247,6 @@ deletions = sa.Table(
     sa.Column("requested_ms", sa.BigInteger, nullable=False),
 )
 
-# Statements that bring a database to a version from the one before, by version. New tables need none. A database of
-# a version before the first one here is refused: it was written before the first release.
-_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
-    7: (
-        # Each token becomes an account with one token. A handle is random and no secret, so it serves as the id.
-        "INSERT INTO kerastudy_accounts (id, name, scope, running_trials, created_ms) "
-        "SELECT handle, name, scope, running_trials, created_ms FROM kerastudy_tokens",
-        "INSERT INTO kerastudy_access_tokens (handle, account, label, digest, scope, created_ms) "
-        "SELECT handle, handle, 'default', digest, scope, created_ms FROM kerastudy_tokens",
-        "DROP TABLE kerastudy_tokens",
-        "ALTER TABLE kerastudy_submissions ADD COLUMN submitter_id VARCHAR(120) NOT NULL DEFAULT ''",
-        # Submitters without a token get an id that no account can have.
-        "UPDATE kerastudy_submissions SET submitter_id = COALESCE("
-        "(SELECT id FROM kerastudy_accounts WHERE name = submitter), 'local:' || submitter)",
-        "DELETE FROM kerastudy_requests WHERE submitter NOT IN (SELECT name FROM kerastudy_accounts)",
-        "UPDATE kerastudy_requests SET submitter = (SELECT id FROM kerastudy_accounts WHERE name = submitter)",
-        "ALTER TABLE kerastudy_registered_names ADD COLUMN owner VARCHAR(100) NOT NULL DEFAULT ''",
-        "ALTER TABLE kerastudy_registered_names ADD COLUMN owner_id VARCHAR(120) NOT NULL DEFAULT ''",
-        "UPDATE kerastudy_registered_names SET "
-        "owner = COALESCE((SELECT submitter FROM kerastudy_submissions AS s "
-        "WHERE s.study = kerastudy_registered_names.study), ''), "
-        "owner_id = COALESCE((SELECT submitter_id FROM kerastudy_submissions AS s "
-        "WHERE s.study = kerastudy_registered_names.study), '')",
-        "ALTER TABLE kerastudy_studies ADD COLUMN changed_ms BIGINT",
-        "ALTER TABLE kerastudy_studies ADD COLUMN archived_ms BIGINT",
-    ),
-}
 # Chosen: with less, any error of a write counts as a full disk.
 _LEAST_ROOM_BYTES: Final = 256 * 1024
 
@@ -322,6 +296,8 @@ class Store:
         try:
             engine = sa.create_engine(url, **_make_engine_options(url, begins_immediately=True))
             _emit_begin(engine)
+            if url.get_backend_name() == "sqlite":
+                keep_copy(Path(str(url.database)), SCHEMA_VERSION)
             identity = _create_tables(engine, shown)
         except (DBAPIError, ArgumentError, NoSuchModuleError, ImportError, OSError, sqlite3.Error) as error:
             if engine is not None:
@@ -481,26 +457,8 @@ def _create_tables(engine: sa.Engine, shown: str) -> str:
             about = {"schema_version": str(SCHEMA_VERSION), "identity": uuid.uuid4().hex[:12]}
             rows = [{"key": key, "value": value} for key, value in about.items()]
             connection.execute(sa.insert(_about), rows)
-        _migrate(connection, int(about["schema_version"]), shown)
+        upgrade(connection, int(about["schema_version"]), SCHEMA_VERSION, shown)
     return str(about["identity"])
-
-
-def _migrate(connection: sa.Connection, found: int, shown: str) -> None:
-    """Bring a database from the version found in it to this one."""
-    if found > SCHEMA_VERSION:
-        raise KerastudyError(
-            f"{shown} was written by a newer kerastudy (schema {found}; this one reads {SCHEMA_VERSION}): "
-            "upgrade kerastudy, or choose another home"
-        )
-    for version in range(found + 1, SCHEMA_VERSION + 1):
-        if version not in _MIGRATIONS:
-            raise KerastudyError(
-                f"{shown} was written before the first release of kerastudy (schema {found}; this one reads "
-                f"{SCHEMA_VERSION}): choose another home"
-            )
-        for statement in _MIGRATIONS[version]:
-            connection.execute(sa.text(statement))
-        connection.execute(sa.update(_about).where(_about.c.key == "schema_version").values(value=str(version)))
 
 
 def _describe_open_error(shown: str, error: Exception) -> str:

@@ -68,7 +68,7 @@ class Sessions:
         now = now_ms()
         with self._store.read() as connection:
             row = connection.execute(_SELECTED.where(sessions.c.digest == digest, ~self._find_old(now))).one_or_none()
-        if row is None or (row.token is not None and not _is_valid(row, now)):
+        if row is None or (row.token is not None and not _has_token(row.token_scope, row.expires_ms, now)):
             return None
         if is_use and now - row.used_ms > _USED_AGE_MS:
             with self._store.write() as connection:
@@ -85,10 +85,9 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_valid(row: sa.Row[tuple[object, ...]], now: int) -> bool:
-    """Return whether the token of a session is there still."""
-    values = row._mapping
-    return values["token_scope"] is not None and (values["expires_ms"] is None or values["expires_ms"] > now)
+def _has_token(scope: str | None, expires_ms: int | None, now: int) -> bool:
+    """Return whether the token of a session is there still; without one, a join has no scope."""
+    return scope is not None and (expires_ms is None or expires_ms > now)
 
 
 _SELECTED = (

@@ -30,16 +30,26 @@ class SignIns:
         self._store = store
         self._accounts = Accounts(store)
 
+    def create_account(self, name: str, scope: Scope, password: str, running_trials: int | None = None) -> Account:
+        """Add an account with a password.
+
+        Raises:
+            ConflictError: if the name is taken.
+            InputError: if a value is invalid, or the password is too short or too long.
+        """
+        row = {"password": _hash_password(password)}
+        with self._store.write() as connection:
+            account = self._accounts.create(name, scope, running_trials, connection)
+            connection.execute(sa.insert(sign_ins).values(account=account.id, **row))
+        return account
+
     def set_password(self, account: Account, password: str) -> None:
         """Give an account a password, and end its sessions.
 
         Raises:
             InputError: if it is too short or too long.
         """
-        if not LEAST_LENGTH <= len(password) <= _MOST_LENGTH:
-            raise InputError(f"a password has {LEAST_LENGTH} to {_MOST_LENGTH} characters, got {len(password)}")
-        with _turns:
-            row = {"password": PasswordHasher().hash(password)}
+        row = {"password": _hash_password(password)}
         with self._store.write() as connection:
             known = sign_ins.c.account == account.id
             if not connection.execute(sa.update(sign_ins).where(known).values(**row)).rowcount:
@@ -94,6 +104,14 @@ class SignIns:
             number += 1
             free = f"{plain}-{number}"
         return free
+
+
+def _hash_password(password: str) -> str:
+    if not LEAST_LENGTH <= len(password) <= _MOST_LENGTH:
+        raise InputError(f"a password has {LEAST_LENGTH} to {_MOST_LENGTH} characters, got {len(password)}")
+    # Outside of any transaction: it takes long on purpose.
+    with _turns:
+        return PasswordHasher().hash(password)
 
 
 @cache

@@ -22,6 +22,7 @@ from tracking.store.tokens import Tokens
 
 _MAX_STUDIES = 50
 _DAY_S = 86_400.0
+_USUAL_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,14 @@ class _Made:
     text: str
 
 
-def make_home_router(store: Store, sign_in: SignIn, mlflow: str) -> APIRouter:
+def make_home_router(store: Store, sign_in: SignIn, mlflow: str, lifetime_s: float | None) -> APIRouter:
     """Return the routes of the home page.
 
     Args:
         store: holds studies and tokens.
         sign_in: changes passwords.
         mlflow: address of MLflow's UI; empty if there is none.
+        lifetime_s: how long a token lives if its maker names no time; None for ever.
     """
     router = APIRouter(include_in_schema=False)
     tokens, accounts, submissions = Tokens(store), Accounts(store), Submissions(store)
@@ -49,6 +51,7 @@ def make_home_router(store: Store, sign_in: SignIn, mlflow: str) -> APIRouter:
             "studies": submissions.list_newest(_MAX_STUDIES),
             "tokens": tokens.list(caller.id),
             "scopes": SCOPES[: SCOPES.index(caller.scope) + 1],
+            "days": int((lifetime_s or _USUAL_DAYS * _DAY_S) / _DAY_S),
             "has_password": sign_in.has_password(caller),
             "error": "",
             "notice": "",
@@ -80,7 +83,8 @@ def make_home_router(store: Store, sign_in: SignIn, mlflow: str) -> APIRouter:
         require_scope(caller, found)
         if (account := accounts.find_by_id(caller.id)) is None:
             raise UnknownError("this account was removed")
-        return tokens.add(account, found, label=form.get("label", ""), lifetime_s=int(days) * _DAY_S if days else None)
+        lifetime = int(days) * _DAY_S if days else lifetime_s
+        return tokens.add(account, found, label=form.get("label", ""), lifetime_s=lifetime)
 
     @router.post("/home/tokens/remove", name="me.remove_token")
     def remove_token(request: Request, caller: Caller, form: Form) -> Response:

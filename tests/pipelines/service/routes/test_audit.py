@@ -6,6 +6,8 @@ import pytest
 import sqlalchemy as sa
 from served import detail, study_text, submit
 
+from tracking.store.audit import AuditLog
+
 
 def read(service, admin, **filters):
     return service.client.get("/v1/audit", params=filters, headers=admin).json()
@@ -47,3 +49,12 @@ def test_unknown_things_are_no_lines(service, admin):
     service.client.post("/v1/studies/none:pause", headers=admin)
     service.client.post("/nothing", headers=admin)
     assert read(service, admin)["lines"] == []
+
+
+def test_lines_leave_with_their_age(service, ann):
+    """The operator's key decides; younger ones stay."""
+    submit(service, ann, study_text("s"))
+    audit = AuditLog(service.store)
+    assert audit.prune(60.0) == 0
+    assert audit.prune(-1.0) == 1
+    assert audit.list() == ()
