@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from search_spaces.errors import KerastudyError
 from tracking.outbox.records import ModelDisplaced
-from tracking.store import database
+from tracking.store import database, upgrades
 from tracking.store.database import BUSY_TIMEOUT_MS, FILE_NAME, SCHEMA_VERSION, Store, classify_store_error
 from tracking.store.registered_names import find_registered_name
 from tracking.store.study_queue import StudyQueue
@@ -102,7 +102,7 @@ def test_an_older_store_is_migrated(tmp_path, monkeypatch):
         SCHEMA_VERSION + 1: ("ALTER TABLE kerastudy_studies ADD COLUMN note VARCHAR(10)",),
         SCHEMA_VERSION + 2: ("UPDATE kerastudy_studies SET note = 'old'",),
     }
-    monkeypatch.setattr(database, "_MIGRATIONS", later)
+    monkeypatch.setattr(upgrades, "UPGRADES", later)
     monkeypatch.setattr(database, "SCHEMA_VERSION", SCHEMA_VERSION + 2)
     for _ in range(2):
         with Store.open(tmp_path) as store, store.read() as connection:

@@ -1,0 +1,106 @@
+"""Homes of earlier versions, opened by this one: shown, exported and continued."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from command import kerastudy_here
+from old_homes import write_old_home
+
+from tracking.store.database import SCHEMA_VERSION, Store
+from tracking.store.study_queue import StudyQueue
+from tracking.store.upgrades import UPGRADES
+
+OLDEST = min(UPGRADES) - 1
+
+
+def versions_of(*files):
+    found = []
+    for file in files:
+        with closing(sqlite3.connect(file)) as connection:
+            found.append(connection.execute("SELECT value FROM kerastudy_about WHERE key='schema_version'").fetchone())
+    return [int(version[0]) for version in found]
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home of the oldest schema that is upgraded."""
+    write_old_home(tmp_path / "home", OLDEST)
+    return tmp_path / "home"
+
+
+def tables_of(file):
+    """Return the columns of each table of ours."""
+    with closing(sqlite3.connect(file)) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            name: {row[1]: (row[2], row[3], row[5]) for row in connection.execute(f"PRAGMA table_info({name})")}
+            for name in names
+            if name.startswith("kerastudy_")
+        }
+
+
+def test_an_upgraded_store_has_the_tables_of_a_new_one(home, tmp_path):
+    """Whatever way a store came to this schema, each column is there with its type."""
+    Store.open(home).close()
+    Store.open(tmp_path / "new").close()
+    assert tables_of(home / "kerastudy.db") == tables_of(tmp_path / "new" / "kerastudy.db")
+
+
+def test_the_old_store_is_kept_before_an_upgrade(home):
+    """The copy has the old schema and all studies; a store that was upgraded is not copied again."""
+    for _ in range(2):
+        Store.open(home).close()
+    copy = home / f"kerastudy.db.schema-{OLDEST}"
+    assert versions_of(home / "kerastudy.db", copy) == [SCHEMA_VERSION, OLDEST]
+    assert sorted(path.name for path in home.glob("kerastudy.db.*")) == [copy.name]
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT name FROM kerastudy_studies ORDER BY name").fetchall() == [
+            ("iris",),
+            ("waiting",),
+        ]
+
+
+def test_a_failed_upgrade_leaves_the_old_schema(home, monkeypatch):
+    """All statements of all versions are one transaction."""
+    monkeypatch.setitem(UPGRADES, SCHEMA_VERSION, (*UPGRADES[SCHEMA_VERSION], "DELETE FROM nowhere"))
+    with pytest.raises(Exception, match="nowhere"):
+        Store.open(home)
+    assert versions_of(home / "kerastudy.db") == [OLDEST]
+    monkeypatch.undo()
+    with Store.open(home) as store:
+        assert StudyQueue(store).get("iris").state == "finished"
+
+
+def test_studies_of_an_old_home_are_shown(home, tmp_path):
+    """Studies, trials and the best trial are those that the old version stored."""
+
+    def read(*words):
+        done = kerastudy_here("--home", str(home), *words, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert [(row["name"], row["state"]) for row in read("list")] == [("iris", "finished"), ("waiting", "queued")]
+    assert [trial["state"] for trial in read("trials", "iris")] == ["complete", "complete"]
+    best = read("best", "iris")
+    assert (best["trial"]["number"], best["trial"]["values"]) == (1, [pytest.approx(0.4)])
+    assert not read("show", "iris")["archived"]
+
+
+@pytest.mark.long
+def test_a_study_of_an_old_home_is_exported_and_goes_on(home, tmp_path):
+    """Its model is exported, and with a larger budget it trains the further trial alone."""
+    (tmp_path / "iris.yaml").write_text((home / "studies" / "iris" / "report" / "study.yaml").read_text())
+    exported = kerastudy_here(
+        "--home", str(home), "export", "iris", "--format", "keras", "--to", str(tmp_path / "model"), cwd=tmp_path
+    )
+    assert exported.returncode == 0, exported.stderr
+    done = kerastudy_here("--home", str(home), "run", "iris.yaml", "--trials", "3", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 trials" in done.stdout
+    with Store.open(home) as store:
+        assert StudyQueue(store).get("iris").counts == {"complete": 3}
+    assert [file.name for file in sorted(home.glob("studies/iris/trials/*"))] == ["0000", "0001", "0002"]
