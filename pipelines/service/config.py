@@ -247,7 +247,9 @@ def _find_missing_files(document: Document, spec: ServiceSpec) -> list[Problem]:
             continue
         if not Path(reference).is_absolute():
             problems.append(document.make_problem(("code", index), f"expected an absolute path, got {reference}"))
-    secrets: list[tuple[KeyPath, str | None]] = [(("notify", index, "secret_file"), each.secret_file) for index, each in enumerate(spec.notify)]
+    secrets: list[tuple[KeyPath, str | None]] = [
+        (("notify", index, "secret_file"), each.secret_file) for index, each in enumerate(spec.notify)
+    ]
     if spec.sign_in.oidc is not None:
         secrets.append((("sign_in", "oidc", "client_secret_file"), spec.sign_in.oidc.client_secret_file))
     certificates = [(("tls", "certificate"), spec.tls.certificate), (("tls", "key"), spec.tls.key)] if spec.tls else []

@@ -38,7 +38,7 @@ def test_tokens_and_accounts_are_managed_alike(clients, place):
     access.change_account(name, scope="read", password="another horse")
     assert [each.scope for each in access.list_accounts() if each.name == name] == ["read"]
     access.remove_account(name)
-    with pytest.raises(InputError, match="10 (to 1000 )?characters"):
+    with pytest.raises(InputError, match=r"10 (to 1000 )?characters"):
         access.create_account(name, "submit", "short", None)
     lines = [line for line in access.list_audit(100) if line.object.startswith(name) and line.outcome == "done"]
     assert [line.operation for line in reversed(lines)] == [
