@@ -19,13 +19,11 @@ class StudyVersions:
     def __init__(self, store: Store) -> None:
         self._queue = StudyQueue(store)
 
-    def compute_tag(self, name: str) -> str:
-        """Return the ETag of a study, with its quotation marks.
-
-        Raises:
-            UnknownError: if there is no study of that name.
-        """
-        record = self._queue.get(name)
+    def find_tag(self, name: str) -> str | None:
+        """Return the ETag of a study, with its quotation marks; None if there is no such study."""
+        record = self._queue.find(name)
+        if record is None:
+            return None
         parts = (record.created_ms, record.state, record.control_request, record.document, record.winner)
         return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:20]}"'
 
@@ -37,11 +35,12 @@ class StudyVersions:
             condition: value of `If-Match`; None for no condition.
 
         Raises:
-            UnknownError: if there is no study of that name.
             ChangedError: if it has changed since.
         """
-        if condition is None:
+        tag = self.find_tag(name)
+        # Of an unknown study the route says so.
+        if condition is None or tag is None:
             return
-        tag, wanted = self.compute_tag(name), [each.strip() for each in condition.split(",")]
+        wanted = [each.strip() for each in condition.split(",")]
         if tag not in wanted and "*" not in wanted:
             raise ChangedError(f"{name} has changed since it was read (its ETag is {tag} now): read it again")

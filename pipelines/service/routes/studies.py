@@ -103,8 +103,12 @@ def make_study_router(service: StudyService) -> APIRouter:
 
         The ETag changes with its state, its open request and its file; `If-Match` on a control holds the study to it.
         """
-        response.headers["ETag"] = service.versions.compute_tag(study)
-        return service.load_study(study)
+        # Read first: the study may be newer than its tag, and never older.
+        tag = service.versions.find_tag(study)
+        shown = service.load_study(study)
+        if tag is not None:
+            response.headers["ETag"] = tag
+        return shown
 
     return router
 
