@@ -24,6 +24,7 @@ from tracking.store.lease_keeper import LeaseKeeper
 from tracking.store.model_digests import ModelDigests
 from tracking.store.retrainings import Retrainings
 from tracking.store.study_queue import StudyBusyError, StudyQueue, StudyRecord
+from tracking.store.submissions import Submissions
 
 _POLL_S = 0.1  # a query of the store; the display shows it
 _PATIENCE_DIVISOR = 4  # MLflow is most likely down: each study would cost the whole patience
@@ -170,7 +171,9 @@ def _backfill(home: Home, store: Store, record: StudyRecord) -> Backfill:
     context = StudyContext.from_study(load_record(record), load_summary(data), home)
     previous = PreviousRecords(next(iter(outbox.list_opened(record.name)), None), outbox.find_closed(record.name))
     retrainings = Retrainings(store).list(record.name)
-    backfill = backfill_study(context, record, previous, store.open_optuna_storage(), retrainings)
+    submission = Submissions(store).find(record.name)
+    user = submission.submitter if submission else ""
+    backfill = backfill_study(context, record, previous, store.open_optuna_storage(), retrainings, user=user)
     if backfill is None:
         raise InputError(f"{record.name} has not started: there is nothing to rebuild")
     return backfill

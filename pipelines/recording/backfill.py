@@ -78,6 +78,8 @@ def backfill_study(
     previous: PreviousRecords,
     storage: optuna.storages.BaseStorage,
     retrainings: Sequence[Retraining] = (),
+    *,
+    user: str = "",
 ) -> Backfill | None:
     """Return all records of a study; None where it has not started.
 
@@ -87,6 +89,7 @@ def backfill_study(
         previous: the records of its start and its end, for their times.
         storage: Optuna's.
         retrainings: all retrainings of its trials.
+        user: who submitted it to a service.
     """
     try:
         generations = [
@@ -99,7 +102,7 @@ def backfill_study(
     rows = [row for generation in generations for row in trials.backfill_ended(generation)]
     rows += trials.backfill_running(generations[-1])
     count = sum(isinstance(row, TrialStarted) for row in rows)
-    opened = _build_opened(context, record, previous.opened, rows)
+    opened = _build_opened(context, record, previous.opened, rows, user)
     displaced = [ModelDisplaced(context.name, trial.number) for trial in latest if trials.is_displaced(trial)]
     rows += trials.backfill_retrainings(retrainings)
     end = _build_closed(context, _find_outcome(context, record, latest, retrainings), latest, previous.closed)
@@ -232,13 +235,13 @@ class _TrialBackfill:
 
 
 def _build_opened(
-    context: StudyContext, record: StudyRecord, previous: StudyOpened | None, rows: Sequence[Record]
+    context: StudyContext, record: StudyRecord, previous: StudyOpened | None, rows: Sequence[Record], user: str
 ) -> StudyOpened:
     first_ms = min([row.started_ms for row in rows if isinstance(row, TrialStarted)], default=None)
     # A study that continued after a pause was opened again after its first trials.
     is_first = previous is not None and (first_ms is None or previous.started_ms <= first_ms)
     started_ms = previous.started_ms if previous is not None and is_first else record.created_ms
-    return build_study_opened(context, started_ms=started_ms)
+    return build_study_opened(context, started_ms=started_ms, user=user)
 
 
 def _find_outcome(

@@ -46,6 +46,7 @@ from tracking.reports.study_report import StudyReport, draw_plots, write_page, w
 from tracking.store.database import Store, now_ms
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue
+from tracking.store.submissions import Submissions
 from tracking.testing.failpoints import hit
 
 # Chosen: one transaction a second for all running trials, however short their epochs are.
@@ -109,7 +110,9 @@ class Recorder:
         write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
         write_data_report(folder / "data_report.json", summary)
         shutil.copyfile(self._home.locate_data(name) / "split.csv", folder / "split.csv")
-        opened = build_study_opened(self._context, started_ms=now_ms())
+        submission = Submissions(self._store).find(name)
+        user = submission.submitter if submission else ""
+        opened = build_study_opened(self._context, started_ms=now_ms(), user=user)
         self._add([opened])
 
     def record_trial_start(

@@ -46,6 +46,7 @@ def build_study_opened(
     context: StudyContext,
     *,
     started_ms: int,
+    user: str = "",
 ) -> StudyOpened:
     """Return the record of a study that starts."""
     spec, summary, objective = context.spec, context.summary, context.objective
@@ -64,6 +65,7 @@ def build_study_opened(
         dataset_digest=summary.digest,
         dataset_rows=summary.rows,
         # The names under which `collect_best_metrics` records them.
+        user=user,
         columns=tuple(goal.name if goal.metric in MEASURES else f"best_{goal.name}" for goal in objective.goals[1:]),
         tags={
             **{"model": spec.model, **_tag_search(context)},

@@ -14,9 +14,11 @@ from urllib.parse import parse_qsl
 import httpx
 
 from pipelines.service.errors import ForbiddenError, TooMuchError
+from pipelines.service.mlflow_assets import PAGE, extend_page, find_asset
 from pipelines.service.mlflow_notes import MAX_BYTES, MlflowNotes
 from pipelines.service.mlflow_pages import PAGES, MlflowPages, make_external_client
 from pipelines.service.mlflow_routes import RouteKind, classify_route
+from pipelines.service.mlflow_run_search import ROUTE, widen_page
 from pipelines.service.problem_details import MEDIA_TYPE, encode_problem_detail
 from pipelines.service.security_middleware import MLFLOW, Message, Receive, Scope, Send
 from search_spaces.errors import InputError, KerastudyError, UnknownError
@@ -40,6 +42,8 @@ _STATUSES: dict[type[BaseException], int] = {
     InputError: 422,
     KerastudyError: 502,
 }
+# Of MLflow's page as it was, before ours was added; `aread` has decompressed it.
+_OF_ANOTHER_PAGE = frozenset(b"content-length,content-encoding,etag,last-modified,cache-control".split(b","))
 _NOT_PASSED_BACK = _OF_ONE_CONNECTION | {b"date", b"server", b"set-cookie"}
 
 
@@ -76,6 +80,9 @@ class MlflowProxy:
         if scope["path"] == MLFLOW:
             await _send_redirect(send, f"{MLFLOW}/")
             return
+        if (asset := find_asset(scope["path"])) is not None and scope["method"] in ("GET", "HEAD"):
+            await _send_asset(send, *asset)
+            return
         try:
             scope, receive = await self._check(scope, receive)
             request = _make_request(self._client, scope, receive)
@@ -101,6 +108,8 @@ class MlflowProxy:
             body = await self._notes.check(caller, route, await _read_body(receive))
             return _replace_body(scope, body)
         _require_kind(caller, kind)
+        if route == ROUTE and scope["method"] == "POST":
+            return _replace_body(scope, widen_page(await _read_body(receive)))
         return scope, receive
 
     async def _forward(self, client: httpx.AsyncClient, request: httpx.Request, send: Send) -> None:
@@ -112,6 +121,9 @@ class MlflowProxy:
             return
         try:
             kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _NOT_PASSED_BACK]
+            if request.url.path == PAGE and answer.status_code == 200 and request.method == "GET":
+                await _send_page(send, kept, await answer.aread())
+                return
             await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
             # Raw: the header of the compression is forwarded too.
             async for chunk in answer.aiter_raw():
@@ -143,6 +155,22 @@ def make_server_client(address: str) -> httpx.AsyncClient:
     client = make_external_client(address)
     client.timeout = _PATIENCE
     return client
+
+
+async def _send_asset(send: Send, media_type: str, content: bytes) -> None:
+    # Not kept: the next version of kerastudy has another one under this address.
+    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(content)).encode())]
+    headers.append((b"cache-control", b"no-cache"))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _send_page(send: Send, headers: list[tuple[bytes, bytes]], page: bytes) -> None:
+    page = extend_page(page)
+    kept = [(name, value) for name, value in headers if name.lower() not in _OF_ANOTHER_PAGE]
+    kept += [(b"content-length", str(len(page)).encode()), (b"cache-control", b"no-cache")]
+    await send({"type": "http.response.start", "status": 200, "headers": kept})
+    await send({"type": "http.response.body", "body": page})
 
 
 async def _redirect_to_page(pages: MlflowPages, path: str, send: Send) -> None:

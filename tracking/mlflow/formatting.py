@@ -26,6 +26,7 @@ from tracking.outbox.records import (
 )
 
 NOTE: Final = "mlflow.note.content"
+NAME: Final = "mlflow.runName"
 _LONGEST_TAG: Final = 5000  # characters; MLflow 3.17 allows 8,000, older servers no more than this
 _LONGEST_PARAM: Final = 6000  # characters
 _ENDING: Final = 100  # characters, at most, of the end of a text that was cut
@@ -72,6 +73,7 @@ def make_trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
         tags["value"] = format_value(finished.value)
     if finished.reason:
         tags["kerastudy.reason"] = finished.reason
+    tags[NAME] = _format_named_state(finished)
     return {**tags, NOTE: escape_markdown(_format_trial_note(finished, metric))}
 
 
@@ -81,10 +83,18 @@ def make_state_tags(records: Sequence[TrialRecord], metric: str) -> dict[str, st
     if isinstance(last, TrialPaused):
         note = f"**{metric} {last.value:.6g}**, {last.reason}"
         tags = {"state": "paused", "kerastudy.state": "paused", "kerastudy.paused": last.reason}
+        tags[NAME] = f"{format_run_name(last.study, last.number)} (paused)"
         return {**tags, "value": format_value(last.value), NOTE: note}
     if last is not None and last.resumed:
-        return {"state": "running", "kerastudy.state": "running"}
+        name = format_run_name(last.study, last.number, last.retraining)
+        return {"state": "running", "kerastudy.state": "running", NAME: name}
     return {}
+
+
+def _format_named_state(finished: TrialFinished) -> str:
+    """Return the name of a run with the state that MLflow has no status for: it shows a pruned trial as finished."""
+    name = format_run_name(finished.study, finished.number, finished.retraining)
+    return f"{name} ({finished.state})" if finished.state in ("pruned", "cancelled") else name
 
 
 def _format_trial_note(finished: TrialFinished, metric: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from tracking.mlflow.formatting import format_run_name, shorten_tags
+from tracking.mlflow.formatting import NAME, format_run_name, shorten_tags
 from tracking.mlflow.model_registry import KEY_TAG, TrialRun
 from tracking.mlflow.names import encode_name
 from tracking.outbox.records import StudyOpened
@@ -102,7 +102,7 @@ class Runs:
         run = self._find_run(experiment_id, key)
         if run is None:
             tags = {"kerastudy.study": opened.study, "kerastudy.kind": "study"}
-            run = self._create(experiment_id, key, opened.study, opened.started_ms, tags)
+            run = self._create(experiment_id, key, opened.study, opened.started_ms, tags, opened.user)
         self._studies[opened.study] = StudyRun(opened, experiment_id, str(run.info.run_id))
         return self._studies[opened.study]
 
@@ -128,7 +128,8 @@ class Runs:
             fixed = {_PARENT: parent, "kerastudy.study": study.name, "kerastudy.kind": kind}
             fixed |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
             began_ms = study.opened.started_ms if started_ms is None else started_ms
-            known[key] = _parse_run(self._create(study.experiment_id, key, name, began_ms, {**fixed, **tags}))
+            created = self._create(study.experiment_id, key, name, began_ms, {**fixed, **tags}, study.opened.user)
+            known[key] = _parse_run(created)
         elif started_ms is not None and found.end_ms is None and found.status != "RUNNING":
             self._client.update_run(found.run_id, status="RUNNING")
             known[key] = replace(found, status="RUNNING")
@@ -188,13 +189,18 @@ class Runs:
                 self._client.delete_run(run.info.run_id)
         return kept
 
-    def _create(self, experiment_id: str, key: str, name: str, started_ms: int, tags: Mapping[str, str]) -> Run:
+    def _create(
+        self, experiment_id: str, key: str, name: str, started_ms: int, tags: Mapping[str, str], user: str
+    ) -> Run:
         fixed = {
             KEY_TAG: key,
             "mlflow.source.name": "kerastudy",
             "mlflow.source.type": "JOB",
-            "mlflow.user": _get_user(),
+            "mlflow.user": user or _get_user(),
+            **({"kerastudy.submitter": user} if user else {}),
         }
+        # A trial that has ended already may have its state in its name.
+        name = tags.get(NAME, name)
         created = self._client.create_run(
             experiment_id, start_time=started_ms, run_name=name, tags={**fixed, **shorten_tags(tags)}
         )

@@ -141,7 +141,7 @@ def make_command(tracking_uri: str, artifacts: Path, host: str, port: int) -> li
 def make_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of MLflow's server."""
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    quiet["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    quiet |= {"MLFLOW_ENABLE_AI_GATEWAY": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
     # Otherwise a file in the current folder could hide a library from Python, and again from uvicorn, which searches
     # its application's folder first.
     quiet |= {"PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": sysconfig.get_paths()["stdlib"]}

@@ -29,6 +29,7 @@ class StudyOpened:
         parameters: names in the space, for the leaderboard's columns.
         columns: further metrics in the leaderboard: the other objectives.
         dataset: name, source, digest and the number of rows per part, for MLflow's dataset lineage.
+        user: who submitted it to a service; empty for a study that its user runs.
     """
 
     study: str
@@ -44,6 +45,7 @@ class StudyOpened:
     dataset_rows: Mapping[str, int]
     tags: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    user: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -92,3 +93,44 @@ def test_the_address_without_a_slash_is_completed():
     """MLflow's pages have relative links, which need the slash."""
     status, headers, _ = forward(fail, path="/mlflow")
     assert (status, headers[b"location"]) == (307, b"/mlflow/")
+
+
+def test_mlflow_s_page_leaves_out_what_is_not_offered():
+    """Our files come before its own script, and are there; another page is MLflow's to the last byte."""
+    page = b'<html><head><script src="main.js"></script></head></html>'
+
+    def handle(_):
+        return httpx.Response(200, headers={"etag": "7"}, stream=httpx.ByteStream(page))
+
+    status, headers, body = forward(handle)
+    assert (status, headers[b"content-length"]) == (200, str(len(body)).encode())
+    assert b"etag" not in headers  # of the page without our files
+    assert body.index(b"/mlflow/kerastudy.js") < body.index(b"main.js")
+    assert forward(handle, path="/mlflow/static-files/main.js")[2] == page
+    for name, media_type in (("css", b"text/css"), ("js", b"text/javascript")):
+        status, headers, body = forward(handle, path=f"/mlflow/kerastudy.{name}")
+        assert (status, headers[b"content-type"].split(b";")[0]) == (200, media_type)
+        assert b"assistant" in body
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "sent"),
+    [
+        ("/mlflow/ajax-api/2.0/mlflow/runs/search", 100, 1000),  # the UI counts what it has loaded
+        ("/mlflow/ajax-api/2.0/mlflow/runs/search", 5, 5),
+        ("/mlflow/api/2.0/mlflow/runs/search", 100, 100),  # a program gets what it asks for
+    ],
+)
+def test_the_ui_loads_a_study_s_runs_at_once(path, wanted, sent):
+    """All else of the search stays."""
+    seen = []
+
+    def handle(request):
+        seen.append(json.loads(request.content))
+        return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
+
+    asked = {"experiment_ids": ["1"], "max_results": wanted}
+    body = json.dumps(asked).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    assert forward(handle, path=path, body=body, headers=headers)[0] == 200
+    assert seen == [{**asked, "max_results": sent}]

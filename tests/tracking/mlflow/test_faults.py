@@ -279,9 +279,8 @@ def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_pa
     assert parent.info.status == "FINISHED"
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 12
     for number, run in children.items():
-        expected = [
-            (done.epoch + 1, done.at_ms, done.metrics["val_loss"]) for done in read_epochs(home.locate_trial("it", number))
-        ]
+        epochs = read_epochs(home.locate_trial("it", number))
+        expected = [(done.epoch + 1, done.at_ms, done.metrics["val_loss"]) for done in epochs]
         assert len(expected) == 3
         assert points(client, run, "val_loss") == expected
         assert len(points(client, run, "best_val_loss")) == 1

@@ -1,6 +1,7 @@
 """Content of MLflow after the delivery of a study's records, on a real SQLite backend."""
 
 import csv
+import getpass
 from dataclasses import replace
 
 import mlflow
@@ -36,13 +37,34 @@ def files(tmp_path):
 
 
 def test_trials_are_children_of_their_study(projection, client, name, a_study):
-    """One parent named as the study; a child a trial, zero-padded, tied to it."""
+    """One parent named as the study; a child a trial, zero-padded, tied to it; a pruned one does not look complete."""
     deliver(projection, a_study(name))
     parent, children = list_runs(client, name)
     assert parent.info.run_name == name
-    assert [run.info.run_name for run in children.values()] == [f"{name}-t00{number}" for number in range(4)]
+    assert [run.info.run_name for run in children.values()] == [
+        *(f"{name}-t00{number}" for number in range(2)),
+        f"{name}-t002 (pruned)",
+        f"{name}-t003",
+    ]
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.info.run_id}
     assert format_run_name("s", 1234) == "s-t1234"
+
+
+def test_a_study_of_a_service_is_its_submitter_s(projection, client, name, a_study):
+    """MLflow's column of users names who submitted it; a study without a service is of the process's user."""
+    opened, *rest = a_study(name)
+    deliver(projection, [replace(opened, user="ann"), *rest])
+    parent, children = list_runs(client, name)
+    for run in (parent, *children.values()):
+        assert (run.data.tags["mlflow.user"], run.data.tags["kerastudy.submitter"]) == ("ann", "ann")
+
+
+def test_a_study_without_a_service_is_its_process_s(projection, client, name, a_study):
+    """Nobody has submitted it."""
+    deliver(projection, a_study(name))
+    parent, _ = list_runs(client, name)
+    assert parent.data.tags["mlflow.user"] == getpass.getuser()
+    assert "kerastudy.submitter" not in parent.data.tags
 
 
 def test_only_active_parameters_are_shown(projection, client, name, a_study):
