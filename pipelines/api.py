@@ -111,8 +111,9 @@ class StudyResult:
         # The refit saw the validation rows too, and is the model that the study delivers.
         locate = locate_refit if self.winner.refit else locate_trial
         found = locate(self.home, self.study, self.winner.trial.number)
-        folders = {"folder": Path(found.folder), "data": Path(found.data), "home": self.home}
-        return BestTrialResult(**vars(self.winner.trial), **folders)
+        return BestTrialResult(
+            **vars(self.winner.trial), folder=Path(found.folder), data=Path(found.data), home=self.home
+        )
 
     def load_model(self) -> Any:
         """Return the winner's `keras.Model`; see `BestTrialResult.load_model`."""
