@@ -15,6 +15,8 @@ from tracking.store.study_queue import StudyQueue
 from tracking.store.upgrades import UPGRADES
 
 OLDEST = min(UPGRADES) - 1
+# The old space has two points, which were both tried.
+LARGER = ("--trials", "3", "--evolve", "--set", "space.units=[4, 8, 16]")
 
 
 def versions_of(*files):
@@ -98,7 +100,7 @@ def test_a_study_of_an_old_home_is_exported_and_goes_on(home, tmp_path):
         "--home", str(home), "export", "iris", "--format", "keras", "--to", str(tmp_path / "model"), cwd=tmp_path
     )
     assert exported.returncode == 0, exported.stderr
-    done = kerastudy_here("--home", str(home), "run", "iris.yaml", "--trials", "3", cwd=tmp_path)
+    done = kerastudy_here("--home", str(home), "run", "iris.yaml", *LARGER, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     with Store.open(home) as store:
         assert StudyQueue(store).get("iris").counts == {"complete": 3}
