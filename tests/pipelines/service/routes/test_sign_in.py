@@ -258,7 +258,7 @@ def test_a_person_makes_and_removes_tokens_on_the_home_page(service):
 
 
 def test_a_changed_password_ends_the_sessions(service):
-    """Of the account, everywhere; the old password is asked for, and a short one refused."""
+    """Of the account, everywhere; the old password is required, and a short one refused."""
     with enter(service) as browser, open_browser(service) as other:
         send(other, "/sign-in/password", {"name": "ann", "password": PASSWORD})
         assert "old password is wrong" in send(browser, "/home/password", {"old": "x", "new": "y" * 10}).text
