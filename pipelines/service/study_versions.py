@@ -38,7 +38,7 @@ class StudyVersions:
             ChangedError: if it has changed since.
         """
         tag = self.find_tag(name)
-        # Of an unknown study the route says so.
+        # An unknown study is an error of the route.
         if condition is None or tag is None:
             return
         wanted = [each.strip() for each in condition.split(",")]

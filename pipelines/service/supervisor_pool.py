@@ -228,7 +228,7 @@ class SupervisorPool:
             return ()
         try:
             registered = load_record(self._queue.get(name)).registered_name
-        except InputError:  # its process says so
+        except InputError:  # its process reports it
             return self._limits.protected_aliases
         with self._store.read() as connection:
             grant = ModelGrants(self._store).find(registered, submission.submitter_id, connection)
