@@ -36,7 +36,7 @@ def delete(client: StudyClient, study: str, force: bool, yes: bool, as_json: boo
 
 
 def _confirm(client: StudyClient, study: str) -> None:
-    """Ask whether to delete a study; a script says so with `--yes`."""
+    """Prompt for the deletion of a study; a script gives `--yes` instead."""
     view = client.read_study(study)
     if not sys.stdin.isatty():
         raise InputError(f"{study} would be deleted for good: add --yes")
@@ -82,9 +82,12 @@ def usage(client: StudyClient, as_json: bool) -> None:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Remove nothing; print what would go.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="File with the rules; service.yaml in the home by default."
+)
 @json_option
 @pass_home
-def gc(home: Home, dry_run: bool, as_json: bool) -> None:
+def gc(home: Home, dry_run: bool, config: Path | None, as_json: bool) -> None:
     """Remove what the rules of the home let go: `retention` in its service.yaml.
 
     Prints what goes, with size and reason, and what stays although it is old. A service does the same once a day.
@@ -93,7 +96,7 @@ def gc(home: Home, dry_run: bool, as_json: bool) -> None:
     from pipelines.operations.gc import collect_garbage
     from pipelines.spec.home_rules import read_home_rules
 
-    done = collect_garbage(home, read_home_rules(home.folder).retention, dry_run=dry_run)
+    done = collect_garbage(home, read_home_rules(home.folder, config).retention, dry_run=dry_run)
     (output.print_json if as_json else life_cycle_output.print_gc)(done)
     sys.exit(1 if done.failures else 0)
 

@@ -61,15 +61,16 @@ class HomeRules(Section):
     quotas: QuotaSpec = Field(QuotaSpec(), description="How much room studies may take.")
 
 
-def read_home_rules(home: Path) -> HomeRules:
-    """Return the rules in a home's `service.yaml`; the defaults where there is none.
+def read_home_rules(home: Path, file: Path | None = None) -> HomeRules:
+    """Return the rules in a file, or in the home's `service.yaml`; the defaults where there is none.
 
     Raises:
-        InputError: with every problem of these sections.
+        InputError: with every problem of these sections, or if the file does not exist.
     """
-    file = home / FILE_NAME
-    if not file.exists():
-        return HomeRules()
+    if file is None:
+        file = home / FILE_NAME
+        if not file.exists():
+            return HomeRules()
     document = read_document(file)
     # The other sections are the service's to check.
     ours = {key: value for key, value in document.data.items() if key in HomeRules.model_fields}
