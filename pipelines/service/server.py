@@ -41,6 +41,7 @@ from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
 from tracking.mlflow.server import MlflowServer
 from tracking.mlflow.urls import find_external_server
+from tracking.store.accounts import Accounts
 from tracking.store.audit import AuditLog
 from tracking.store.database import Store
 from tracking.store.tokens import Tokens
@@ -87,7 +88,7 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
         def print_start() -> None:
             _print_addresses(home, spec, mlflow_url, print_line)
             # Only once the service listens: a wrong port must not use up the one chance to see a token.
-            _create_first_token(home, Tokens(store), spec, print_line)
+            _create_first_token(home, store, spec, print_line)
             print_line("Ctrl-C ends it; running studies go on after the next start.")
 
         recorded = RequestRecorder(secured, monitors.metrics.observe_request, is_logged=spec.logs.requests)
@@ -229,13 +230,13 @@ def _print_addresses(home: Home, spec: ServiceSpec, mlflow_url: str, print_line:
         print_line(f"  MLflow UI: {url}{MLFLOW}/   (sign in with your browser)")
 
 
-def _create_first_token(home: Home, tokens: Tokens, spec: ServiceSpec, print_line: Callable[[str], None]) -> None:
-    """Create an admin's token where there is none, in a file that this user alone can read."""
-    if tokens.list():
+def _create_first_token(home: Home, store: Store, spec: ServiceSpec, print_line: Callable[[str], None]) -> None:
+    """Create an admin's token where there is no account, in a file that this user alone can read."""
+    if Accounts(store).list():
         return
     file = home.folder / f"{FIRST_TOKEN}.token"
     # A kill before the next line loses it; `kerastudy --home FOLDER token create` makes another.
-    token = tokens.create(FIRST_TOKEN, "admin")
+    token = Tokens(store).create(FIRST_TOKEN, "admin")
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
         opened.write(f"{token}\n")
     print_line(f"  first token, for an admin: in {file}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NoReturn
 
 from pipelines.service.callers import Callers
@@ -20,6 +21,7 @@ from tracking.store.sign_ins import SignIns
 _WINDOW_S = 900.0
 _MAX_FAILURES = 10  # of one name in that time
 _MAX_FAILURES_IN_ALL = 500
+_MAX_AT_ONCE = 8  # of the threads that all routes share: hashes and a provider's answers take long
 _SUBJECT = "token:"
 
 
@@ -34,8 +36,9 @@ class SignIn:
         self._failures = FailureLimit(_MAX_FAILURES, _MAX_FAILURES_IN_ALL)
         # Apart: wrong tokens must lock out nobody, and only their lines in the log are limited.
         self._wrong_tokens = FailureLimit(_MAX_FAILURES, _MAX_FAILURES)
+        self._slots = threading.BoundedSemaphore(_MAX_AT_ONCE)
         self.takes_passwords = spec.passwords
-        self.provider = None if spec.oidc is None else OidcProvider(spec.oidc)
+        self._provider = None if spec.oidc is None else OidcProvider(spec.oidc)
         self.button = "" if spec.oidc is None else spec.oidc.button
 
     def with_password(self, name: str, password: str, request: str) -> str:
@@ -53,7 +56,8 @@ class SignIn:
         if not self.takes_passwords:
             raise SignInError("this service takes no passwords")
         self._check_failures(name)
-        account = self._sign_ins.check_password(name, password)
+        with self._acquire_slot():
+            account = self._sign_ins.check_password(name, password)
         if account is None:
             self._fail(self._failures, name, request, "wrong name or password")
         return self._begin(account, request, "password")
@@ -70,16 +74,24 @@ class SignIn:
             self._fail(self._wrong_tokens, "", request, "the token is not valid")
         return self._begin(account, request, "token", caller.credential.removeprefix(_SUBJECT))
 
+    def go_to_provider(self, redirect_uri: str, next_: str) -> tuple[str, Attempt]:
+        """Return the provider's address and what the browser keeps; see `OidcProvider.begin`.
+
+        Raises:
+            SignInError: if there is no provider, or it does not answer.
+        """
+        with self._acquire_slot():
+            return self._get_provider().begin(redirect_uri, next_)
+
     def with_provider(self, attempt: Attempt, redirect_uri: str, answer: Mapping[str, str], request: str) -> str:
         """Return the text of a new session of whoever came back from the provider; see `OidcProvider.finish`.
 
         Raises:
             SignInError: if nobody is signed in by that.
         """
-        if self.provider is None:
-            raise SignInError("this service has no identity provider")
         try:
-            person = self.provider.finish(attempt, redirect_uri, answer)
+            with self._acquire_slot():
+                person = self._get_provider().finish(attempt, redirect_uri, answer)
         except SignInError as error:
             self._fail(self._wrong_tokens, "", request, str(error))
         account = self._sign_ins.enter_from_provider(person.issuer, person.subject, person.name, person.scope)
@@ -98,7 +110,8 @@ class SignIn:
             InputError: if the new one is too short or too long.
         """
         self._check_failures(caller.name)
-        account = self._sign_ins.check_password(caller.name, old)
+        with self._acquire_slot():
+            account = self._sign_ins.check_password(caller.name, old)
         if account is None or account.id != caller.id:
             self._failures.add(caller.name)
             raise SignInError("the old password is wrong")
@@ -107,6 +120,21 @@ class SignIn:
     def has_password(self, caller: Identity) -> bool:
         """Return whether the caller's account has a password."""
         return self._sign_ins.has_password(caller.id)
+
+    @contextmanager
+    def _acquire_slot(self) -> Iterator[None]:
+        # Refused, not queued: strangers can send any number of these requests.
+        if not self._slots.acquire(blocking=False):
+            raise SignInError("many people sign in at this moment: try again")
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _get_provider(self) -> OidcProvider:
+        if self._provider is None:
+            raise SignInError("this service has no identity provider")
+        return self._provider
 
     def _begin(self, account: Account, request: str, way: str, token: str | None = None) -> str:
         text = self._callers.sessions.begin(account, token)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 
 import sqlalchemy as sa
 
@@ -71,7 +72,8 @@ class Sessions:
         if row is None or (row.token is not None and not _has_token(row.token_scope, row.expires_ms, now)):
             return None
         if is_use and now - row.used_ms > _USED_AGE_MS:
-            with self._store.write() as connection:
+            # A full disk must sign nobody out.
+            with suppress(sa.exc.OperationalError), self._store.write() as connection:
                 connection.execute(sa.update(sessions).where(sessions.c.digest == digest).values(used_ms=now))
         scope = narrow_scope(row.scope, row.token_scope)
         return Identity(row.account, row.name, scope, row.running_trials, f"{_PREFIX}{digest}")

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -189,10 +190,10 @@ class Tokens:
         if row is None or not right or _has_expired(_parse_row(row)):
             return None
         if row.used_ms is None or now_ms() - row.used_ms > _USED_AGE_MS:
-            with self._store.write() as connection:
-                connection.execute(
-                    sa.update(access_tokens).where(access_tokens.c.handle == handle).values(used_ms=now_ms())
-                )
+            used = sa.update(access_tokens).where(access_tokens.c.handle == handle).values(used_ms=now_ms())
+            # A full disk must keep nobody out.
+            with suppress(sa.exc.OperationalError), self._store.write() as connection:
+                connection.execute(used)
         return _make_identity(row)
 
     def recheck(self, credential: str) -> Identity | None:

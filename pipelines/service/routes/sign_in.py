@@ -86,10 +86,8 @@ def make_sign_in_router(sign_in: SignIn, callers: Callers) -> APIRouter:
 
     @router.get("/sign-in/provider")
     def go_to_provider(request: Request, next: Next = "/") -> Response:
-        if sign_in.provider is None:
-            return show(next, "this service has no identity provider")
         try:
-            url, attempt = sign_in.provider.begin(find_callback(request), check_next(next))
+            url, attempt = sign_in.go_to_provider(find_callback(request), check_next(next))
         except SignInError as error:
             return show(next, str(error))
         return cookies.keep_attempt(RedirectResponse(url, 303), attempt)

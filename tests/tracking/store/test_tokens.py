@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from search_spaces.errors import ConflictError, InputError, UnknownError
+from tracking.store import tokens as module
 from tracking.store.accounts import Identity
 from tracking.store.database import access_tokens as table
 from tracking.store.submissions import Request, Submissions
@@ -100,3 +101,71 @@ def test_a_request_is_remembered_for_its_submitter(store):
         submissions.store_request("ann", "k", Request("d", "s"), connection)
         assert submissions.find_request("ann", "k", connection) == Request("d", "s")
         assert submissions.find_request("bob", "k", connection) is None
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time of the tokens, in milliseconds; a test moves it on."""
+    now = [1_000_000]
+    monkeypatch.setattr(module, "now_ms", lambda: now[0])
+    return now
+
+
+def test_a_token_expires(tokens, clock):
+    """To the millisecond; its label is then free, and its account stays."""
+    text = tokens.create("ann", "submit", lifetime_s=60.0)
+    account = tokens.check(text).id
+    clock[0] += 59_999
+    identity = tokens.check(text)
+    clock[0] += 1
+    assert tokens.check(text) is None
+    assert tokens.recheck(identity.credential) is None
+    assert tokens.check(tokens.create("ann", "submit")).id == account
+    assert len(tokens.list()) == 1
+
+
+def test_a_rotation_keeps_account_label_scope_and_lifetime(tokens, clock):
+    """The old token ends at once or after the overlap, and never later than it was to end."""
+    old = tokens.create("ann", "read", 3, lifetime_s=100.0)
+    identity = tokens.check(old)
+    clock[0] += 50_000
+    new = tokens.rotate("ann", overlap_s=10.0)
+    assert (tokens.check(new).id, tokens.check(new).scope) == (identity.id, "read")
+    assert tokens.check(old) is not None
+    clock[0] += 10_000
+    assert tokens.check(old) is None
+    newest = tokens.rotate("ann", overlap_s=1000.0)
+    clock[0] += 95_000
+    assert (tokens.check(new), tokens.check(newest).name) == (None, "ann")
+    at_once = tokens.rotate("ann", lifetime_s=5.0)
+    assert tokens.check(newest) is None
+    assert tokens.check(at_once) is not None
+    with pytest.raises(UnknownError, match='no token with the label "x"'):
+        tokens.rotate("ann", "x")
+
+
+def test_the_last_use_is_written_once_a_minute(tokens, clock):
+    """Requests that follow one another do not write each."""
+    text = tokens.create("ann", "read")
+    assert tokens.list()[0].used_ms is None
+    uses = []
+    for _ in range(4):
+        tokens.check(text)
+        uses.append(tokens.list()[0].used_ms)
+        clock[0] += 25_000
+    assert uses == [1_000_000, 1_000_000, 1_000_000, 1_075_000]
+
+
+def test_an_account_ends_with_its_last_token(store, tokens):
+    """Its name is then somebody else's; a token of a larger scope than the account's is refused."""
+    first = tokens.check(tokens.create("ann", "submit")).id
+    ci = tokens.check(tokens.create("ann", "read", label="ci"))
+    assert (ci.id, ci.scope) == (first, "read")
+    with pytest.raises(InputError, match="at most what the account may"):
+        tokens.create("ann", "admin", label="x")
+    with pytest.raises(InputError, match="a label has"):
+        tokens.create("ann", "read", label="a b")
+    tokens.remove("ann", "default")
+    assert tokens.list()[0].label == "ci"
+    tokens.remove("ann")
+    assert tokens.check(tokens.create("ann", "submit")).id != first

@@ -266,3 +266,18 @@ def test_a_changed_password_ends_the_sessions(service):
         assert send(browser, "/home/password", {"old": PASSWORD, "new": "another horse"}).status_code == 303
         assert [each.get("/").status_code for each in (browser, other)] == [303, 303]
         assert send(browser, "/sign-in/password", {"name": "ann", "password": "another horse"}).status_code == 303
+
+
+def test_a_provider_that_is_away_or_calls_itself_otherwise_signs_in_nobody(tmp_path, provider):
+    """The page has the reason; the rest of the service goes on."""
+    for issuer, reason in (("http://localhost:1", "does not answer"), (f"{provider}/", "calls itself otherwise")):
+        oidc = {"issuer": issuer, "client_id": "kerastudy", "roles": {"read": ["*"]}}
+        with (
+            run_service(tmp_path / issuer[-1], sign_in={"oidc": oidc, "passwords": False}) as running,
+            open_browser(running) as browser,
+        ):
+            answer = browser.get("/sign-in/provider")
+            assert (answer.status_code, reason in answer.text) == (403, True)
+            assert "With a password" not in answer.text
+            answer = send(browser, "/sign-in/password", {"name": "ann", "password": PASSWORD})
+            assert "takes no passwords" in answer.text
