@@ -76,6 +76,8 @@ class SupervisorPool:
         self._cancelling: dict[str, SupervisorHandle] = {}
         self._attempts: dict[str, _Attempts] = {}
         self._held_back = ""
+        # By study: the hash of its text, and how many trials it could train at once.
+        self._trials_at_once: dict[str, tuple[int, int | None]] = {}
         self.failures = 0
         self.start_error = ""
         self._order_lock = threading.Lock()
@@ -190,8 +192,20 @@ class SupervisorPool:
                 submitter = submission.submitter_id if submission else ""
                 running.append(RunningStudy(record.name, submitter, submission.trials_at_once if submission else None))
             elif submission is not None:
-                waiting.append(_describe_waiting(record, submission))
+                waiting.append(self._describe_waiting(record, submission))
+        self._trials_at_once = {
+            each.study: known for each in waiting if (known := self._trials_at_once.get(each.study)) is not None
+        }
         return waiting, running
+
+    def _describe_waiting(self, record: StudyRecord, submission: Submission) -> WaitingStudy:
+        # Kept, since thousands may wait, of which each round would load every file.
+        text = hash(record.document)
+        known = self._trials_at_once.get(record.name)
+        if known is None or known[0] != text:
+            known = self._trials_at_once[record.name] = text, _find_trials_at_once(record)
+        submitter = submission.submitter_id
+        return WaitingStudy(record.name, submitter, submission.priority, submission.submitted_ms, known[1])
 
     def _read_quotas(self) -> Mapping[str, int]:
         return {each.id: each.running_trials for each in self._accounts.list() if each.running_trials is not None}
@@ -256,9 +270,8 @@ class SupervisorPool:
             self._queue.set_state(name, "paused", reason)
 
 
-def _describe_waiting(record: StudyRecord, submission: Submission) -> WaitingStudy:
+def _find_trials_at_once(record: StudyRecord) -> int | None:
+    """Return how many trials a study could train at once; None where that is known only once its data is read."""
     resources = load_record(record).spec.resources
     slots = 1 if resources.fleet == "off" else resources.fleet
-    # A fleet's size is known only once its data is read.
-    at_once = None if slots == "auto" else (resources.workers or cores()) * slots
-    return WaitingStudy(record.name, submission.submitter_id, submission.priority, submission.submitted_ms, at_once)
+    return None if slots == "auto" else (resources.workers or cores()) * slots
