@@ -112,8 +112,8 @@ def explain_difference(study: Study, known: StudyRecord) -> Problem:
     return study.document.make_problem(("study",), message)
 
 
-# A service reads its studies again and again. The text is part of the key, so nothing can be stale. A study takes 130 kB
-# of memory with the places of its keys, so a larger cache would look like a leak.
+# A service reads its studies again and again. The text is part of the key, so nothing can be stale. A study takes
+# 130 kB of memory with the places of its keys, so a larger cache would look like a leak.
 @lru_cache(maxsize=1024)
 def _load(name: str, document: str, folder: str) -> Study:
     return check_document(parse_document(document, name), Path(folder))
