@@ -152,7 +152,7 @@ class StudyQueue:
             record = _find_record(connection, name)
             if record is None:
                 known = connection.scalars(sa.select(studies.c.name)).all()
-                raise UnknownError(f'there is no study "{name}" in {self._store}; {suggest_choice(name, known)}')
+                raise UnknownError(f'there is no study "{name}"; {suggest_choice(name, known)}')
         return record
 
     def find(self, name: str, *, connection: sa.Connection | None = None) -> StudyRecord | None:

@@ -107,12 +107,14 @@ class Submissions:
             return {row.study: Submission(**row._mapping) for row in connection.execute(query)}
 
     def list_newest(self, limit: int) -> tuple[NewestStudy, ...]:
-        """Return the studies that were submitted last, without archived ones."""
+        """Return the studies that came last, those of `kerastudy run` on the home included, without archived ones."""
+        submitted_ms = sa.func.coalesce(submissions.c.submitted_ms, studies.c.created_ms).label("submitted_ms")
+        submitter = sa.func.coalesce(submissions.c.submitter, "").label("submitter")
         query = (
-            sa.select(studies.c.name, studies.c.state, submissions.c.submitter, submissions.c.submitted_ms)
-            .join_from(submissions, studies, submissions.c.study == studies.c.name)
+            sa.select(studies.c.name, studies.c.state, submitter, submitted_ms)
+            .join_from(studies, submissions, submissions.c.study == studies.c.name, isouter=True)
             .where(studies.c.archived_ms.is_(None))
-            .order_by(submissions.c.submitted_ms.desc(), studies.c.name)
+            .order_by(submitted_ms.desc(), studies.c.name)
             .limit(limit)
         )
         with self._store.read() as connection:
