@@ -31,6 +31,7 @@ from pipelines.service.model_service import ModelService
 from pipelines.service.monitors import make_monitors
 from pipelines.service.notifications import Notifier
 from pipelines.service.ownership import Ownership
+from pipelines.service.problem_pages import ProblemPages
 from pipelines.service.readiness import UpkeepClock
 from pipelines.service.request_recorder import RequestRecorder
 from pipelines.service.security_middleware import MLFLOW, App, Receive, Scope, SecurityMiddleware, Send
@@ -78,7 +79,7 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
         monitors = make_monitors(home, store, supervisors, streams, models, mlflow)
         callers = make_callers(store, spec)
         app = _combine_apps(make_app(studies, models, streams, store, monitors, callers), proxy)
-        app = AuditRecorder(app, AuditLog(store))
+        app = ProblemPages(AuditRecorder(app, AuditLog(store)))
         secured = SecurityMiddleware(app, callers, list_hosts(spec), spec.uploads)
 
         def end_long_requests() -> None:

@@ -19,6 +19,7 @@ from pipelines.service.config import ServiceSpec
 from pipelines.service.http_server import ServiceServer, make_uvicorn_config
 from pipelines.service.model_service import ModelService
 from pipelines.service.monitors import Monitors, make_monitors
+from pipelines.service.problem_pages import ProblemPages
 from pipelines.service.request_recorder import RequestRecorder
 from pipelines.service.security_middleware import SecurityMiddleware
 from pipelines.service.stream_limit import StreamLimit
@@ -77,12 +78,9 @@ def run_service(folder: Path, **spec: object) -> Iterator[RunningService]:
         models = ModelService(home, store, chosen)
         monitors = make_monitors(home, store, supervisors, streams, models, None)
         callers = make_callers(store, chosen)
-        app = SecurityMiddleware(
-            AuditRecorder(make_app(study_service, models, streams, store, monitors, callers), AuditLog(store)),
-            callers,
-            HOSTS,
-            chosen.uploads,
-        )
+        api = make_app(study_service, models, streams, store, monitors, callers)
+        recorded = ProblemPages(AuditRecorder(api, AuditLog(store)))
+        app = SecurityMiddleware(recorded, callers, HOSTS, chosen.uploads)
         config = make_uvicorn_config(RequestRecorder(app, monitors.metrics.observe_request), chosen)
         config.port = 0
         server = ServiceServer(config, lambda: None, lambda: None)
