@@ -1,4 +1,4 @@
-"""What the rules of a home would remove now, and what they keep although it is old, each with the reason."""
+"""Garbage of a home: what its rules let go now, and what stays although it is old, each with the reason."""
 
 from __future__ import annotations
 
