@@ -96,7 +96,7 @@ class MlflowNotes:
         return found
 
     def _require_run(self, tags: dict[str, str], caller: Identity) -> None:
-        """Check that a run is of one of the caller's studies; only kerastudy writes the tags that say so."""
+        """Check that a run is of one of the caller's studies; only kerastudy writes the tags that name its study."""
         is_ours = tags.get("kerastudy.key", "").startswith(f"{self.namespace}/")
         if not is_ours or not tags.get("kerastudy.study"):
             raise ForbiddenError("this run is of no study of this service: only an admin changes it")
