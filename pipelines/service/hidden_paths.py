@@ -1,7 +1,7 @@
 """Filter of answers: places of the service's machine are not shown to its clients.
 
-What lies in the home is `HOME/...`; what lies in a data folder is named as a study names it. Logs are not filtered:
-they are what the programs of a study have printed.
+What lies in the home is `HOME/...`; what lies in a data folder is named as a study names it. Logs are filtered by
+their route, line by line.
 """
 
 from __future__ import annotations

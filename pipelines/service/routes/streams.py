@@ -96,9 +96,9 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
             with streams.acquire(caller):
                 while streams.are_open and await caller_watch.is_valid():
                     is_last_round = not follow or await asyncio.to_thread(watch.is_idle, study)
-                    while chunk := await asyncio.to_thread(_read_chunk, file, position):
-                        position += len(chunk)
-                        yield chunk
+                    while lines := await asyncio.to_thread(_read_lines, file, position, is_whole=not is_last_round):
+                        position += len(lines)
+                        yield service.hidden_paths.hide(lines)
                     if is_last_round:
                         return
                     await asyncio.sleep(_POLL_S)
@@ -109,10 +109,14 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
     return router
 
 
-def _read_chunk(file: Path, position: int) -> bytes:
+def _read_lines(file: Path, position: int, *, is_whole: bool) -> bytes:
+    """Return the next lines of a file: a place that is hidden must not be cut in two."""
     try:
         with file.open("rb") as stream:
             stream.seek(position)
-            return stream.read(_CHUNK_BYTES)
+            read = stream.read(_CHUNK_BYTES)
     except FileNotFoundError:
         return b""
+    end = read.rfind(b"\n") + 1
+    # A line that is longer than what is read, or the last one of a file that no one writes any more.
+    return read if end == 0 and (len(read) == _CHUNK_BYTES or not is_whole) else read[:end]

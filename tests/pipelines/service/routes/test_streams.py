@@ -9,7 +9,7 @@ import time
 import pytest
 from served import detail, study_text, submit
 
-from pipelines.supervisor.event_log import record_events
+from pipelines.supervisor.event_log import LOG_FILE, record_events
 from pipelines.supervisor.events import StudyEnded, TrialBegan
 from tracking.store.study_queue import StudyQueue, identify_process
 
@@ -62,6 +62,17 @@ def test_a_follower_gets_the_end_that_is_written_after_the_state(service, ann):
     found = events_of(service.client.get("/v1/studies/s/events", headers=ann))
     writer.join()
     assert [(kind, data.get("reason")) for _, kind, data in found] == [("trial-began", None), ("study-ended", "done")]
+
+
+def test_a_log_shows_no_place_of_the_service_s_machine(service, ann):
+    """Its lines name files as a client knows them; the last line need not have an end."""
+    submit(service, ann, study_text())
+    file = service.home.locate_study("s") / LOG_FILE
+    file.parent.mkdir(parents=True)
+    place = service.home.folder / "uploads" / "a.csv"
+    file.write_text(f"reading {place}\n" * 3000 + f"writing {place}")  # more than is read at a time
+    text = service.client.get("/v1/studies/s/logs", headers=ann).text
+    assert text == "reading HOME/uploads/a.csv\n" * 3000 + "writing HOME/uploads/a.csv"
 
 
 @pytest.mark.parametrize("events", [[], [StudyEnded("s", "paused", "", "val_loss", 0, 0.5, {}, {}, 1.0, 0, "")]])
