@@ -12,6 +12,7 @@ from pipelines.spec.home_rules import RetentionSpec
 from pipelines.spec.units import format_bytes
 from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
+from tracking.store.accounts import Identity
 from tracking.store.audit import AuditLog
 from tracking.store.database import Store
 from tracking.store.deletions import Deletions
@@ -20,6 +21,8 @@ _STEP_S = 60.0
 _DAY_S = 86_400.0
 # Its time of change is that of the last run, also for a service that is restarted every day.
 _FILE = "gc.last"
+# Nobody: the operator's rules decided.
+RETENTION = Identity("", "retention", "admin")
 _log = logging.getLogger("kerastudy.housekeeping")
 
 
@@ -72,11 +75,13 @@ class Housekeeper:
         return not file.exists() or time.time() - file.stat().st_mtime >= _DAY_S
 
     def _collect(self) -> None:
+        audit = AuditLog(self._store)
         if self._audit_s is not None:
-            AuditLog(self._store).prune(self._audit_s)
+            audit.prune(self._audit_s)
         done = collect_garbage(self._home, self._rules)
         for each in done.removed:
             _log.info("removed %s %s (%s): %s", each.kind, each.what, format_bytes(each.bytes), each.reason)
+            audit.record("retention", each.what, RETENTION, details=f"{each.kind}: {each.reason}")
         for failure in done.failures:
             _log.warning("not removed: %s", failure)
         (self._home.folder / _FILE).write_text(f"{len(done.removed)} items, {format_bytes(done.freed_bytes)}\n")
