@@ -21,6 +21,6 @@ def make_problem_router() -> APIRouter:
         if kind is None:
             hint = suggest_choice(slug[:100], [each.slug for each in TYPES])
             raise UnknownError(f"there is no such type of problems; {hint}")
-        return HTMLResponse(render("problem.html", kind=kind), headers=HEADERS)
+        return HTMLResponse(render("problem_type.html", kind=kind), headers=HEADERS)
 
     return router
