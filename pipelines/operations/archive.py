@@ -85,7 +85,8 @@ def _hold(home: Home, name: str) -> Iterator[tuple[Store, StudyRecord]]:
     with StudyReader.open(home):  # an error for a home without studies: Store.open would create a store
         pass
     with Store.open(home.store) as store:
-        StudyQueue(store).get(name)
+        if (holder := StudyQueue(store).find_holder(name)) is not None:
+            raise ConflictError(f"{holder} works on {name}: wait for its end, or kerastudy cancel {name} first")
         leases = LeaseKeeper(store)
         leases.claim(name)
         try:

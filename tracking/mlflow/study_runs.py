@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ARCHIVED_TAG: Final = "kerastudy.archived"
-_KERASTUDY_TAG: Final = "kerastudy"
+_OURS_TAG: Final = "kerastudy"
 _PAGE: Final = 1000
 _LONGEST_MESSAGE: Final = 200
 
@@ -177,7 +177,7 @@ class TrackedStudy:
         for name in {version.name for version in found}:
             model = self._client.get_registered_model(name)
             # Of a registered model that a person made, the name stays.
-            if _KERASTUDY_TAG in model.tags and not any(self._search_versions(f"name = '{name}'")):
+            if _OURS_TAG in model.tags and not any(self._search_versions(f"name = '{name}'")):
                 self._client.delete_registered_model(name)
 
     # Runs and models -----------------------------------------------------------------------------------------

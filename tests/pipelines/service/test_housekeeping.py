@@ -1,28 +1,50 @@
-"""Housekeeping: what the rules of retention removed is in the audit log, whose old lines leave."""
+"""Housekeeping of a service: deletions that were cut off, and the rules once a day."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import time
 
-from pipelines.operations.gc import GcResult
-from pipelines.queries.garbage import Garbage
-from pipelines.service import housekeeping
+import pytest
+
 from pipelines.service.housekeeping import Housekeeper
 from pipelines.spec.home_rules import RetentionSpec
-from pipelines.workspace.home import Home
-from tracking.store.audit import AuditLog
-from tracking.store.database import Store
+from tracking.store.deletions import Deletions
+from tracking.store.study_queue import StudyQueue
 
 
-def test_removals_are_lines_of_the_audit_log(tmp_path, monkeypatch):
-    """Each with its reason, by no account; lines past `audit_age` leave on the same day."""
-    home = Home.find(str(tmp_path), {})
-    removed = Garbage("study", "old", 10, "ended 40 days ago", (Path("x"),))
-    monkeypatch.setattr(housekeeping, "collect_garbage", lambda *_: GcResult((removed,), (), (), False))
-    with Store.open(home.store) as store:
-        audit = AuditLog(store)
-        audit.record("submit", "old", None)
-        Housekeeper(home, store, RetentionSpec(), audit_s=-1.0).step()
-        (line,) = audit.list()
-    assert (line.operation, line.object, line.name, line.identity) == ("retention", "old", "retention", "")
-    assert line.details == "study: ended 40 days ago"
+@pytest.fixture
+def housekeeper(home, store):
+    """Housekeeper of a home that holds the study `s`."""
+    return Housekeeper(home, store, RetentionSpec())
+
+
+def test_a_deletion_that_was_cut_off_is_completed(housekeeper, home, store):
+    """The next step of the service completes it."""
+    with store.write() as connection:
+        Deletions(store).add("s", connection, with_promoted=False)
+        StudyQueue(store).set_state("s", "deleting", connection=connection)
+    housekeeper.step()
+    assert StudyQueue(store).find("s") is None
+    assert not home.locate_study("s").exists()
+
+
+def test_the_rules_run_once_a_day(housekeeper, home):
+    """The time of the last run is a file's, so that a service that is restarted every day runs them too."""
+
+    def make_orphan():
+        folder = home.locate_study("gone")
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+        return folder
+
+    orphan = make_orphan()
+    housekeeper.step()
+    assert not orphan.exists()
+    orphan = make_orphan()
+    housekeeper.step()
+    assert orphan.exists()
+    yesterday = time.time() - 86_401
+    os.utime(home.folder / "gc.last", (yesterday, yesterday))
+    housekeeper.step()
+    assert not orphan.exists()
