@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.load import check_document
 from pipelines.study.study import Study
 from pipelines.workspace.home import Home
-from search_spaces.errors import ConflictError, InputError, Problem
+from search_spaces.errors import ConflictError, InputError, Place, Problem
+from search_spaces.yaml_document import KeyPath
 from search_spaces.yaml_reader import parse_document
 from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue, StudyRecord
@@ -112,8 +116,34 @@ def explain_difference(study: Study, known: StudyRecord) -> Problem:
     return study.document.make_problem(("study",), message)
 
 
-# A service reads its studies again and again. The text is part of the key, so nothing can be stale. A study takes
-# 130 kB of memory with the places of its keys, so a larger cache would look like a leak.
+# A service reads its studies again and again. The text is part of the key, so nothing can be stale.
 @lru_cache(maxsize=1024)
 def _load(name: str, document: str, folder: str) -> Study:
-    return check_document(parse_document(document, name), Path(folder))
+    study = check_document(parse_document(document, name), Path(folder))
+    keys, values = (_ReadPlaces(document, name, which) for which in ("key_places", "value_places"))
+    return replace(study, document=replace(study.document, key_places=keys, value_places=values))
+
+
+class _ReadPlaces(Mapping[KeyPath, Place]):
+    """Places of a stored study's keys or values, read again when an error needs them.
+
+    Two thirds of the memory of a study would be places, which few studies ever need once they are stored.
+    """
+
+    def __init__(self, document: str, name: str, which: Literal["key_places", "value_places"]) -> None:
+        self._document = document
+        self._name = name
+        self._which = which
+
+    def _read(self) -> Mapping[KeyPath, Place]:
+        found: Mapping[KeyPath, Place] = getattr(parse_document(self._document, self._name), self._which)
+        return found
+
+    def __getitem__(self, path: KeyPath) -> Place:
+        return self._read()[path]
+
+    def __iter__(self) -> Iterator[KeyPath]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())

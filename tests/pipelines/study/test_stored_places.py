@@ -1,0 +1,19 @@
+"""A stored study keeps no places of its keys in memory, and finds them where an error needs them."""
+
+from __future__ import annotations
+
+from pipelines.study.load import check_document
+from pipelines.study.stored import _load, serialize_study
+from search_spaces.yaml_reader import parse_document
+
+TEXT = 'study: s\ndata: {source: "sklearn:iris"}\nmodel: mlp\nbudget: {trials: 3}\n'
+
+
+def test_places_are_those_of_the_text(tmp_path):
+    """An error names the same line and column as one of a document that was just parsed."""
+    stored = serialize_study(check_document(parse_document(TEXT, "s"), tmp_path))
+    parsed, loaded = parse_document(stored, "s"), _load("s", stored, str(tmp_path)).document
+    assert dict(loaded.key_places) == parsed.key_places
+    assert len(loaded.value_places) == len(parsed.value_places)
+    for path in (("budget", "trials"), ("budget",), ("budget", "nothing", 3), ()):
+        assert loaded.make_problem(path, "why") == parsed.make_problem(path, "why")
