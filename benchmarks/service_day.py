@@ -2,8 +2,8 @@
 
     python benchmarks/service_day.py [--studies 5000] [--kept 200]
 
-The real command serves a new home on loopback, with one change: the process of a study is a stand-in that trains
-nothing. It claims the study and writes what a small study of two trials leaves, copied from one that really ran: its
+The service runs on a new home on loopback, with one change: the process of a study is a stand-in that trains nothing.
+It claims the study and writes what a small study of two trials leaves, copied from one that really ran: its
 rows, Optuna's rows, events, prepared data, models and reports. Clients submit studies over HTTP, archive each second one
 when it has ended, and delete all but the newest. A row for each stretch shows the service's memory, descriptors and
 threads, the files of the home, and milliseconds of requests. What grows although the home does not is a leak.
@@ -115,25 +115,29 @@ class StandInHandle:
 
     @property
     def has_ended(self) -> bool:
+        """Whether the study has been written."""
         return self._ended.is_set()
 
     def describe_end(self) -> str:
+        """Return how it ended."""
         return "ended"
 
     def take_failure(self) -> None:
+        """Return no failure."""
         return None
 
     def terminate(self) -> None:
-        pass
+        """Do nothing: it ends within a moment."""
 
     def wait(self, timeout_s: float) -> bool:
+        """Wait until the study has been written; return whether it came in time."""
         return self._ended.wait(timeout_s)
 
     def kill(self) -> None:
-        pass
+        """Do nothing: it ends within a moment."""
 
     def close(self) -> None:
-        pass
+        """Do nothing: the pipe is everybody's."""
 
     @classmethod
     def listen(cls) -> None:
