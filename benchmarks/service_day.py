@@ -3,10 +3,10 @@
     python benchmarks/service_day.py [--studies 5000] [--kept 200]
 
 The service runs on a new home on loopback, with one change: the process of a study is a stand-in that trains nothing.
-It claims the study and writes what a small study of two trials leaves, copied from one that really ran: its
-rows, Optuna's rows, events, prepared data, models and reports. Clients submit studies over HTTP, archive each second one
-when it has ended, and delete all but the newest. A row for each stretch shows the service's memory, descriptors and
-threads, the files of the home, and milliseconds of requests. What grows although the home does not is a leak.
+It claims the study and writes what a small study of two trials leaves, copied from one that really ran: its rows,
+Optuna's rows, events, prepared data, models and reports. Clients submit studies over HTTP, archive each second one when
+it has ended, and delete all but the newest. A row for each stretch shows the service's memory, descriptors and threads,
+the files of the home, and milliseconds of requests. What grows although the home does not is a leak.
 """
 
 from __future__ import annotations
@@ -124,7 +124,6 @@ class StandInHandle:
 
     def take_failure(self) -> None:
         """Return no failure."""
-        return None
 
     def terminate(self) -> None:
         """Do nothing: it ends within a moment."""

@@ -3,9 +3,9 @@
     python benchmarks/service_followers.py [--live 200] [--slow 1000] [--requests 500]
 
 The real command serves a new home on loopback. Live followers read the events of a study to which events are added all
-the time, as a supervisor does. Slow ones request the same, read a byte every few seconds, and stay. Short requests go on
-beside: list, show, health. The service's limit of followers refuses those that are too many, which is counted. Each
-figure is without followers, with the live ones, and with both.
+the time, as a supervisor does. Slow ones request the same, read a byte every few seconds, and stay. Short requests go
+on beside: list, show, health. The service's limit of followers refuses those that are too many, which is counted; they
+keep their connections. Each figure is without followers, with the live ones, and with both.
 """
 
 from __future__ import annotations

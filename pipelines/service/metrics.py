@@ -23,7 +23,7 @@ from prometheus_client.metrics_core import Metric
 from pipelines.supervisor.event_log import StoredEvent
 
 # A series more for each one, with the time since when it is counted, which nobody reads.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 # Bounds in seconds. An answer takes milliseconds, an export minutes, a follower hours.
 _REQUEST_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)

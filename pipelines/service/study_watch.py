@@ -21,7 +21,7 @@ class StudyWatch:
 
     def is_idle(self, study: str) -> bool:
         """Return whether a study is paused or has ended, and its process has written its last event."""
-        # Under the lock: of 200 followers of one study, one asks the store.
+        # Under the lock: of 200 followers of one study, one reads the store.
         with self._lock:
             at, idle = self._known.get(study, (float("-inf"), False))
             if time.monotonic() - at > _AGE_S:

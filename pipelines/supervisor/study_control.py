@@ -139,7 +139,7 @@ class StudyControl:
         return self._queue.get(self._study).elapsed_s + time.monotonic() - self._counted_at
 
     def obey(self, control_request: ControlRequest) -> None:
-        """Begin what a request asks for."""
+        """Begin what was requested."""
         # A pause and a cancellation stay in the queue until the study is claimed again.
         if control_request != "stop":
             self.halt = control_request
