@@ -95,6 +95,9 @@ def _ask(scope: str, method: str, path: str, query: str = "") -> tuple[int, list
     async def send_request() -> int:
         answers = []
 
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
         async def send(message) -> None:
             answers.append(message)
 
@@ -107,7 +110,7 @@ def _ask(scope: str, method: str, path: str, query: str = "") -> tuple[int, list
             "headers": [],
         }
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-            await MlflowProxy(client, None)({**request, "kerastudy.caller": token}, None, send)
+            await MlflowProxy(client, None)({**request, "kerastudy.caller": token}, receive, send)
         return answers[0]["status"]
 
     return asyncio.run(send_request()), reached
