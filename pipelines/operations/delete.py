@@ -6,7 +6,7 @@ with `kerastudy delete`, `kerastudy gc`, or within a minute where a service runs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -42,13 +42,17 @@ class DeletionResult:
     notes: tuple[str, ...]
 
 
-def delete_study(home: Home, name: str, *, force: bool = False) -> DeletionResult:
+def delete_study(
+    home: Home, name: str, *, force: bool = False, may_remove: Callable[[str, str], None] = lambda model, alias: None
+) -> DeletionResult:
     """Delete a study with its files, its runs and versions in MLflow, and its rows.
 
     Args:
         home: the home that holds it.
         name: its name.
         force: whether to delete it although a promoted model or another study needs it; its versions go too.
+        may_remove: called with the registered model and the alias of each version that goes, before anything does;
+            raises to refuse.
 
     Raises:
         InputError: if there is no such study.
@@ -66,7 +70,7 @@ def delete_study(home: Home, name: str, *, force: bool = False) -> DeletionResul
         leases.claim(name)
         try:
             if Deletions(store).find(name) is None:
-                _store_deletion(home, store, record, leases, force=force)
+                _store_deletion(home, store, record, leases, may_remove, force=force)
             return _remove(home, store, record)
         finally:
             leases.release()
@@ -81,16 +85,28 @@ def continue_deletions(home: Home, store: Store) -> Iterator[DeletionResult | Ke
             yield error
 
 
-def _store_deletion(home: Home, store: Store, record: StudyRecord, leases: LeaseKeeper, *, force: bool) -> None:
+def _store_deletion(
+    home: Home,
+    store: Store,
+    record: StudyRecord,
+    leases: LeaseKeeper,
+    may_remove: Callable[[str, str], None],
+    *,
+    force: bool,
+) -> None:
     """Store that a study is to be deleted, unless something needs it."""
     name = record.name
     tracked = open_tracked_study(home, store, record)
-    needs = list_needs(home, store, record, tracked.list_versions() if tracked else ())
+    versions = tracked.list_versions() if tracked else ()
+    needs = list_needs(home, store, record, versions)
     if needs and not force:
         raise ConflictError(
             f"{name} is needed, and nothing was deleted: {'; '.join(needs)}. Delete it all the same with --force, "
             "which removes its registered versions with their aliases"
         )
+    for version in versions:
+        for alias in version.promoted_as:
+            may_remove(version.name, alias)
     with store.write() as connection:
         leases.verify(connection)
         Deletions(store).add(name, connection, with_promoted=force)

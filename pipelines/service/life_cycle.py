@@ -5,6 +5,8 @@ It loads MLflow's client into the service, as a promotion does.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pipelines.operations.archive import ArchiveResult, archive_study, unarchive_study
 from pipelines.operations.delete import DeletionResult, delete_study
 from pipelines.service.ownership import Ownership
@@ -17,17 +19,19 @@ from tracking.store.database import Store
 class LifeCycle:
     """Deletion and archive of the studies of one home."""
 
-    def __init__(self, home: Home, store: Store, supervisors: SupervisorPool) -> None:
+    def __init__(
+        self, home: Home, store: Store, supervisors: SupervisorPool, protected_aliases: Collection[str] = ()
+    ) -> None:
         self._home = home
         self._supervisors = supervisors
-        self._ownership = Ownership(store)
+        self._ownership = Ownership(store, protected_aliases)
 
     def delete(self, name: str, caller: Identity, *, force: bool) -> DeletionResult:
         """Delete a study; with `force`, even if a promoted model or another study needs it.
 
         Raises:
             UnknownError: if there is none of that name.
-            ForbiddenError: if it belongs to another submitter.
+            ForbiddenError: if it belongs to another submitter, or an alias would go that the caller may not move.
             ConflictError: if it runs, or something needs it.
             KerastudyError: if MLflow does not answer.
         """
@@ -35,7 +39,11 @@ class LifeCycle:
         # A process that has not claimed the study yet would start it meanwhile.
         self._supervisors.withdraw(name)
         try:
-            return delete_study(self._home, name, force=force)
+
+            def may_remove(model: str, alias: str) -> None:
+                self._ownership.require_alias(model, alias, caller)
+
+            return delete_study(self._home, name, force=force, may_remove=may_remove)
         finally:
             self._supervisors.forget_order()
 

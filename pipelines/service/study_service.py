@@ -66,7 +66,7 @@ class StudyService:
         self.versions = StudyVersions(store)
         self.uploads = Uploads(home, store, spec)
         self.quotas = Quotas(home, store, spec.quotas)
-        self.life_cycle = LifeCycle(home, store, supervisors)
+        self.life_cycle = LifeCycle(home, store, supervisors, spec.protected_aliases)
 
     # Submitting ----------------------------------------------------------------------------------------------
 

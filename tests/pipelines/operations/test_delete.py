@@ -119,6 +119,19 @@ def test_a_promoted_model_is_named_and_keeps_its_study(tracked_desk, tracked_hom
     assert client.search_registered_models() == []
 
 
+def test_an_alias_that_the_caller_may_not_move_stays(tracked_desk, tracked_home):
+    """Nothing is removed and nothing stored where the aliases of its versions are somebody else's."""
+    finish(tracked_desk, alias="champion")
+
+    def refuse(model, alias):
+        raise ConflictError(f"{model}@{alias} is protected")
+
+    with pytest.raises(ConflictError, match="it@champion is protected"):
+        delete_study(tracked_home, "it", force=True, may_remove=refuse)
+    assert Deletions(tracked_desk.store).list() == ()
+    assert tracked_desk.queue.get("it").state == "finished"
+
+
 @pytest.mark.parametrize("alias", ["", "challenger"])
 def test_a_version_that_nobody_promoted_goes(alias, tracked_desk, tracked_home):
     """A version without an alias, or with that of a winner that waits for its promotion, holds nothing."""
