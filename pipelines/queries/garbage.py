@@ -98,6 +98,7 @@ class GarbageFinder:
         if is_archived or _is_due(rules.models, age_s):
             yield from self._find_models(study, reason)
         if _is_due(rules.logs, age_s):
+            reason = f"its study ended {_format_age(age_s)} ago"
             yield from _make("logs", record.name, reason, [*list_logs(self._home, record.name)])
 
     def _find_models(self, study: _AgedStudy, reason: str) -> Iterator[Garbage]:
