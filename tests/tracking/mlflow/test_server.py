@@ -12,12 +12,15 @@ import mlflow
 import psutil
 import pytest
 from browser import BROWSER, needs_browser
+from mlflow.entities import ViewType
 
 from search_spaces.errors import KerastudyError
 from tracking.mlflow import urls
+from tracking.mlflow.model_registry import KEY_TAG
 from tracking.mlflow.server import find_free_port, serve
 from tracking.mlflow.sink import make_sink_factory
 from tracking.mlflow.study_pages import list_study_pages
+from tracking.mlflow.study_runs import TrackedStudy
 from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
@@ -180,3 +183,31 @@ def seen(address, scratch, *, wanted):
         if wanted in page:
             return page
     return page
+
+
+# Last: it removes the study of the tests above.
+def test_a_study_goes_from_a_server(delivered, server):
+    """Hidden, shown again and removed: its name, its key and its files are free for a later study."""
+    _, store, _ = server
+    home, base = delivered
+    client = mlflow.MlflowClient(base)
+    known = client.get_experiment_by_name("digits-experiment")
+    runs = client.search_runs([known.experiment_id])
+
+    def connect():
+        return TrackedStudy(
+            base, artifact_root=None, namespace=store.identity, experiment="digits-experiment", study="digits"
+        )
+
+    connect().archive("for a test")
+    assert client.search_runs([known.experiment_id]) == []
+    connect().unarchive()
+    assert len(client.search_runs([known.experiment_id])) == len(runs) > 1
+    assert [version.promoted_as for version in connect().list_versions()] == [("champion",)]
+    assert connect().remove() == ()
+    assert client.get_experiment_by_name("digits-experiment") is None
+    assert client.search_registered_models() == []
+    left = client.search_runs([known.experiment_id], run_view_type=ViewType.ALL)
+    assert not [run for run in left if KEY_TAG in run.data.tags]
+    assert not list(home.rglob("history.csv"))
+    assert connect().remove() == ()
