@@ -70,7 +70,7 @@ class BestTrialResult(TrialRow):
 
         Raises:
             InputError: if the trial left no model; with the reason.
-            KerastudyError: if its files are not those that were registered.
+            ModelChangedError: if its files are not those that were registered.
         """
         # Keras takes five seconds: only a result that is used pays for it.
         from pipelines.export.trained_model import load_trained_model

@@ -6,6 +6,7 @@
     ├── InputError            exit code 2: one or more Problems in the input
     │   ├── UnknownError           a study, trial or token that does not exist
     │   └── ConflictError          a study whose state does not allow the request, or that is another one
+    ├── ModelChangedError          a model's files are not those that were registered
     └── StudyFailedError           a study ended without a usable trial
 
 An `InputError` carries all problems found, not only the first, so that a study file is corrected in one go.
@@ -91,6 +92,10 @@ class UnknownError(InputError):
 
 class ConflictError(InputError):
     """A request that does not fit the state of a study."""
+
+
+class ModelChangedError(KerastudyError):
+    """A model's files are not those that were registered; nothing of it was loaded."""
 
 
 class StudyFailedError(KerastudyError):

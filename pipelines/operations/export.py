@@ -58,7 +58,7 @@ def export_study(
     Raises:
         InputError: if study, trial or format are unknown, a format cannot be written here, or the target exists.
         ExportError: if a file cannot be written, or differs from the Keras model.
-        KerastudyError: if the model's files are not those that were registered.
+        ModelChangedError: if the model's files are not those that were registered.
     """
     # First: otherwise an error would end minutes of work.
     check_target(target)

@@ -55,7 +55,7 @@ def predict_file(
     Raises:
         InputError: if the study, the trial or the file is unknown, or the file lacks a column.
         ConflictError: if the trial left no model.
-        KerastudyError: if the model's files are not those that were registered.
+        ModelChangedError: if the model's files are not those that were registered.
     """
     if not file.exists():
         raise InputError(Problem(f"there is no file {file}", "FILE"))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import MODEL_CODE, MODEL_FILE, USER_MODEL_WEIGHTS_FILE, WEIGHTS_FILE
 from pipelines.workspace.home import Home
-from search_spaces.errors import KerastudyError
+from search_spaces.errors import ModelChangedError
 from tracking.store.database import Store
 from tracking.store.model_digests import ModelDigests, compute_digests, describe_changes
 
@@ -41,7 +41,7 @@ class RegisteredFiles:
         """Check the files of a model, where it is registered.
 
         Raises:
-            KerastudyError: if they are not those that were registered; names them.
+            ModelChangedError: if they are not those that were registered; names them.
         """
         folder = Path(model.folder)
         recorded = self._digests.find(self._name(folder))
@@ -51,7 +51,7 @@ class RegisteredFiles:
         late = {MODEL_FILE} - recorded.keys()
         found = compute_digests(folder, (file for file in _list_files(folder) if file.name not in late))
         if changes := describe_changes(recorded, found):
-            raise KerastudyError(
+            raise ModelChangedError(
                 f"the files of the model in {folder} are not those that were registered, so it is not loaded "
                 f"({changes}): restore them from a backup, or take another trial"
             )

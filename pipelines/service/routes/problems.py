@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Match
 
 from pipelines.service.errors import BusyError, CeilingError, ChangedError, ForbiddenError, NoRoomError, TooMuchError
 from pipelines.service.problem_details import MEDIA_TYPE, make_problem_detail
-from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
+from search_spaces.errors import ConflictError, InputError, KerastudyError, ModelChangedError, Problem, UnknownError
 from tracking.store.study_queue import LeaseLostError, StudyBusyError
 
 _STATUSES: dict[type[BaseException], int] = {
@@ -22,6 +22,7 @@ _STATUSES: dict[type[BaseException], int] = {
     ConflictError: 409,
     StudyBusyError: 409,
     LeaseLostError: 409,
+    ModelChangedError: 409,
     InputError: 422,
     ForbiddenError: 403,
     TooMuchError: 413,
