@@ -20,6 +20,7 @@ from pipelines.supervisor.event_log import LOG_FILE
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, UnknownError
 from tracking.store.accounts import LOCAL_USER, OPERATOR, Identity
+from tracking.store.audit import AuditLog
 from tracking.store.database import Store
 from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ControlRequest, StudyQueue
@@ -67,8 +68,9 @@ class LocalClient:
         # only.
         with Store.open(self.home.store) as store, store.write() as connection:
             is_new = submit_study(study, StudyQueue(store), connection)
-            user = getpass.getuser()
-            Submissions(store).put(study.name, Identity(f"{LOCAL_USER}{user}", user, "submit"), priority, connection)
+            caller = _identify_caller()
+            Submissions(store).put(study.name, caller, priority, connection)
+            AuditLog(store).record("study.submit", study.name, caller, connection=connection)
         return study.name, is_new
 
     def upload_data(self, study: Study) -> Study:
@@ -103,25 +105,33 @@ class LocalClient:
         """Pause, stop or cancel a study; return its status afterwards."""
         from pipelines.operations.control import control_study  # the supervisor's modules take long to import
 
-        return control_study(self.home, name, control_request)
+        status = control_study(self.home, name, control_request)
+        self._record(f"study.{control_request}", name)
+        return status
 
     def delete(self, name: str, *, force: bool) -> DeletionResult:
         """Delete a study with its files, runs and versions; with `force`, even if something needs it."""
         from pipelines.operations.delete import delete_study
 
-        return delete_study(self.home, name, force=force)
+        result = delete_study(self.home, name, force=force)
+        self._record("study.delete", name)
+        return result
 
     def archive(self, name: str) -> ArchiveResult:
         """Hide a study that has ended, and remove what its results do not need."""
         from pipelines.operations.archive import archive_study
 
-        return archive_study(self.home, name)
+        result = archive_study(self.home, name)
+        self._record("study.archive", name)
+        return result
 
     def unarchive(self, name: str) -> ArchiveResult:
         """Show an archived study again."""
         from pipelines.operations.archive import unarchive_study
 
-        return unarchive_study(self.home, name)
+        result = unarchive_study(self.home, name)
+        self._record("study.unarchive", name)
+        return result
 
     def read_usage(self) -> HomeUsage:
         """Return the room that the home takes."""
@@ -152,6 +162,11 @@ class LocalClient:
             if is_over:
                 return
             time.sleep(_POLL_S)
+
+    def _record(self, operation: str, name: str) -> None:
+        """Add a line to the home's audit log, as a service does for each request."""
+        with Store.open(self.home.store) as store:
+            AuditLog(store).record(operation, name, _identify_caller())
 
     def _has_ended(self, name: str) -> bool:
         with Store.open(self.home.store) as store:
@@ -184,7 +199,9 @@ class LocalClient:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""
         from pipelines.operations.promote import promote_trial
 
-        return promote_trial(self.home, name, trial, alias, force=force)
+        result = promote_trial(self.home, name, trial, alias, force=force)
+        self._record("model.promote", name)
+        return result
 
     def replay(self, name: str, trial: int, target: Path | None, report: Callable[[str], None]) -> ReplayResult:
         """Train a trial again and compare it with its record; `report` is called with each step."""
@@ -223,3 +240,8 @@ class LocalClient:
     def access(self) -> LocalAccess:
         """Accounts, tokens and audit log of the home's service."""
         return LocalAccess(self.home)
+
+
+def _identify_caller() -> Identity:
+    user = getpass.getuser()
+    return Identity(f"{LOCAL_USER}{user}", user, "admin")

@@ -9,7 +9,8 @@ import pytest
 from pipelines.client import local
 from pipelines.client.local import LocalClient
 from pipelines.supervisor.event_log import LOG_FILE
-from search_spaces.errors import InputError, UnknownError
+from search_spaces.errors import ConflictError, InputError, UnknownError
+from tracking.store.audit import AuditLog
 from tracking.store.study_queue import StudyQueue
 from tracking.store.submissions import Submissions
 
@@ -43,3 +44,19 @@ def test_a_home_takes_no_uploads(home, study):
     """Its files are on this machine already."""
     with pytest.raises(InputError, match="there is no service to send files to"):
         LocalClient(home).upload_data(study)
+
+
+def test_what_changes_a_study_is_in_the_audit_log(home, study, store):
+    """As with a service: who did what to which study; what was refused changed nothing, and is not there."""
+    client = LocalClient(home)
+    client.submit(study)
+    client.control("s", "pause")
+    with pytest.raises(ConflictError):
+        client.control("s", "stop")
+    StudyQueue(store).set_state("s", "finished")
+    client.archive("s")
+    client.unarchive("s")
+    client.delete("s", force=False)
+    lines = [(line.operation, line.object, line.name) for line in AuditLog(store).list()]
+    operations = ("submit", "pause", "archive", "unarchive", "delete")
+    assert lines[::-1] == [(f"study.{each}", "s", getpass.getuser()) for each in operations]
