@@ -207,7 +207,7 @@ def test_mlflow_has_every_epoch(shown, home, mixed):
         with (home.locate_trial("mixed", number) / "artifacts" / "history.csv").open() as file:
             rows = list(csv.DictReader(file))
         for metric in ("loss", "val_loss", "val_accuracy"):
-            expected = [(int(row["epoch"]), float(row[metric])) for row in rows]
+            expected = [(int(row["epoch"]) + 1, float(row[metric])) for row in rows]
             assert shown.curve(shown.trials[number], metric) == expected
         best = min(float(row["val_loss"]) for row in rows)
         assert shown.trials[number].data.metrics["best_val_loss"] == best
@@ -377,7 +377,7 @@ def test_a_fleet_whose_worker_is_killed_goes_on_where_it_was(folder, home, _no_s
     logs = [file.read_text() for file in sorted(home.locate_study("fleet").glob("fleet-*.log"))]
     assert sum(log.count("resumes after epoch") for log in logs) == 3
     shown = Shown(home, "fleet")
-    assert [[step for step, _ in shown.curve(run, "val_loss")] for run in shown.trials] == [list(range(300))] * 3
+    assert [[step for step, _ in shown.curve(run, "val_loss")] for run in shown.trials] == [list(range(1, 301))] * 3
     assert not list((home.locate_study("fleet") / "trials").glob("*/*checkpoint*"))
 
 

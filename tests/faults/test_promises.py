@@ -41,7 +41,7 @@ def in_mlflow(home):
         experiment.experiment_id, tags={**tags, "mlflow.parentRunId": runs["0"].data.tags["mlflow.parentRunId"]}
     )
     client.delete_run(runs["1"].info.run_id)
-    client.log_batch(runs["2"].info.run_id, [Metric("loss", 1.0, 17, 0)])
+    client.log_batch(runs["2"].info.run_id, [Metric("loss", 1.0, 17, 1)])
     client.log_batch(runs["3"].info.run_id, [Metric("val_loss", 1.0, 17, 9)])
     client.set_tag(runs["4"].info.run_id, "kerastudy.state", "running")
     client.set_terminated(runs["5"].info.run_id, "KILLED")
@@ -84,7 +84,7 @@ def test_each_broken_promise_is_found(home):
     for expected in (
         r"not one for each: \{0: 2\}",
         r"no run of trials \[1\]",
-        r"trial 2 in MLflow: loss has .* repeated \[0\]",
+        r"trial 2 in MLflow: loss has .* repeated \[1\]",
         r"trial 3 in MLflow: val_loss has 4 points for 3 epochs",
         r"trial 4 in MLflow: it is tagged running",
         r"trial 5 in MLflow: its run is KILLED",

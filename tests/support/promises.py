@@ -306,7 +306,8 @@ def _check_run(trial: TrialSummary, run: Run, ended: _EndedStudy, client: Mlflow
     for name in curves:
         points = client.get_metric_history(run.info.run_id, name)
         found = sorted((point.step, point.value) for point in points)
-        if found != (wanted := [(done.epoch, told[done.epoch][name]) for done in result.epochs]):
+        # A step is the number of epochs that were trained then.
+        if found != (wanted := [(done.epoch + 1, told[done.epoch][name]) for done in result.epochs]):
             yield f"{name} has {_describe_difference(found, wanted)}"
     for name, value in trial.metrics.items():
         if run.data.metrics.get(f"best_{name}") != value:

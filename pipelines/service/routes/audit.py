@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from pipelines.service.errors import require_scope
-from pipelines.service.routes.parameters import Caller
+from pipelines.service.routes.parameters import MAX_INTEGER, Caller
 from tracking.store.audit import AuditLine, AuditLog, Outcome
 
 
@@ -30,8 +30,10 @@ def make_audit_router(audit: AuditLog) -> APIRouter:
         operation: Annotated[str | None, Query(max_length=100, examples=["token.create"])] = None,
         object: Annotated[str | None, Query(max_length=300, description="The study, account or other thing")] = None,
         outcome: Annotated[Outcome | None, Query()] = None,
-        since_ms: Annotated[int, Query(ge=0, description="From this time on, in milliseconds since 1970")] = 0,
-        before: Annotated[int | None, Query(ge=0, description="`next` of the page before")] = None,
+        since_ms: Annotated[
+            int, Query(ge=0, le=MAX_INTEGER, description="From then on, in milliseconds since 1970")
+        ] = 0,
+        before: Annotated[int | None, Query(ge=0, le=MAX_INTEGER, description="`next` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> AuditPage:
         """List who changed what, the newest first."""

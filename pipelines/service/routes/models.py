@@ -11,7 +11,7 @@ from starlette.background import BackgroundTask
 
 from pipelines.operations.promote import PromotionResult
 from pipelines.service.model_service import ModelService
-from pipelines.service.routes.parameters import Caller, StudyName
+from pipelines.service.routes.parameters import MAX_TRIAL, Caller, StudyName
 from pipelines.spec.schema import ExportFormat
 
 
@@ -23,7 +23,7 @@ def make_model_router(service: ModelService) -> APIRouter:
     def export(
         study: StudyName,
         caller: Caller,
-        trial: Annotated[int | None, Query(ge=0, description="The winner by default")] = None,
+        trial: Annotated[int | None, Query(ge=0, le=MAX_TRIAL, description="The winner by default")] = None,
         format: Annotated[list[ExportFormat] | None, Query()] = None,
         ensemble: Annotated[bool, Query(description="The ensemble of the winner")] = False,
     ) -> Response:
@@ -44,7 +44,7 @@ def make_model_router(service: ModelService) -> APIRouter:
     def promote(
         study: StudyName,
         caller: Caller,
-        trial: Annotated[int | None, Query(ge=0, description="The best one by default")] = None,
+        trial: Annotated[int | None, Query(ge=0, le=MAX_TRIAL, description="The best one by default")] = None,
         alias: Annotated[str | None, Query(max_length=200, description="The study file's by default")] = None,
         force: Annotated[bool, Query(description="Also if it is worse, or cannot be compared")] = False,
     ) -> PromotionResult:

@@ -18,7 +18,9 @@ from tracking.store.accounts import Identity
 
 # No slash and no leading dot: the name becomes a folder of the home.
 StudyName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["breast-cancer"])]
-TrialNumber = Annotated[int, Path(ge=0, le=10_000_000)]
+MAX_TRIAL = 10_000_000
+MAX_INTEGER = 2**63 - 1  # the largest that a database holds
+TrialNumber = Annotated[int, Path(ge=0, le=MAX_TRIAL)]
 
 # For the description alone, which offers a login in `/docs`: the middleware has checked the token before.
 _bearer = HTTPBearer(auto_error=False, description="A token of this service: kerastudy token create NAME")

@@ -12,7 +12,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from pipelines.service.callers import Callers, CallerWatch
-from pipelines.service.routes.parameters import Caller, IsHead, StudyName
+from pipelines.service.routes.parameters import MAX_TRIAL, Caller, IsHead, StudyName
 from pipelines.service.shared_events import SharedEvents
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
@@ -80,7 +80,9 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
         study: StudyName,
         caller: Caller,
         is_head: IsHead,
-        trial: Annotated[int | None, Query(ge=0, description="What the worker of this trial printed")] = None,
+        trial: Annotated[
+            int | None, Query(ge=0, le=MAX_TRIAL, description="What its worker printed")
+        ] = None,
         follow: Annotated[bool, Query(description="Go on until the study ends")] = False,
     ) -> Response:
         """Return a study's log as text, or that of one of its trials."""

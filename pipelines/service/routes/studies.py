@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from pipelines.queries.views import BestTrial, ServedStudy, StudyList, TrialRow
 from pipelines.service.openapi import STUDY_FILE
-from pipelines.service.routes.parameters import Caller, StudyName, TrialNumber
+from pipelines.service.routes.parameters import MAX_TRIAL, Caller, StudyName, TrialNumber
 from pipelines.service.study_service import MAX_IN_A_PAGE, StudyService
 from search_spaces.errors import InputError, UnknownError
 from search_spaces.yaml_reader import parse_document
@@ -122,7 +122,7 @@ def make_trial_router(service: StudyService) -> APIRouter:
         study: StudyName,
         caller: Caller,
         state: Annotated[str | None, Query(max_length=20)] = None,
-        after: Annotated[int, Query(ge=-1)] = -1,
+        after: Annotated[int, Query(ge=-1, le=MAX_TRIAL)] = -1,
         limit: Annotated[int, Query(ge=1, le=_MAX_TRIALS)] = _MAX_TRIALS,
     ) -> TrialPage:
         """List a study's trials by number."""

@@ -119,7 +119,7 @@ def test_a_stopped_study_completes_one_trial(desk):
     supervisor = desk.supervisor(FakeEngine(script, test_scores={}), study=asha())
     for event in supervisor.run():
         if isinstance(event, TrialPaused) and event.number == 1:
-            supervisor._control._obey("stop")
+            supervisor.stop()
     assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", EPOCHS), ("pruned", 3)]
     assert event.winner == 0
 

@@ -42,7 +42,7 @@ def test_a_study_of_any_name(projection, client, home, a_study, keras_file):
     deliver(connect(home), records)
     runs = client.search_runs([client.get_experiment_by_name(f"{name}-experiment").experiment_id])
     assert sorted(run.info.run_name for run in runs) == sorted(
-        [name, f"{name}/2", f"{name}/2-t000", *(f"{name}-t00{number}" for number in range(4))]
+        [name, f"{name}/2", f"{name}/2-t000", *(f"{name}-t00{part}" for part in ("0", "1", "2 (pruned)", "3"))]
     )
 
 

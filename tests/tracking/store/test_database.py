@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import logging
 import sqlite3
 import threading
 
@@ -225,3 +226,17 @@ def test_holders_of_tokens_become_accounts(tmp_path):
             assert submissions.find_request(ann.id, "k", connection).study == "s"
             assert find_registered_name(connection, "wine").owner_id == ann.id
             assert find_registered_name(connection, "run-by-operator").owner_id == ""
+
+
+def test_opening_optuna_s_storage_leaves_logging_alone(tmp_path):
+    """Alembic, which makes Optuna's tables, would disable every logger of the process and replace its handlers."""
+    logger, root = logging.getLogger("kerastudy.test"), logging.getLogger()
+    handler = logging.NullHandler()
+    root.addHandler(handler)
+    try:
+        with Store.open(tmp_path) as store:
+            store.open_optuna_storage()
+        assert not logger.disabled
+        assert handler in root.handlers
+    finally:
+        root.removeHandler(handler)
