@@ -9,7 +9,6 @@ otherwise fail, however long it waits.
 from __future__ import annotations
 
 import errno
-import logging
 import shutil
 import sqlite3
 import time
@@ -325,8 +324,7 @@ class Store:
         url = "sqlite:///store.db" if sqlite else self._url.render_as_string(hide_password=False)
         for attempt in range(5):
             try:
-                with _keep_logging():
-                    return optuna.storages.RDBStorage(url, engine_kwargs=options)
+                return optuna.storages.RDBStorage(url, engine_kwargs=options)
             except (OperationalError, IntegrityError, sa.exc.ProgrammingError):
                 # Another process creates the same tables at this moment; the next attempt finds them.
                 if attempt == 4:
@@ -365,22 +363,6 @@ class Store:
 
     def __str__(self) -> str:
         return self._url.render_as_string(hide_password=True)
-
-
-@contextmanager
-def _keep_logging() -> Iterator[None]:
-    """Keep this process's loggers as they are: where Optuna makes its tables, alembic disables all that exist."""
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    known = [each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
-    disabled = [each.disabled for each in known]
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.handlers[:] = handlers
-        for logger, was_disabled in zip(known, disabled, strict=True):
-            logger.disabled = was_disabled
 
 
 def classify_store_error(error: BaseException, folder: Path) -> Literal["full", "unreachable"] | None:

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import logging
 import sqlite3
 import threading
 
@@ -226,13 +225,3 @@ def test_holders_of_tokens_become_accounts(tmp_path):
             assert submissions.find_request(ann.id, "k", connection).study == "s"
             assert find_registered_name(connection, "wine").owner_id == ann.id
             assert find_registered_name(connection, "run-by-operator").owner_id == ""
-
-
-def test_opening_optuna_s_storage_leaves_logging_alone(tmp_path, monkeypatch):
-    """Alembic, which makes Optuna's tables, would disable every logger of a process without handlers, and add its own."""
-    logger, root = logging.getLogger("kerastudy.test"), logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
-    with Store.open(tmp_path) as store:
-        store.open_optuna_storage()
-    assert not logger.disabled
-    assert root.handlers == []
