@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 import warnings
 from contextlib import contextmanager
@@ -124,6 +125,7 @@ def test_an_answer_of_the_provider_counts_once_and_for_its_browser(with_provider
 
 def test_a_signed_token_of_another_attempt_is_refused(with_provider, caplog):
     """The nonce in the id token has to be that of the attempt: a token cannot be replayed."""
+    caplog.set_level(logging.WARNING, "kerastudy.sign_in")
     with open_browser(with_provider) as browser:
         back = agree(go_to_provider(browser), "id-ann")
         attempt = json.loads(base64.urlsafe_b64decode(browser.cookies["kerastudy-attempt"]))
