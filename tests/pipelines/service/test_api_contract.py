@@ -61,7 +61,7 @@ def test_each_type_of_problem_has_its_page(running):
         ("GET", "/v1/studies?submiter=ann", 'did you mean "submitter"'),
         ("POST", "/v1/studies?prioritee=1", 'did you mean "priority"'),
         ("GET", "/v1/studies/s?x=1", "it takes none"),
-        ("GET", "/v1/studies/s/logs?folow=true", 'did you mean "follow"'),
+        ("GET", "/v1/studies/s/logs?followw=true", 'did you mean "follow"'),
         ("POST", "/v1/studies/s:pause?force=true", "it takes none"),
     ],
 )
