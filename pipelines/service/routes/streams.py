@@ -80,9 +80,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
         study: StudyName,
         caller: Caller,
         is_head: IsHead,
-        trial: Annotated[
-            int | None, Query(ge=0, le=MAX_TRIAL, description="What its worker printed")
-        ] = None,
+        trial: Annotated[int | None, Query(ge=0, le=MAX_TRIAL, description="What its worker printed")] = None,
         follow: Annotated[bool, Query(description="Go on until the study ends")] = False,
     ) -> Response:
         """Return a study's log as text, or that of one of its trials."""
