@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +24,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import psutil
 import sqlalchemy as sa
+from simulated_engine import SUMMARY, SimulatedClock, SimulatedEngine, load_study
 
-from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
-from pipelines.engines.base import Event, Finished, Job, Reported, Requested
 from pipelines.operations.submit import enqueue
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import OptunaSearch
-from pipelines.study.load import check_document
 from pipelines.study.study import Study
 from pipelines.supervisor.events import TrialEnded
 from pipelines.supervisor.supervisor import Supervisor
-from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialOutcome, TrialResult
-from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.home import Home
-from search_spaces.yaml_reader import parse_document
 from tracking.mlflow import urls
 from tracking.mlflow.projection import MlflowProjection
 from tracking.mlflow.sink import make_sink_factory
@@ -47,39 +41,6 @@ from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import Record, StudyClosed, StudyOpened
 from tracking.reports import learning_curve
 from tracking.store.database import Store
-
-EPOCHS = 20
-METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
-FILE = """
-study: own-cost
-data: {{source: data.csv, target: y}}
-model: mlp
-space:
-  depth: {{type: int, low: 1, high: 3}}
-  units: {{type: int, low: 8, high: 128, log: true, repeat: depth}}
-  dropout: {{type: float, low: 0.0, high: 0.5, step: 0.1}}
-  activation: [relu, tanh, silu]
-  l2: {{type: float, low: 1e-8, high: 1e-2, log: true}}
-  batch_size: [32, 64, 128]
-  optimizer: [sgd, adam]
-  momentum: {{type: float, low: 0.0, high: 0.99, when: {{optimizer: sgd}}}}
-  learning_rate: {{type: float, low: 1e-4, high: 1e-1, log: true}}
-  epochs: 20
-objective: {{metric: val_loss, direction: minimize}}
-search: {{sampler: {sampler}, pruner: {pruner}, seed: 1}}
-budget: {{trials: {trials}}}
-resources: {{fleet: off}}
-"""
-SUMMARY = DataSummary(
-    source="data.csv",
-    task=Task("binary", ("y",), classes=("no", "yes")),
-    features=Features(dense=1),
-    raw=(RawColumn("x", "numeric", (), "float32", "x"),),
-    rows={"train": 800, "validation": 200, "test": 0},
-    folds=1,
-    digest="ab" * 32,
-    encodings={"x": "number"},
-)
 
 
 class Spent:
@@ -107,87 +68,11 @@ class Spent:
 
         setattr(owner, name, call)
 
-
-class InstantEngine:
-    """Engine whose trials end when they are submitted; their messages wait for `events`."""
-
-    def __init__(self, workers: int, spent: Spent) -> None:
-        self.workers = workers
-        self._spent = spent
-        self._running: dict[str, Iterator[Event]] = {}
-        self.pruned: dict[str, bool] = {}
-
-    @property
-    def idle(self) -> int:
-        """See `Engine`."""
-        return self.workers - len(self._running)
-
-    @property
-    def busy(self) -> Sequence[str]:
-        """See `Engine`."""
-        return tuple(self._running)
-
-    def warm(self, backend: str) -> None:
-        """See `Engine`."""
-
-    def close(self) -> None:
-        """See `Engine`."""
-
-    def stop(self, job: str) -> None:
-        """See `Engine`."""
-        self._running.pop(job, None)
-
-    def submit(self, job: Job[Any, Any]) -> None:
-        """Start the messages of a trial."""
-        self._running[job.name] = self._train(job.name, job.payload)
-
-    def answer(self, job: str, message: Any) -> None:
-        """Record the answer to a rung."""
-        self.pruned[job] = message == "prune"
-
-    def events(self, timeout_s: float) -> Sequence[Event]:
-        """Return the messages of each trial up to its next request or its end."""
-        events: list[Event] = []
-        for name, messages in list(self._running.items()):
-            for event in messages:
-                events.append(event)
-                if isinstance(event, Requested):
-                    break
-                if isinstance(event, Finished):
-                    del self._running[name]
-        return events
-
-    def _train(self, name: str, job: TrialJob) -> Iterator[Event]:
-        began = time.time_ns() // 1_000_000
-        goal = 0.2 + 0.6 * (job.number * 0.618 % 1)
-        epochs: list[EpochDone] = []
-        state: Any = "complete"
-        for epoch in range(EPOCHS):
-            loss = goal + 0.8 / (1 + epoch)
-            values = dict(zip(METRICS, (0.9 * loss, 1 - loss / 3, loss, 1 - loss / 2), strict=True))
-            epochs.append(EpochDone(epoch, EPOCHS, 0, began + 50 * epoch, values))
-            yield Reported(name, epochs[-1])
-            if epoch in job.rungs:
-                yield Requested(name, RungReached(epoch, loss, can_pause=False))
-                if self.pruned.get(name):
-                    state = "pruned"
-                    break
-        last = epochs[-1]
-        self._leave_files(Path(job.folder) / ARTIFACTS, job, epochs)
-        value = last.metrics["val_loss"]
-        result = TrialResult(state, value, last.epoch, last.metrics, tuple(epochs), 1000, 1.0)
-        yield Finished(name, TrialOutcome("completed", result))
-
-    def _leave_files(self, folder: Path, job: TrialJob, epochs: Sequence[EpochDone]) -> None:
-        """Write a worker's files for MLflow; drawing the curve is timed as a separate part."""
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = [",".join(map(str, (done.epoch, *done.metrics.values()))) for done in epochs]
-        (folder / "history.csv").write_text("\n".join([",".join(("epoch", *METRICS)), *lines]) + "\n")
-        (folder / "config.json").write_text(json.dumps(dict(job.values)))
+    def time_drawing(self, file: Path, metrics: Sequence[Mapping[str, float]], number: int) -> None:
+        """Draw a trial's curve, as its worker does."""
         started = time.thread_time()
-        metrics = [done.metrics for done in epochs]
-        learning_curve.draw_learning_curve(folder / "learning_curve.png", metrics, "val_accuracy")
-        self._spent.ms["learning curve"][job.number] += 1000 * (time.thread_time() - started)
+        learning_curve.draw_learning_curve(file, metrics, "val_accuracy")
+        self.ms["learning curve"][number] += 1000 * (time.thread_time() - started)
 
 
 def main() -> None:
@@ -198,14 +83,14 @@ def main() -> None:
     parser.add_argument("--pruner", default="none")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    text = FILE.format(sampler=options.sampler, pruner=options.pruner, trials=options.trials)
-    study = check_document(parse_document(text, "own_cost.yaml"), Path())
+    study = load_study(trials=options.trials, sampler=options.sampler, pruner=options.pruner)
     spent, commits = Spent(), itertools.count()
     memory: list[float] = []
     sa.event.listen(sa.Engine, "commit", lambda connection: next(commits))
     _time_parts(spent)
     with tempfile.TemporaryDirectory() as folder, Store.open(folder) as store:
-        seconds = _run(study, Home(Path(folder), folder), store, InstantEngine(options.workers, spent), spent, memory)
+        engine = SimulatedEngine(options.workers, SimulatedClock(), draw=spent.time_drawing)
+        seconds = _run(study, Home(Path(folder), folder), store, engine, spent, memory)
     hundreds = [range(start, min(start + 100, options.trials)) for start in range(0, options.trials, 100)]
     first, last = hundreds[0], range(max(0, options.trials - 100), options.trials)
     print(f"{options.trials} trials, {options.sampler} sampler, {options.pruner} pruner, {options.workers} workers")
@@ -231,7 +116,7 @@ def _of(spent: Spent, part: str, number: int) -> float:
 
 def _time_parts(spent: Spent) -> None:
     spent.time_calls(OptunaSearch, "ask", "ask")
-    spent.time_calls(OptunaSearch, "should_prune", "rungs")
+    spent.time_calls(OptunaSearch, "decide_at_rung", "rungs")
     spent.time_calls(OptunaSearch, "tell", "tell", lambda search, ended: [ended.number])
     spent.time_calls(Recorder, "record_trial_start", "rows for MLflow", lambda recorder, number, *rest: [number])
     spent.time_calls(Recorder, "flush_epochs", "rows for MLflow")
@@ -248,7 +133,7 @@ def _trials_of(records: Sequence[Record]) -> Sequence[int]:
     return sorted(numbers) or [-1]
 
 
-def _run(study: Study, home: Home, store: Store, engine: InstantEngine, spent: Spent, memory: list[float]) -> float:
+def _run(study: Study, home: Home, store: Store, engine: SimulatedEngine, spent: Spent, memory: list[float]) -> float:
     """Run the study until MLflow has everything, and return how long it took."""
     enqueue(study, SUMMARY, store)
     home.locate_data(study.name).mkdir(parents=True)
