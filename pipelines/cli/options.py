@@ -83,12 +83,33 @@ class WholeNumber(click.ParamType):  # type: ignore[type-arg]  # a type with an 
         return number
 
 
+class TrialNumber(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A trial's number, or its short name: 3, t003."""
+
+    name = "trial"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of a text."""
+        text = str(value)
+        digits = text[1:] if text[:1] in ("t", "T") else text
+        # `isdecimal` alone also holds for the digits of other scripts.
+        if not (digits.isascii() and digits.isdecimal()):
+            self.fail(f"expected the number of a trial, such as 3 or t003, got {text}", param, ctx)
+        return int(digits)
+
+
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in --set space.l2.high=1e-3."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 study_argument = click.argument("study")
+trial_argument = click.argument("trial", type=TrialNumber())
+
+
+def trial_option(meaning: str) -> Callable[[_Command], _Command]:
+    """Return the option `--trial` with its meaning."""
+    return click.option("--trial", type=TrialNumber(), metavar="N", help=meaning)
 
 
 def print_notes(notes: Iterable[Problem | str]) -> None:

@@ -1,8 +1,7 @@
-"""Plain values on a terminal: JSON, CSV and tables."""
+"""Plain values on a terminal: JSON, pairs and tables."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import re
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from pipelines.operations.replay.replay import ReplayResult
     from pipelines.operations.spaces import ShippedSpace
     from pipelines.operations.sync import RebuildResult, SyncResult
-    from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
+    from pipelines.queries.views import BestTrial, StudyRow, StudyView
     from pipelines.training.messages import ModelCheck
 
 _AGREEMENTS = {"equal": "equal to the last bit", "rounding": "within rounding", "different": "different"}
@@ -150,49 +149,6 @@ def print_rebuild(done: RebuildResult) -> None:
 
 def _format_remaining(left: int, reason: str) -> str:
     return f", {left} left{f' ({reason})' if reason else ''}" if left else ""
-
-
-def print_trials(trials: Sequence[TrialRow]) -> None:
-    """Print a table of trials, a column for each hyperparameter."""
-    names, values = _list_param_names(trials), _list_value_columns(trials)
-    table = make_table("trial", "state", *values, "epoch", "epochs", "time", *names, "reason")
-    for trial in trials:
-        table.add_row(
-            format_trial_name(trial.number),
-            trial.state,
-            *(format_cell(value) for value in _pad(trial.values, len(values))),
-            format_cell(trial.best_epoch),
-            format_cell(trial.epochs),
-            "" if trial.seconds is None else format_duration(trial.seconds),
-            *(format_cell(trial.params.get(name)) for name in names),
-            trial.reason,
-        )
-    print_table(table)
-
-
-def print_csv(trials: Sequence[TrialRow]) -> None:
-    """Print trials as CSV, a column for each hyperparameter; inactive ones are empty."""
-    names, values = _list_param_names(trials), _list_value_columns(trials)
-    # The csv module's default is CR LF, which shell tools keep in the last column.
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    fixed = ["number", "state", *values, "best_epoch", "epochs", "seconds"]
-    writer.writerow([*fixed, *(f"params_{name}" for name in names), "reason"])
-    for trial in trials:
-        # Unlike a table's cells, numbers are not rounded.
-        active = [_format_csv_cell(trial.params.get(name)) for name in names]
-        of_trial = ["" if value is None else value for value in _pad(trial.values, len(values))]
-        trained = [trial.best_epoch, trial.epochs, trial.seconds]
-        writer.writerow([trial.number, trial.state, *of_trial, *trained, *active, trial.reason])
-
-
-def _list_value_columns(trials: Sequence[TrialRow]) -> list[str]:
-    """Return Optuna's names of the columns of values: `value`, or `values_0` and so on for several objectives."""
-    most = max((len(trial.values) for trial in trials), default=1)
-    return ["value"] if most <= 1 else [f"values_{index}" for index in range(most)]
-
-
-def _pad(values: Sequence[float], count: int) -> list[float | None]:
-    return [*values, *[None] * (count - len(values))]
 
 
 def print_best(best: BestTrial) -> None:
@@ -411,14 +367,6 @@ def _format_model_check(model: ModelCheck) -> str:
         f"about {format_duration(model.first_s + model.epoch_s * model.epochs)} "
         f"for {format_count(model.epochs, 'epoch')}"
     )
-
-
-def _format_csv_cell(value: object) -> object:
-    return format_cell(value) if value is None or isinstance(value, bool) else value
-
-
-def _list_param_names(trials: Sequence[TrialRow]) -> list[str]:
-    return list(dict.fromkeys(name for trial in trials for name in trial.params))
 
 
 def make_table(*headings: str) -> Table:

@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import WholeNumber, json_option, pass_client, study_argument
+from pipelines.cli.options import (
+    WholeNumber,
+    json_option,
+    pass_client,
+    study_argument,
+    trial_argument,
+    trial_option,
+)
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.client.submission import StudyClient
+    from pipelines.queries.views import TrialRow
 
 # Written out: the registry takes half a second to import, and `--help` a tenth. A test compares the two.
 _EXPORT_FORMATS = "keras, keras_int8, saved_model, litert, litert_float16, litert_dynamic, litert_int8, onnx, openvino"
@@ -44,17 +52,47 @@ def show(client: StudyClient, study: str, as_json: bool) -> None:
 
 @click.command(name="trials")
 @study_argument
+@click.option("--sort", "key", metavar="COLUMN", help="value: the best first; -time: the longest first; ...")
+@click.option("--top", type=WholeNumber(1), metavar="N", help="The first N only; the best N without --sort.")
+@click.option("--columns", metavar="A,B", help="Exactly these, metrics such as val_loss among them.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
 @pass_client
-def list_trials(client: StudyClient, study: str, as_csv: bool, as_json: bool) -> None:
-    """List the trials of STUDY."""
-    from pipelines.cli import output
+def list_trials(
+    client: StudyClient,
+    study: str,
+    key: str | None,
+    top: int | None,
+    columns: str | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """List the trials of STUDY.
+
+    A terminal gets the columns that fit, and notes on those left out: hyperparameters with one value in all trials, and
+    those without room. CSV has all.
+    """
+    from pipelines.cli import output, trial_tables
 
     if as_csv and as_json:
         raise InputError("--csv and --json: expected one of them")
-    print_trials = output.print_json if as_json else output.print_csv if as_csv else output.print_trials
-    print_trials(client.list_trials(study))
+    if as_json and columns is not None:
+        raise InputError("--json has all columns: expected no --columns beside it")
+    trials: Sequence[TrialRow] = client.list_trials(study)
+    shown = trial_tables.find_columns(trials, _split_names(columns), "--columns")
+    if key is not None or top is not None:
+        key = key or trial_tables.SCORE
+        # Only the order by score depends on the study.
+        direction = client.read_study(study).direction if key.endswith(trial_tables.SCORE) else ""
+        trials = trial_tables.order_trials(trials, key, top, direction)
+    if as_json:
+        output.print_json(trials)
+    else:
+        (trial_tables.print_csv if as_csv else trial_tables.print_trials)(trials, shown)
+
+
+def _split_names(written: str | None) -> list[str]:
+    return [name.strip() for name in (written or "").split(",") if name.strip()]
 
 
 @click.command(name="best")
@@ -70,7 +108,7 @@ def show_best(client: StudyClient, study: str, as_json: bool) -> None:
 
 @click.command()
 @study_argument
-@click.option("--trial", type=WholeNumber(0), metavar="N", help="Number of a trial; the winner by default.")
+@trial_option("Number of a trial; the winner by default.")
 @click.option(
     "--at-most",
     multiple=True,
@@ -129,7 +167,7 @@ def _parse_bounds(option: str, written: Sequence[str]) -> dict[str, float]:
 @click.command()
 @study_argument
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--trial", type=WholeNumber(0), metavar="N", help="Number of a trial; the winner by default.")
+@trial_option("Number of a trial; the winner by default.")
 @click.option("--to", "target", type=click.Path(path_type=Path), help="CSV file to write; default: print the rows.")
 @json_option
 @pass_client
@@ -154,7 +192,7 @@ def predict(client: StudyClient, study: str, file: Path, trial: int | None, targ
 
 @click.command()
 @study_argument
-@click.option("--trial", type=WholeNumber(0), metavar="N", help="Number of a trial; the best one by default.")
+@trial_option("Number of a trial; the best one by default.")
 @click.option("--alias", metavar="NAME", help="Alias to move; default: the study file's, or champion.")
 @click.option("--force", is_flag=True, help="Even if it is worse, or cannot be compared.")
 @json_option
@@ -175,7 +213,7 @@ def promote(client: StudyClient, study: str, trial: int | None, alias: str | Non
 
 @click.command()
 @study_argument
-@click.argument("trial", type=WholeNumber(0))
+@trial_argument
 @click.option("--to", "target", type=click.Path(path_type=Path), help="Folder to create for the files of the training.")
 @json_option
 @pass_client

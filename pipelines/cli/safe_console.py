@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from typing import Any
 
@@ -23,6 +25,10 @@ class SafeConsole(Console):
 def make_console(*, stderr: bool = False, **options: Any) -> SafeConsole:
     """Return a console; a `rich.Text` that it prints has to come from `make_text`."""
     stream = sys.stderr if stderr else sys.stdout
+    if os.environ.get("TERM", "") in ("dumb", "unknown"):
+        # rich takes 80 columns for these, and only where neither is given.
+        size = shutil.get_terminal_size()
+        options = {"width": size.columns, "height": size.lines, **options}
     return SafeConsole(file=stream.raw if isinstance(stream, SafeStream) else stream, **options)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.cli.options import (
+    TrialNumber,
     WholeNumber,
     file_argument,
     json_option,
@@ -135,7 +136,7 @@ def wait(client: StudyClient, study: str, as_json: bool) -> None:
 
 @click.command(name="logs")
 @study_argument
-@click.argument("trial", type=WholeNumber(0), required=False)
+@click.argument("trial", type=TrialNumber(), required=False)
 @click.option("--follow", is_flag=True, help="Continue until the study ends.")
 @pass_client
 def print_logs(client: StudyClient, study: str, trial: int | None, follow: bool) -> None:

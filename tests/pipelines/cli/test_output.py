@@ -1,10 +1,8 @@
-"""Plain values on a terminal: JSON, CSV, tables, and pairs."""
+"""Plain values on a terminal: JSON, tables, and pairs."""
 
-import csv
 import json
 import math
 from dataclasses import replace
-from io import StringIO
 
 import pytest
 
@@ -39,42 +37,6 @@ FAILED = TrialRow(12, "failed", (), {"optimizer": "adam", "learning_rate": 0.5},
 def printed(capsys) -> list[str]:
     """Return the lines on standard output, without the blanks that fill the last column."""
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-
-
-def test_trials_as_a_table(capsys):
-    """A column for each hyperparameter that any trial has; inactive ones are empty, true reads as in YAML."""
-    output.print_trials([DONE, FAILED])
-    assert printed(capsys) == [
-        "trial  state     value    epoch  epochs  time   optimizer  nesterov  learning_rate  reason",
-        "t000   complete  0.98765  3      12      1m15s  sgd        true      0.0001",
-        "t012   failed                                   adam                 0.5            loss, not finite",
-    ]
-
-
-def test_tables_are_never_cut(capsys, monkeypatch):
-    """A table is as wide as it needs to be, whatever the terminal is."""
-    monkeypatch.setenv("COLUMNS", "40")
-    output.print_trials([FAILED])
-    assert printed(capsys)[1].endswith("loss, not finite")
-
-
-def test_trials_as_csv(capsys):
-    """CSV keeps full precision, empty fields for what is inactive, and quotes where they are needed."""
-    output.print_csv([DONE, FAILED])
-    rows = list(csv.DictReader(StringIO(capsys.readouterr().out)))
-    assert rows[0] == {
-        "number": "0",
-        "state": "complete",
-        "value": "0.987654321",
-        "best_epoch": "3",
-        "epochs": "12",
-        "seconds": "75.0",
-        "params_optimizer": "sgd",
-        "params_nesterov": "true",
-        "params_learning_rate": "0.0001",
-        "reason": "",
-    }
-    assert (rows[1]["value"], rows[1]["params_nesterov"], rows[1]["reason"]) == ("", "", "loss, not finite")
 
 
 def test_trials_as_json(capsys):
