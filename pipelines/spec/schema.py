@@ -178,12 +178,51 @@ class LimitsSpec(Section):
 class ResourcesSpec(Section):
     """Resources of the study."""
 
-    workers: int | None = Field(None, ge=1, le=256, description="Worker processes; as many as cores when left out.")
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="Where trials are trained: `local` in processes of this machine, `ray` on the nodes of a Ray "
+        'cluster, which needs `pip install "kerastudy[ray]"`.',
+    )
+    address: str | None = Field(
+        None,
+        min_length=1,
+        description="Address of the Ray cluster, such as head:6379, or `auto` for the one that runs on this machine. "
+        "Left out, it is the value of RAY_ADDRESS, and without one Ray starts on this machine for this study.",
+    )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Worker processes. Left out, as many as this machine has cores, or as the Ray cluster has room for.",
+    )
+    cpus: int = Field(1, ge=1, le=1024, description="Cores of each worker, and threads of its arithmetic, with Ray.")
+    gpus: float | None = Field(
+        None, ge=0, le=64, description="GPUs of each worker; less than one where workers share a GPU, such as 0.25."
+    )
+    memory: Bytes | None = Field(
+        None,
+        description='Memory that Ray sets aside for each worker, such as "4GB"; `limits.memory` when left out.',
+    )
     fleet: Literal["auto", "off"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto",
         description="Training of many trials as one program: `auto` if it is expected to be faster, `off` never, a "
         "number for so many trials at a time in each worker.",
     )
+
+    @field_validator("gpus")
+    @classmethod
+    def _check_gpus(cls, gpus: float | None) -> float | None:
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"expected a share of one GPU or a whole number of GPUs, got {gpus:g}")
+        return gpus
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.engine == "local":
+            for key in ("address", "cpus", "memory"):
+                if key in self.model_fields_set and getattr(self, key) is not None:
+                    raise ValueError(f"expected {key} with engine: ray only; remove it, or set engine: ray")
+        return self
 
 
 class SelectionSpec(Section):
