@@ -20,9 +20,19 @@ from keras import layers, ops
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns.columns import Column
-from pipelines.data.columns.encoding import NumberPlan, Plan, StringPlan, calculate_median, list_categories
-from pipelines.data.columns.list_columns import NumberListPlan, WordListPlan, list_commonest
+from pipelines.data.columns.encoding import NumberPlan, Plan, StringPlan
+from pipelines.data.columns.list_columns import NumberListPlan, WordListPlan
 from pipelines.data.columns.text_columns import TextPlan
+from pipelines.data.prepared import RawColumn
+from pipelines.data.table_statistics import (
+    ColumnStatistics,
+    NumberStatistics,
+    TableStatistics,
+    find_heavy,
+    list_units,
+    measure_numbers,
+    plan_entries,
+)
 
 NAME = "columns.preprocessing"
 _CHUNK_BYTES = 64 * 2**20  # chosen: memory of a chunk's values and their copies
@@ -31,31 +41,42 @@ _CHUNK_BYTES = 64 * 2**20  # chosen: memory of a chunk's values and their copies
 def build_table(plan: Plan, columns: Sequence[Column], rows: Array) -> keras.Model:
     """Return the preprocessing of a table, adapted to the training rows numbered `rows`."""
     raw = [column.raw for column in columns]
+    image = None if plan.image is None else calculate_moments(columns[plan.image].values, rows)
+    return build_from_statistics(plan, raw, ColumnStatistics(columns, rows), image)
+
+
+def build_from_statistics(
+    plan: Plan, raw: Sequence[RawColumn], statistics: TableStatistics, image: tuple[Array, Array] | None = None
+) -> keras.Model:
+    """Return the preprocessing of a table.
+
+    Args:
+        plan: the encoding of its columns.
+        raw: the columns, as the model's inputs.
+        statistics: those of the training rows.
+        image: mean and standard deviation per channel of the column of pictures; None where there is none.
+    """
     inputs = {column.name: _make_input(column.name, column.shape, column.dtype) for column in raw}
     inner = [_make_input(f"column.{index}", column.shape, column.dtype) for index, column in enumerate(raw)]
     dense = []
     if plan.numbers:
-        values = np.stack([columns[number.column].values[rows] for number in plan.numbers], axis=1)
         stacked = ops.stack([inner[number.column] for number in plan.numbers], axis=-1)
-        dense += _encode_numbers(stacked, plan.numbers, values, "numbers")
-    codes = {
-        plan.column: _encode_strings(plan, inner[plan.column], columns[plan.column].values[rows])
-        for plan in plan.strings
-    }
+        dense += _encode_numbers(stacked, plan.numbers, statistics.measure_numbers(plan.numbers), "numbers")
+    codes = {each.column: _encode_strings(each, inner[each.column], statistics) for each in plan.strings}
     # Code 0 (missing or unknown from training) has no column: all columns are zero.
     dense += [ops.one_hot(codes[string.column], string.codes)[:, 1:] for string in plan.one_hot]
     lists: tuple[NumberListPlan | WordListPlan, ...] = (*plan.number_lists, *plan.word_lists)
     for each in lists:
-        dense += _encode_list(each, inner[each.column], columns[each.column].values[rows])
+        dense += _encode_list(each, inner[each.column], statistics)
     outputs = {}
     if plan.dense:
         outputs["dense"] = ops.concatenate(dense, axis=-1) if len(dense) > 1 else dense[0]
     if plan.coded:
         outputs["codes"] = ops.cast(ops.stack([codes[string.column] for string in plan.coded], axis=-1), "int32")
     for name, text in plan.named_texts:
-        outputs[name] = _encode_text(text, inner[text.column], columns[text.column].values[rows])
-    if plan.image is not None:
-        outputs["image"] = _standardise_channels(inner[plan.image], columns[plan.image].values, rows, "image")
+        outputs[name] = _encode_text(text, inner[text.column], statistics)
+    if plan.image is not None and image is not None:
+        outputs["image"] = _standardise_channels(inner[plan.image], image, "image")
     encoded = keras.Model(inner, outputs, name="columns.encoded")
     return keras.Model(inputs, encoded(list(inputs.values())), name=NAME)
 
@@ -77,12 +98,12 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
         values = array[rows].astype(np.float64)
         values[~np.isfinite(values)] = np.nan
         plans = [NumberPlan(index, marks_missing) for index, marks_missing in enumerate(marked)]
-        parts = _encode_numbers(inner, plans, values, "numbers")
+        parts = _encode_numbers(inner, plans, measure_numbers(values, plans), "numbers")
         result = ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
     elif output == "pixels":
         output, result = "image", _scale_pixels(inner, array, rows)
     else:
-        result = _standardise_channels(inner, array, rows, "array")
+        result = _standardise_channels(inner, calculate_moments(array, rows), "array")
         if output == "dense":
             result = layers.Flatten(name="array.flat")(result)
     encoded = keras.Model(inner, {output: result}, name="array.encoded")
@@ -118,19 +139,13 @@ def _make_input(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     return keras.Input(shape=shape, dtype=dtype, name=name)
 
 
-def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array, name: str) -> list[Any]:
-    """Return the dense features of columns of numbers, given as one tensor [row, column] and its training values."""
-    # The median and not the mean: one far outlier would move it.
-    fill = np.array([calculate_median(values[:, index]) for index in range(len(plans))])
-    filled_values = np.where(np.isfinite(values), values, fill)
+def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], found: NumberStatistics, name: str) -> list[Any]:
+    """Return the dense features of columns of numbers, given as one tensor [row, column] and its statistics."""
     finite = ops.isfinite(stacked)
-    filled = ops.where(finite, stacked, ops.convert_to_tensor(fill.astype(np.float32)))
-    mean, spread = filled_values.mean(axis=0), filled_values.std(axis=0)
-    parts = [_standardise(filled, mean, spread, f"{name}.standardised")]
-    heavy = [index for index, plan in enumerate(plans) if plan.log_unit is not None]
-    if heavy:
-        units = np.array([plans[index].log_unit for index in heavy], dtype=np.float64)
-        parts.append(_encode_logarithms(ops.take(filled, heavy, axis=1), filled_values[:, heavy], units))
+    filled = ops.where(finite, stacked, ops.convert_to_tensor(found.fill.astype(np.float32)))
+    parts = [_standardise(filled, found.mean, found.spread, f"{name}.standardised")]
+    if heavy := find_heavy(plans):
+        parts.append(_encode_logarithms(ops.take(filled, heavy, axis=1), found, list_units(plans)))
     marked = [index for index, plan in enumerate(plans) if plan.marks_missing]
     if marked:
         parts.append(ops.cast(ops.logical_not(ops.take(finite, marked, axis=1)), "float32"))
@@ -142,12 +157,10 @@ def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array, na
     return parts
 
 
-def _encode_logarithms(tensor: Any, values: Array, units: Array) -> Any:
-    scaled = values / units
-    logs = np.sign(scaled) * np.log1p(np.abs(scaled))
-    scaled_tensor = _rescale(tensor, 1 / units, np.zeros(len(units)), "numbers.in_units")
-    log_tensor = ops.sign(scaled_tensor) * ops.log1p(ops.abs(scaled_tensor))
-    return _standardise(log_tensor, logs.mean(axis=0), logs.std(axis=0), "numbers.logarithm")
+def _encode_logarithms(tensor: Any, found: NumberStatistics, units: Array) -> Any:
+    scaled = _rescale(tensor, 1 / units, np.zeros(len(units)), "numbers.in_units")
+    logs = ops.sign(scaled) * ops.log1p(ops.abs(scaled))
+    return _standardise(logs, found.log_mean, found.log_spread, "numbers.logarithm")
 
 
 def _standardise(tensor: Any, mean: Array, spread: Array, name: str) -> Any:
@@ -173,50 +186,52 @@ def _scale_pixels(tensor: Any, array: Array, rows: Array) -> Any:
     return layers.Rescaling(scale, -low * scale, name="array.pixels")(tensor)
 
 
-def _encode_strings(plan: StringPlan, tensor: Any, values: Array) -> Any:
+def _encode_strings(plan: StringPlan, tensor: Any, statistics: TableStatistics) -> Any:
     name = f"column.{plan.column}.codes"
     if plan.encoding == "hash":
         return layers.Hashing(plan.codes, mask_value="", name=name)(tensor)
     # A fold may have no category at all; a lookup needs at least one word.
-    words = list_categories(values) or [""]
+    words = statistics.list_categories(plan.column) or [""]
     lookup = layers.StringLookup(vocabulary=words, num_oov_indices=1, mask_token=None, name=name)
     return lookup(tensor)
 
 
-def _encode_text(plan: TextPlan, tensor: Any, values: Array) -> Any:
+def _encode_text(plan: TextPlan, tensor: Any, statistics: TableStatistics) -> Any:
     words = layers.TextVectorization(
         max_tokens=plan.words, output_sequence_length=plan.length, name=f"column.{plan.column}.words"
     )
-    words.adapt(make_tensor(values))
+    # As `adapt` does with all rows at once.
+    for texts in statistics.iterate_texts(plan.column):
+        words.update_state(make_tensor(texts)[:, None])
+    words.finalize_state()
     return ops.cast(words(tensor), "int32")
 
 
-def _encode_list(plan: NumberListPlan | WordListPlan, tensor: Any, values: Array) -> list[Any]:
+def _encode_list(plan: NumberListPlan | WordListPlan, tensor: Any, statistics: TableStatistics) -> list[Any]:
     name = f"column.{plan.column}"
     if isinstance(plan, NumberListPlan):
-        entries = [NumberPlan(index, marks_missing) for index, marks_missing in enumerate(plan.marked)]
-        return _encode_numbers(tensor, entries, values, name)
+        return _encode_numbers(tensor, plan_entries(plan), statistics.measure_list(plan), name)
     # A fold may have no word at all; a vocabulary needs one.
     bag = layers.TextVectorization(
         max_tokens=plan.codes,
         standardize=None,
         output_mode="multi_hot",
         pad_to_max_tokens=True,
-        vocabulary=list_commonest(values) or ["\u00a0"],
+        vocabulary=statistics.list_commonest(plan.column) or ["\u00a0"],
         name=f"{name}.words",
     )
     # The first place is that of words unknown from training.
     return [ops.cast(bag(tensor), "float32")[:, 1:]]
 
 
-def _standardise_channels(tensor: Any, array: Array, rows: Array, name: str) -> Any:
-    mean, spread = _calculate_moments(array, rows)
+def _standardise_channels(tensor: Any, moments: tuple[Array, Array], name: str) -> Any:
+    mean, spread = moments
     # A missing value of a series becomes its channel's mean, 0 once standardised; pictures have none.
     filled = ops.where(ops.isfinite(tensor), tensor, ops.convert_to_tensor(mean.astype(np.float32)))
     return _standardise(filled, mean, spread, f"{name}.standardised")
 
 
-def _calculate_moments(array: Array, rows: Array) -> tuple[Array, Array]:
+def calculate_moments(array: Array, rows: Array) -> tuple[Array, Array]:
     """Return mean and standard deviation per channel, in chunks, so that images are never all float64."""
     channels = array.shape[-1]
     count, total, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
