@@ -26,15 +26,15 @@ from search_spaces.errors import InputError
 
 MOST_LISTED = 10
 _LONGEST_FIELD = 10_000_000  # letters; Python's default of 131,072 is a long article
+_MOST_LETTERS = 16_000_000  # of rows that are read together
 
 
 @dataclass
 class _Rows:
-    """Rows as they are read: fields, the first line of each, and lines with another number of fields."""
+    """Rows as they are read: fields, and the first line of each."""
 
     fields: list[list[str]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def read_csv(file: SourceFile) -> RawData:
@@ -44,29 +44,86 @@ def read_csv(file: SourceFile) -> RawData:
         InputError: if it is empty, is no text, has a doubled column, or a row whose fields do not fit the header; with
             the line as an editor counts it.
     """
+    return next(iterate_csv(file))
+
+
+def iterate_csv(file: SourceFile, cells: int | None = None) -> Iterator[RawData]:
+    """Yield the rows of a text file, about so many cells at a time; all at once where `cells` is None.
+
+    Raises:
+        InputError: as `read_csv` does.
+    """
     encoding = find_encoding(file)
     with file.open_text(encoding.name) as text:
         layout = find_layout(list(itertools.islice(text, SAMPLE_LINES)), file)
     with file.open_text(encoding.name) as text:
-        rows = _read_rows(text, layout, file)
-    if not rows.fields:
-        raise file.refuse(f"{file.name} is empty; expected a header line and rows")
-    # Files that were joined repeat their header, which would count as a value.
-    below = [fields for fields in rows.fields[1 : 2 * ROWS] if fields != rows.fields[0]]
-    written = rows.fields[0]
-    notes = _uncomment(rows, layout, file)
-    heading = read_heading(rows.fields[0], below, f"line {rows.lines[0]} of {file.name}", file)
-    check_header(heading.names, file)
-    notes = [*encoding.notes, *layout.notes, *notes, *heading.notes, *rows.notes, *_clean(rows, heading, file)]
-    if not rows.fields:
-        raise file.refuse(f"{file.name} has no rows below its header")
-    columns = pd.Index(heading.names, dtype=object)
-    table = pd.DataFrame(rows.fields, columns=columns, dtype=object)
+        joined: list[str] = []
+        reader = _iterate_rows(text, layout, file, joined)
+        rows = _take(reader, None if cells is None else max(2 * ROWS, cells // 100))
+        if not rows.fields:
+            raise file.refuse(f"{file.name} is empty; expected a header line and rows")
+        # Files that were joined repeat their header, which would count as a value.
+        below = [fields for fields in rows.fields[1 : 2 * ROWS] if fields != rows.fields[0]]
+        written = rows.fields[0]
+        notes = _uncomment(rows, layout, file)
+        heading = read_heading(rows.fields[0], below, f"line {rows.lines[0]} of {file.name}", file)
+        check_header(heading.names, file)
+        notes = [*encoding.notes, *layout.notes, *notes, *heading.notes]
+        header = _Header(heading, None if heading.is_row else rows.fields[0], _match_names(heading, written, file))
+        if not heading.is_row:
+            rows.fields, rows.lines = rows.fields[1:], rows.lines[1:]
+        is_empty = True
+        while rows.fields:
+            cleaned = _clean(rows, header, file, is_first=is_empty)
+            if rows.fields:
+                is_empty = False
+                yield _make_piece(rows, header, [*notes, *joined, *cleaned], file)
+                notes = []
+                joined.clear()
+            rows = _take(reader, None if cells is None else max(1, cells // len(heading.names)))
+        if is_empty:
+            raise file.refuse(f"{file.name} has no rows below its header")
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file.
+
+    Attributes:
+        fields: its cells; None where the first row is a row like the others.
+        written: names of columns as the file has them, where these have blanks around.
+    """
+
+    heading: Heading
+    fields: list[str] | None
+    written: dict[str, str]
+
+
+def _match_names(heading: Heading, written: Sequence[str], file: SourceFile) -> dict[str, str]:
     has_names = not heading.is_row and not file.spec.names and len(written) == len(heading.names)
     pairs = zip(heading.names, written, strict=True) if has_names else ()
-    headers = {name: cell for name, cell in pairs if cell and name != cell}
+    return {name: cell for name, cell in pairs if cell and name != cell}
+
+
+def _take(reader: Iterator[tuple[list[str], int]], most: int | None) -> _Rows:
+    """Return the next rows: so many, or fewer of long ones."""
+    rows, letters = _Rows(), 0
+    for fields, line in reader:
+        rows.fields.append(fields)
+        rows.lines.append(line)
+        if most is None:
+            continue
+        letters += sum(map(len, fields))
+        if len(rows.fields) >= most or letters > _MOST_LETTERS:
+            break
+    return rows
+
+
+def _make_piece(rows: _Rows, header: _Header, notes: Sequence[str], file: SourceFile) -> RawData:
+    columns = pd.Index(header.heading.names, dtype=object)
+    table = pd.DataFrame(rows.fields, columns=columns, dtype=object)
     origin = Origin(file.name, file.key, "line", rows.lines, file.part)
-    return RawData((origin,), table=table, text=True, headers=headers, notes=tuple(notes))
+    return RawData((origin,), table=table, text=True, headers=header.written, notes=tuple(notes))
 
 
 def _uncomment(rows: _Rows, layout: Layout, file: SourceFile) -> list[str]:
@@ -83,18 +140,21 @@ def _uncomment(rows: _Rows, layout: Layout, file: SourceFile) -> list[str]:
     return [f'the header of {file.name} is written as a comment: its first name is read as "{name}", without #']
 
 
-def _read_rows(text: io.TextIOWrapper, layout: Layout, file: SourceFile) -> _Rows:
-    """Return all rows that are not blank, the header among them."""
-    rows, lines = _Rows(), _NumberedLines(text, layout)
+def _iterate_rows(
+    text: io.TextIOWrapper, layout: Layout, file: SourceFile, notes: list[str]
+) -> Iterator[tuple[list[str], int]]:
+    """Yield the fields and the first line of all rows that are not blank, the header among them."""
+    lines, line, is_noted = _NumberedLines(text, layout), 1, False
     csv.field_size_limit(_LONGEST_FIELD)
     try:
         for fields in layout.read_fields(iter(lines)):  # type: ignore[attr-defined]
             start = lines.take_first()
             if fields and (len(fields) > 1 or fields[0].strip()):
-                rows.fields.append(fields)
-                rows.lines.append(start)
-                if lines.last > start and not rows.notes and _holds_rows(fields, layout):
-                    rows.notes.append(_note_joined(start, lines.last, file))
+                if lines.last > start and not is_noted and _holds_rows(fields, layout):
+                    notes.append(_note_joined(start, lines.last, file))
+                    is_noted = True
+                line = start
+                yield fields, start
     except csv.Error as error:
         start = lines.take_first()
         raise (
@@ -103,8 +163,7 @@ def _read_rows(text: io.TextIOWrapper, layout: Layout, file: SourceFile) -> _Row
             else file.refuse(f"line {start} of {file.name} cannot be read: {error}")
         ) from None
     if lines.is_cut:
-        raise _explain_quote(rows.lines[-1], file)
-    return rows
+        raise _explain_quote(line, file)
 
 
 def _holds_rows(fields: Sequence[str], layout: Layout) -> bool:
@@ -152,13 +211,12 @@ class _NumberedLines:
         return first
 
 
-def _clean(rows: _Rows, heading: Heading, file: SourceFile) -> list[str]:
-    """Take the header from the rows, and what is no row; return notes."""
-    width, first = len(heading.names), None if heading.is_row else rows.fields[0]
+def _clean(rows: _Rows, header: _Header, file: SourceFile, *, is_first: bool) -> list[str]:
+    """Take what is no row from the rows; return notes."""
+    width = len(header.heading.names)
     kept, repeated, empty, wrong = _Rows(), [], [], _Rows()
-    start = 0 if heading.is_row else 1
-    for fields, line in zip(rows.fields[start:], rows.lines[start:], strict=True):
-        if fields == first:
+    for fields, line in zip(rows.fields, rows.lines, strict=True):
+        if fields == header.fields:
             repeated.append(line)
         # A spreadsheet may write thousands of them below its last row.
         elif not any(map(str.strip, fields)):
@@ -168,7 +226,7 @@ def _clean(rows: _Rows, heading: Heading, file: SourceFile) -> list[str]:
             group.fields.append(fields)
             group.lines.append(line)
     if wrong.lines and not file.spec.skip_broken:
-        raise _explain_fields(wrong, not kept.lines, heading, file)
+        raise _explain_fields(wrong, is_first and not kept.lines, header.heading, file)
     rows.fields[:], rows.lines[:] = kept.fields, kept.lines
     left_out = (
         (repeated, "repeat the header"),
