@@ -42,7 +42,8 @@ from search_spaces.hypermodel_request import make_request
 from search_spaces.hyperparameters import TrialHyperParameters
 from search_spaces.space import Space
 from search_spaces.values import Direction, Value
-from tracking.store.database import Store, now_ms
+from tracking.store.database import Store
+from tracking.store.tables import now_ms
 
 _PRUNED = "pruned after epoch "
 # The most that a study file may have.

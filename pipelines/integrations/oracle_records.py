@@ -28,8 +28,9 @@ from tracking.outbox.records import (
     TrialFinished,
     TrialStarted,
 )
-from tracking.store.database import Store, now_ms
+from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue, StudyRecord, identify_process
+from tracking.store.tables import now_ms
 
 # Chosen, as for the study of a study file.
 _FLUSH_S = 120.0

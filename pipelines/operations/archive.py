@@ -18,9 +18,10 @@ from pipelines.training.trial_folder import ARTIFACTS, write_model_note
 from pipelines.workspace.home import Home
 from pipelines.workspace.trees import measure_tree, remove_tree
 from search_spaces.errors import ConflictError
-from tracking.store.database import Store, now_ms
+from tracking.store.database import Store
 from tracking.store.lease_keeper import LeaseKeeper
 from tracking.store.study_queue import ENDED_STATES, StudyQueue, StudyRecord
+from tracking.store.tables import now_ms
 
 _NOTE = "the model was removed when the study was archived"
 

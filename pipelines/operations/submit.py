@@ -25,9 +25,10 @@ from pipelines.study.stored import (
 from pipelines.study.study import Study
 from search_spaces.errors import ConflictError, InputError
 from tracking.store.accounts import OPERATOR
-from tracking.store.database import Store, studies
+from tracking.store.database import Store
 from tracking.store.registered_names import claim_registered_name
 from tracking.store.study_queue import StudyQueue, StudyRecord
+from tracking.store.tables import studies
 from tracking.testing.failpoints import hit
 
 

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, UnknownError, suggest_choice
 from tracking.store.accounts import Identity
-from tracking.store.database import Store, studies
+from tracking.store.database import Store
 from tracking.store.study_queue import ENDED_STATES
+from tracking.store.tables import studies
 from tracking.store.upload_owners import OwnedUpload, UploadOwners
 
 UPLOADS = "uploads"

@@ -43,10 +43,11 @@ from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import ModelDisplaced, ModelKept, Record, TrialPaused, TrialStarted
 from tracking.reports.plots import Curve, PlottedTrial, read_history
 from tracking.reports.study_report import StudyReport, draw_plots, write_page, write_retrainings_csv
-from tracking.store.database import Store, now_ms
+from tracking.store.database import Store
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue
 from tracking.store.submissions import Submissions
+from tracking.store.tables import now_ms
 from tracking.testing.failpoints import hit
 
 # Chosen: one transaction a second for all running trials, however short their epochs are.

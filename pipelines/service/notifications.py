@@ -19,8 +19,9 @@ from pipelines.service.config import NotifySpec
 from pipelines.service.event_collector import EventCollector, Observer
 from pipelines.service.receivers import RefusedError, UnreachableError, name_receivers, send_notification
 from pipelines.workspace.home import Home
-from tracking.store.database import Store, now_ms
+from tracking.store.database import Store
 from tracking.store.notifications import Notification, Notifications
+from tracking.store.tables import now_ms
 
 _ATTEMPTS = 5  # at a notification that is refused, with pauses of 1, 2, 4 and 8 seconds
 _LONGEST_PAUSE_S = 300.0

@@ -20,10 +20,11 @@ from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.supervisor_pool import SupervisorPool
 from pipelines.workspace.home import Home
 from tracking.outbox.outbox import Outbox
-from tracking.store.database import Store, now_ms
+from tracking.store.database import Store
 from tracking.store.notifications import Notifications
 from tracking.store.study_queue import StudyQueue
 from tracking.store.submissions import Submission, Submissions
+from tracking.store.tables import now_ms
 
 _MOST_SUBMITTERS: Final = 50
 _OTHERS: Final = "others"

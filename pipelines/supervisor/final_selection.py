@@ -22,8 +22,8 @@ from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.refit import Refit
 from pipelines.supervisor.retraining_jobs import RetrainingJobs
 from pipelines.supervisor.study_control import StudyControl
-from tracking.store.database import now_ms
 from tracking.store.retrainings import Retraining, Retrainings
+from tracking.store.tables import now_ms
 from tracking.testing.failpoints import hit
 
 

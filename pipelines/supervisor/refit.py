@@ -29,8 +29,8 @@ from pipelines.supervisor.retraining_jobs import RetrainingJobs
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import RESULT_FILE
 from search_spaces.errors import InputError
-from tracking.store.database import now_ms
 from tracking.store.retrainings import Retraining, Retrainings
+from tracking.store.tables import now_ms
 
 
 class Refit:

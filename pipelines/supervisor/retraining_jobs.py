@@ -23,8 +23,8 @@ from pipelines.training.messages import EpochDone, TrialJob, TrialResult
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Value
-from tracking.store.database import now_ms
 from tracking.store.retrainings import Retraining
+from tracking.store.tables import now_ms
 
 # The lease is renewed and requests are read between two ticks.
 _TICK_S = 0.5

@@ -35,7 +35,8 @@ from promises import find_broken_promises
 
 from pipelines.training.trial_folder import read_epochs
 from pipelines.workspace.home import Home
-from tracking.store.database import Store, outbox
+from tracking.store.database import Store
+from tracking.store.tables import outbox
 
 NAME = "outage"
 _TOO_FEW = "trials, the budget is"

@@ -13,7 +13,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from tracking.outbox.records import Record, StudyClosed, StudyOpened, decode_record, encode_record
-from tracking.store.database import Store, now_ms, outbox
+from tracking.store.database import Store
+from tracking.store.tables import now_ms, outbox
 
 # The last delivered one of each stays: later rows of a study need its opening, `rebuild-tracking` its end.
 _KEPT: Final = (StudyOpened, StudyClosed)

@@ -13,7 +13,8 @@ from typing import Literal, get_args
 import sqlalchemy as sa
 
 from search_spaces.errors import ConflictError, InputError, UnknownError, suggest_choice
-from tracking.store.database import Store, access_tokens, accounts, now_ms, sessions, sign_ins
+from tracking.store.database import Store
+from tracking.store.tables import access_tokens, accounts, now_ms, sessions, sign_ins
 
 Scope = Literal["read", "submit", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -11,7 +11,8 @@ from typing import Literal, get_args
 import sqlalchemy as sa
 
 from tracking.store.accounts import Identity
-from tracking.store.database import Store, audit_lines, now_ms
+from tracking.store.database import Store
+from tracking.store.tables import audit_lines, now_ms
 
 Outcome = Literal["done", "refused", "failed"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)

@@ -12,7 +12,6 @@ import errno
 import shutil
 import sqlite3
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -29,241 +28,16 @@ from sqlalchemy.exc import (
 )
 
 from search_spaces.errors import KerastudyError
-from tracking.store.upgrades import keep_copy, upgrade
+from tracking.store.schema import ensure_schema
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-SCHEMA_VERSION: Final = 7
 BUSY_TIMEOUT_MS: Final = 30_000
 FILE_NAME: Final = "kerastudy.db"
 
-metadata = sa.MetaData()
-
-_about = sa.Table(
-    "kerastudy_about",
-    metadata,
-    sa.Column("key", sa.String(40), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
-
-studies = sa.Table(
-    "kerastudy_studies",
-    metadata,
-    sa.Column("name", sa.String(100), primary_key=True),
-    sa.Column("document", sa.Text, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text, nullable=False),
-    sa.Column("state", sa.String(20), nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-    sa.Column("elapsed_s", sa.Float, nullable=False),
-    sa.Column("lease_owner", sa.Text),
-    sa.Column("lease_token", sa.String(40)),
-    sa.Column("lease_renewals", sa.BigInteger, nullable=False),
-    sa.Column("winner", sa.Integer),
-    # 53 bits, so that every database returns the same number.
-    sa.Column("best_value", sa.Float(53)),
-    sa.Column("counts", sa.Text, nullable=False),
-    sa.Column("control_request", sa.String(10)),
-    # Since when the study has its state; null in rows of schema 6.
-    sa.Column("changed_ms", sa.BigInteger),
-    # When a person archived it; null while it is listed.
-    sa.Column("archived_ms", sa.BigInteger),
-)
-
-submissions = sa.Table(
-    "kerastudy_submissions",
-    metadata,
-    sa.Column("study", sa.String(100), primary_key=True),
-    sa.Column("submitter", sa.String(100), nullable=False, index=True),
-    # Who owns the study; the name above is for display.
-    sa.Column("submitter_id", sa.String(120), nullable=False, server_default=""),
-    sa.Column("priority", sa.Integer, nullable=False),
-    sa.Column("submitted_ms", sa.BigInteger, nullable=False),
-    sa.Column("started_ms", sa.BigInteger),
-    sa.Column("trials_at_once", sa.Integer),
-    sa.Column("notified_bytes", sa.BigInteger, nullable=False),
-)
-
-requests = sa.Table(
-    "kerastudy_requests",
-    metadata,
-    # The id of the submitter's account.
-    sa.Column("submitter", sa.String(100), primary_key=True),
-    sa.Column("key", sa.String(200), primary_key=True),
-    sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("study", sa.String(100), nullable=False),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-)
-
-accounts = sa.Table(
-    "kerastudy_accounts",
-    metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("name", sa.String(100), nullable=False, unique=True),
-    sa.Column("scope", sa.String(10), nullable=False),
-    sa.Column("running_trials", sa.Integer),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-)
-
-access_tokens = sa.Table(
-    "kerastudy_access_tokens",
-    metadata,
-    sa.Column("handle", sa.String(16), primary_key=True),
-    sa.Column("account", sa.String(32), nullable=False),
-    sa.Column("label", sa.String(100), nullable=False),
-    sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("scope", sa.String(10), nullable=False),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-    sa.Column("expires_ms", sa.BigInteger),
-    sa.Column("used_ms", sa.BigInteger),
-    sa.Index("ix_kerastudy_access_tokens_account", "account", "label"),
-)
-
-sign_ins = sa.Table(
-    "kerastudy_sign_ins",
-    metadata,
-    sa.Column("account", sa.String(32), primary_key=True),
-    # An Argon2 hash; null for an account of a provider.
-    sa.Column("password", sa.Text),
-    sa.Column("issuer", sa.String(500)),
-    sa.Column("subject", sa.String(255)),
-    sa.UniqueConstraint("issuer", "subject"),
-)
-
-sessions = sa.Table(
-    "kerastudy_sessions",
-    metadata,
-    sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("account", sa.String(32), nullable=False, index=True),
-    # The handle of the token that it was begun with.
-    sa.Column("token", sa.String(16)),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-    sa.Column("used_ms", sa.BigInteger, nullable=False),
-)
-
-audit_lines = sa.Table(
-    "kerastudy_audit",
-    metadata,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("time_ms", sa.BigInteger, nullable=False, index=True),
-    sa.Column("identity", sa.String(120), nullable=False),
-    sa.Column("name", sa.String(100), nullable=False),
-    sa.Column("request", sa.String(300), nullable=False),
-    sa.Column("operation", sa.String(100), nullable=False),
-    sa.Column("object", sa.String(300), nullable=False),
-    sa.Column("outcome", sa.String(10), nullable=False),
-    sa.Column("details", sa.String(300), nullable=False),
-    # An id is never used again: a gap shows that lines were removed.
-    sqlite_autoincrement=True,
-)
-sa.event.listen(
-    audit_lines,
-    "after_create",
-    sa.DDL(  # type: ignore[no-untyped-call]
-        "CREATE TRIGGER kerastudy_audit_is_final BEFORE UPDATE ON kerastudy_audit "
-        "BEGIN SELECT RAISE(ABORT, 'lines of the audit log are final'); END"
-    ).execute_if(dialect="sqlite"),
-)
-
-registered_names = sa.Table(
-    "kerastudy_registered_names",
-    metadata,
-    sa.Column("name", sa.String(100), primary_key=True),
-    sa.Column("study", sa.String(100), nullable=False),
-    # Of its own, because the study may be deleted; the name is for display.
-    sa.Column("owner", sa.String(100), nullable=False, server_default=""),
-    sa.Column("owner_id", sa.String(120), nullable=False, server_default=""),
-)
-
-uploads = sa.Table(
-    "kerastudy_uploads",
-    metadata,
-    sa.Column("file", sa.String(60), primary_key=True),
-    sa.Column("owner_id", sa.String(120), primary_key=True),
-    sa.Column("owner", sa.String(100), nullable=False),
-    sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-)
-
-model_grants = sa.Table(
-    "kerastudy_model_grants",
-    metadata,
-    sa.Column("name", sa.String(100), primary_key=True),
-    sa.Column("account", sa.String(120), primary_key=True),
-    sa.Column("moves_protected", sa.Boolean, nullable=False),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-)
-
-model_digests = sa.Table(
-    "kerastudy_model_digests",
-    metadata,
-    sa.Column("model", sa.String(300), primary_key=True),
-    sa.Column("study", sa.String(100), nullable=False, index=True),
-    sa.Column("files", sa.Text, nullable=False),
-    sa.Column("recorded_ms", sa.BigInteger, nullable=False),
-)
-
-retrainings = sa.Table(
-    "kerastudy_retrainings",
-    metadata,
-    sa.Column("study", sa.String(100), primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("name", sa.String(20), primary_key=True),
-    sa.Column("seed", sa.BigInteger, nullable=False),
-    sa.Column("state", sa.String(20), nullable=False),
-    sa.Column("value", sa.Float(53)),
-    sa.Column("details", sa.Text, nullable=False),
-)
-
-notifications = sa.Table(
-    "kerastudy_notifications",
-    metadata,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("study", sa.String(100), nullable=False),
-    sa.Column("kind", sa.String(20), nullable=False),
-    sa.Column("content", sa.Text, nullable=False),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-    # Receivers remember ids, so those of deleted rows must not come again.
-    sqlite_autoincrement=True,
-)
-
-notification_receivers = sa.Table(
-    "kerastudy_notification_receivers",
-    metadata,
-    sa.Column("receiver", sa.String(80), primary_key=True),
-    # Id of the last notification that it took.
-    sa.Column("position", sa.BigInteger, nullable=False),
-    sa.Column("since_ms", sa.BigInteger, nullable=False),
-)
-
-deletions = sa.Table(
-    "kerastudy_deletions",
-    metadata,
-    sa.Column("study", sa.String(100), primary_key=True),
-    # Whether versions that have an alias go too, decided before the first thing is removed.
-    sa.Column("with_promoted", sa.Boolean, nullable=False),
-    sa.Column("requested_ms", sa.BigInteger, nullable=False),
-)
-
 # Chosen: with less, any error of a write counts as a full disk.
 _LEAST_ROOM_BYTES: Final = 256 * 1024
-
-outbox = sa.Table(
-    "kerastudy_outbox",
-    metadata,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("study", sa.String(100), nullable=False, index=True),
-    sa.Column("kind", sa.String(40), nullable=False),
-    sa.Column("payload", sa.Text, nullable=False),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("last_error", sa.Text, nullable=False),
-    sa.Column("status", sa.String(20), nullable=False),
-    # SQLite must not reuse the ids of deleted rows: `id` is the order of delivery.
-    sqlite_autoincrement=True,
-)
 
 
 class Store:
@@ -296,9 +70,7 @@ class Store:
         try:
             engine = sa.create_engine(url, **_make_engine_options(url, begins_immediately=True))
             _emit_begin(engine)
-            if url.get_backend_name() == "sqlite":
-                keep_copy(Path(str(url.database)), SCHEMA_VERSION)
-            identity = _create_tables(engine, shown)
+            identity = ensure_schema(engine, shown)
         except (DBAPIError, ArgumentError, NoSuchModuleError, ImportError, OSError, sqlite3.Error) as error:
             if engine is not None:
                 engine.dispose()
@@ -391,11 +163,6 @@ def _is_disk_full(text: str) -> bool:
     return "disk is full" in text or "No space left on device" in text
 
 
-def now_ms() -> int:
-    """Return the time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
 def _resolve_url(url_or_home: str | Path) -> sa.URL:
     if isinstance(url_or_home, str) and "://" in url_or_home:
         try:
@@ -442,23 +209,6 @@ def _emit_begin(engine: sa.Engine) -> None:
     def _begin(connection: sa.Connection) -> None:
         writes = connection.get_execution_options().get("kerastudy_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _create_tables(engine: sa.Engine, shown: str) -> str:
-    """Create missing tables, migrate, and return the store's identity; concurrent processes take turns."""
-    with engine.connect().execution_options(kerastudy_writes=True) as connection, connection.begin():
-        if engine.dialect.name == "postgresql":
-            # An arbitrary number, which only has to be the same in every process.
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7259306)"))
-        # Under the lock, because PostgreSQL's `CREATE TABLE` fails if two sessions create one table at once.
-        metadata.create_all(connection)
-        about = {row.key: row.value for row in connection.execute(sa.select(_about))}
-        if not about:
-            about = {"schema_version": str(SCHEMA_VERSION), "identity": uuid.uuid4().hex[:12]}
-            rows = [{"key": key, "value": value} for key, value in about.items()]
-            connection.execute(sa.insert(_about), rows)
-        upgrade(connection, int(about["schema_version"]), SCHEMA_VERSION, shown)
-    return str(about["identity"])
 
 
 def _describe_open_error(shown: str, error: Exception) -> str:

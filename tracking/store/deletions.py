@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from tracking.store.database import (
-    Store,
+from tracking.store.database import Store
+from tracking.store.tables import (
     deletions,
     model_digests,
     notifications,

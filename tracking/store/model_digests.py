@@ -13,7 +13,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tracking.store.database import Store, model_digests, now_ms
+from tracking.store.database import Store
+from tracking.store.tables import model_digests, now_ms
 
 
 class ModelDigests:

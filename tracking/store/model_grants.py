@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from tracking.store.database import Store, accounts, model_grants, now_ms, registered_names
+from tracking.store.database import Store
+from tracking.store.tables import accounts, model_grants, now_ms, registered_names
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tracking.store.database import Store, notification_receivers, notifications, now_ms, studies, submissions
+from tracking.store.database import Store
+from tracking.store.tables import notification_receivers, notifications, now_ms, studies, submissions
 
 
 @dataclass(frozen=True)

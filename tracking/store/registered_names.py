@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tracking.store.accounts import Identity
-from tracking.store.database import registered_names
+from tracking.store.tables import registered_names
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
-from tracking.store.database import Store, retrainings
+from tracking.store.database import Store
+from tracking.store.tables import retrainings
 
 _COLUMNS: Final = ("study", "number", "name", "seed", "state", "value")
 

@@ -13,7 +13,8 @@ from contextlib import suppress
 import sqlalchemy as sa
 
 from tracking.store.accounts import Account, Identity, narrow_scope
-from tracking.store.database import Store, access_tokens, accounts, now_ms, sessions
+from tracking.store.database import Store
+from tracking.store.tables import access_tokens, accounts, now_ms, sessions
 
 _PREFIX = "session:"
 _USED_AGE_MS = 60_000  # the last use is written once a minute at most

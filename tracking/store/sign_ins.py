@@ -13,7 +13,8 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from search_spaces.errors import InputError
 from tracking.store.accounts import Account, Accounts, Scope
-from tracking.store.database import Store, sessions, sign_ins
+from tracking.store.database import Store
+from tracking.store.tables import sessions, sign_ins
 
 LEAST_LENGTH = 10
 _MOST_LENGTH = 1000

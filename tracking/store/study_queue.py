@@ -23,7 +23,8 @@ import psutil
 import sqlalchemy as sa
 
 from search_spaces.errors import InputError, KerastudyError, UnknownError, suggest_choice
-from tracking.store.database import Store, now_ms, studies
+from tracking.store.database import Store
+from tracking.store.tables import now_ms, studies
 from tracking.testing.failpoints import hit
 
 ControlRequest = Literal["pause", "stop", "cancel"]
@@ -378,7 +379,7 @@ def _find_record(connection: sa.Connection, name: str) -> StudyRecord | None:
 
 def _parse_row(row: sa.Row[tuple[object, ...]]) -> StudyRecord:
     values = dict(row._mapping)
-    for internal in ("lease_token", "lease_renewals"):
+    for internal in ("lease_token", "lease_renewals", "lease_expires_ms"):
         values.pop(internal)
     values["owner"] = values.pop("lease_owner")
     values["counts"] = json.loads(values["counts"])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tracking.store.accounts import Identity
-from tracking.store.database import Store, now_ms, requests, studies, submissions
+from tracking.store.database import Store
+from tracking.store.tables import now_ms, requests, studies, submissions
 
 _REQUEST_LIFETIME_MS = 7 * 86_400_000
 

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from search_spaces.errors import ConflictError, InputError, UnknownError, suggest_choice
 from tracking.store.accounts import Account, Accounts, Identity, Scope, check_scope, narrow_scope
-from tracking.store.database import Store, access_tokens, accounts, now_ms, sign_ins
+from tracking.store.database import Store
+from tracking.store.tables import access_tokens, accounts, now_ms, sign_ins
 
 DEFAULT_LABEL = "default"
 LONGEST_S = 10_000 * 86_400.0

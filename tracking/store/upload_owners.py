@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tracking.store.accounts import Identity
-from tracking.store.database import Store, now_ms, uploads
+from tracking.store.database import Store
+from tracking.store.tables import now_ms, uploads
 
 
 @dataclass(frozen=True)

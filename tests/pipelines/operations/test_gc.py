@@ -17,7 +17,7 @@ from pipelines.operations.submit import submit_study
 from pipelines.spec.home_rules import RetentionSpec
 from search_spaces.errors import UnknownError
 from tracking.mlflow import urls
-from tracking.store.database import studies
+from tracking.store.tables import studies
 
 DAY_S = 86_400
 

@@ -31,8 +31,8 @@ from tracking.outbox.records import (
 )
 from tracking.store import lease_keeper
 from tracking.store.database import Store
-from tracking.store.database import studies as studies_table
 from tracking.store.study_queue import LeaseLostError, StudyBusyError, StudyQueue
+from tracking.store.tables import studies as studies_table
 
 
 def ended(events):

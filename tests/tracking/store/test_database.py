@@ -1,8 +1,6 @@
-"""The database: durability, concurrent use, migrations, and errors when it cannot be opened."""
+"""The database: durability, concurrent use, and errors when it cannot be opened."""
 
 import errno
-import hashlib
-import sqlite3
 import threading
 
 import optuna
@@ -11,12 +9,8 @@ import sqlalchemy as sa
 
 from search_spaces.errors import KerastudyError
 from tracking.outbox.records import ModelDisplaced
-from tracking.store import database, upgrades
-from tracking.store.database import BUSY_TIMEOUT_MS, FILE_NAME, SCHEMA_VERSION, Store, classify_store_error
-from tracking.store.registered_names import find_registered_name
+from tracking.store.database import BUSY_TIMEOUT_MS, FILE_NAME, Store, classify_store_error
 from tracking.store.study_queue import StudyQueue
-from tracking.store.submissions import Submissions
-from tracking.store.tokens import Tokens
 
 
 def pragmas(connection):
@@ -72,42 +66,6 @@ def test_many_can_create_it_at_once(tmp_path):
     assert not problems
     assert len(identities) == 4
     assert len(set(identities)) == 1
-
-
-def test_a_newer_store_is_refused(tmp_path):
-    """A database of a newer version is not touched; the message advises an upgrade."""
-    Store.open(tmp_path).close()
-    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
-        connection.execute("UPDATE kerastudy_about SET value = '99' WHERE key = 'schema_version'")
-    connection.close()
-    with pytest.raises(KerastudyError, match=r"newer kerastudy \(schema 99.*upgrade"):
-        Store.open(tmp_path)
-
-
-def test_a_store_from_before_the_first_release_is_refused(tmp_path):
-    """A database without a way to this schema is not touched; the message names both versions."""
-    Store.open(tmp_path).close()
-    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
-        connection.execute("UPDATE kerastudy_about SET value = '5' WHERE key = 'schema_version'")
-    connection.close()
-    with pytest.raises(KerastudyError, match=r"before the first release .*schema 5.*choose another home"):
-        Store.open(tmp_path)
-
-
-def test_an_older_store_is_migrated(tmp_path, monkeypatch):
-    """A database of an older version gets each later version's changes once, in order, and keeps its studies."""
-    with Store.open(tmp_path) as store:
-        StudyQueue(store).enqueue("digits", "study: digits", "d1")
-    later = {
-        SCHEMA_VERSION + 1: ("ALTER TABLE kerastudy_studies ADD COLUMN note VARCHAR(10)",),
-        SCHEMA_VERSION + 2: ("UPDATE kerastudy_studies SET note = 'old'",),
-    }
-    monkeypatch.setattr(upgrades, "UPGRADES", later)
-    monkeypatch.setattr(database, "SCHEMA_VERSION", SCHEMA_VERSION + 2)
-    for _ in range(2):
-        with Store.open(tmp_path) as store, store.read() as connection:
-            assert connection.scalar(sa.text("SELECT note FROM kerastudy_studies")) == "old"
-            assert StudyQueue(store).find("digits").document == "study: digits"
 
 
 @pytest.mark.parametrize(
@@ -185,43 +143,3 @@ def test_optuna_works_in_the_same_database(store):
     storage.engine.dispose()
     with store.read() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM trials")) == 2
-
-
-VERSION_6 = """
-CREATE TABLE kerastudy_about ("key" VARCHAR(40) PRIMARY KEY, value TEXT NOT NULL);
-INSERT INTO kerastudy_about VALUES ('schema_version', '6'), ('identity', 'abc');
-CREATE TABLE kerastudy_studies (name VARCHAR(100) PRIMARY KEY, document TEXT NOT NULL, digest TEXT NOT NULL,
-    folder TEXT NOT NULL, state VARCHAR(20) NOT NULL, reason TEXT NOT NULL, created_ms BIGINT NOT NULL,
-    elapsed_s FLOAT NOT NULL, lease_owner TEXT, lease_token VARCHAR(40), lease_renewals BIGINT NOT NULL,
-    winner INTEGER, best_value FLOAT, counts TEXT NOT NULL, control_request VARCHAR(10));
-CREATE TABLE kerastudy_tokens (name VARCHAR(100) PRIMARY KEY, handle VARCHAR(16) NOT NULL UNIQUE,
-    digest VARCHAR(64) NOT NULL, scope VARCHAR(10) NOT NULL, running_trials INTEGER, created_ms BIGINT NOT NULL);
-INSERT INTO kerastudy_tokens VALUES ('ann', '0123456789ab', '{digest}', 'submit', 4, 7);
-CREATE TABLE kerastudy_submissions (study VARCHAR(100) PRIMARY KEY, submitter VARCHAR(100) NOT NULL,
-    priority INTEGER NOT NULL, submitted_ms BIGINT NOT NULL, started_ms BIGINT, trials_at_once INTEGER,
-    notified_bytes BIGINT NOT NULL);
-INSERT INTO kerastudy_submissions VALUES ('s', 'ann', 0, 1, NULL, NULL, 0), ('t', 'gone', 0, 2, NULL, NULL, 0);
-CREATE TABLE kerastudy_requests (submitter VARCHAR(100), "key" VARCHAR(200), digest VARCHAR(64) NOT NULL,
-    study VARCHAR(100) NOT NULL, created_ms BIGINT NOT NULL, PRIMARY KEY (submitter, "key"));
-INSERT INTO kerastudy_requests VALUES ('ann', 'k', 'd', 's', 1), ('gone', 'k', 'd', 't', 1);
-CREATE TABLE kerastudy_registered_names (name VARCHAR(100) PRIMARY KEY, study VARCHAR(100) NOT NULL);
-INSERT INTO kerastudy_registered_names VALUES ('wine', 's'), ('run-by-operator', 'u');
-"""
-
-
-def test_holders_of_tokens_become_accounts(tmp_path):
-    """Of a store of version 6, tokens stay valid, and their holders own by id what they owned by name."""
-    secret = "A" * 43
-    connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executescript(VERSION_6.format(digest=hashlib.sha256(secret.encode()).hexdigest()))
-    connection.close()
-    with Store.open(tmp_path) as store:
-        ann = Tokens(store).check(f"ks_0123456789ab_{secret}")
-        assert (ann.name, ann.scope, ann.running_trials) == ("ann", "submit", 4)
-        submissions = Submissions(store)
-        assert submissions.find("s").submitter_id == ann.id
-        assert submissions.find("t").submitter_id == "local:gone"
-        with store.write() as connection:
-            assert submissions.find_request(ann.id, "k", connection).study == "s"
-            assert find_registered_name(connection, "wine").owner_id == ann.id
-            assert find_registered_name(connection, "run-by-operator").owner_id == ""

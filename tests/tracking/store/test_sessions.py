@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from tracking.store import sessions as module
 from tracking.store.accounts import Accounts
-from tracking.store.database import sessions as table
 from tracking.store.sessions import Sessions
+from tracking.store.tables import sessions as table
 from tracking.store.tokens import Tokens
 
 

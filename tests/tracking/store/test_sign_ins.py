@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from search_spaces.errors import InputError
 from tracking.store.accounts import Accounts
-from tracking.store.database import sign_ins as table
 from tracking.store.sign_ins import SignIns
+from tracking.store.tables import sign_ins as table
 
 
 def test_a_password_is_stored_as_a_hash(store):

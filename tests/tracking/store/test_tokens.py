@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from search_spaces.errors import ConflictError, InputError, UnknownError
 from tracking.store import tokens as module
 from tracking.store.accounts import Identity
-from tracking.store.database import access_tokens as table
 from tracking.store.submissions import Request, Submissions
+from tracking.store.tables import access_tokens as table
 from tracking.store.tokens import Tokens
 
 

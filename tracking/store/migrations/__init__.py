@@ -1,0 +1,1 @@
+"""Alembic's environment: the migrations of the store's schema, a module each in `versions/`."""
