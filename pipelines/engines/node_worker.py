@@ -1,0 +1,147 @@
+"""Worker on another machine: a local engine of one worker, driven from afar.
+
+The job runs exactly as on the supervisor's machine, with the same limits and the same names for each bad end. Its
+caller may lose an answer on the way and call again: jobs and events carry numbers, so that nothing happens twice.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from pipelines.engines.base import Backend, Event, Failed, Job
+from pipelines.engines.local_engine import LocalEngine
+from pipelines.engines.ray_messages import NodeSettings
+from pipelines.engines.search_path import order_search_path
+
+_TICK_S = 0.05  # chosen: longest delay of a job's start and of its stop; an answer has none
+_POLL_S = 20.0
+
+
+@dataclass(frozen=True)
+class NodeDescription:
+    """A worker's surroundings.
+
+    Attributes:
+        problem: why it can run no job; empty where it can.
+        node: the cluster's name for its node.
+    """
+
+    host: str
+    process: int
+    problem: str
+    node: str = ""
+
+
+class NodeWorker:
+    """Worker that runs one job, and any number of jobs aside.
+
+    Args:
+        settings: what the supervisor starts its workers with.
+    """
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self._settings = settings
+        self._problem = _find_problem(settings)
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._submitted: set[str] = set()
+        self._answered: set[int] = set()
+        self._events: list[tuple[int, Event]] = []
+        self._count = 0
+        self._changed = threading.Condition()
+        if not self._problem:
+            if settings.folder.is_dir():
+                os.chdir(settings.folder)
+            sys.path[:] = order_search_path([*sys.path, *(set(settings.search_path) - set(sys.path))])
+            self._engine = LocalEngine(1, settings.programs, user_code=settings.user_code, threads=settings.threads)
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def describe(self) -> NodeDescription:
+        """Return where the worker runs, and whether it can."""
+        return NodeDescription(socket.gethostname(), os.getpid(), self._problem)
+
+    def warm(self, backend: Backend) -> None:
+        """Prepare for jobs on a backend."""
+        self._commands.put(lambda: self._engine.warm(backend))
+
+    def submit(self, job: Job[Any, Any]) -> None:
+        """Start a job; do nothing where it has been submitted before."""
+        if job.name not in self._submitted:
+            self._submitted.add(job.name)
+            self._commands.put(lambda: self._submit(job))
+
+    def answer(self, job: str, request: int, message: Any) -> None:
+        """Answer the request of that number; do nothing where it has been answered before."""
+        if request not in self._answered:
+            self._answered.add(request)
+            self._engine.answer(job, message)  # at once: the engine's thread never writes to a job that waits
+
+    def stop(self, job: str) -> None:
+        """End a job at once, or keep it from starting."""
+        self._submitted.add(job)
+        self._commands.put(lambda: self._engine.stop(job))
+
+    def poll(self, seen: int) -> Sequence[tuple[int, Event]]:
+        """Return the numbered events after number `seen`; wait for the first one, for some seconds."""
+        with self._changed:
+            self._events = [(number, event) for number, event in self._events if number > seen]
+            if not self._events:
+                self._changed.wait(_POLL_S)
+            return list(self._events)
+
+    def close(self) -> None:
+        """End every job and process; return when they have ended."""
+        closed = threading.Event()
+
+        def close() -> None:
+            self._engine.close()
+            closed.set()
+
+        self._commands.put(close)
+        closed.wait(_POLL_S)
+
+    def _work(self) -> None:
+        """Own the engine: no other thread changes its jobs."""
+        while True:
+            self._run_commands()
+            for event in self._engine.events(_TICK_S):
+                self._publish(event)
+
+    def _run_commands(self) -> None:
+        while not (self._commands.empty() and self._engine.busy):
+            self._commands.get()()
+
+    def _submit(self, job: Job[Any, Any]) -> None:
+        # The loop of the engine must go on: its other jobs are running.
+        try:
+            self._engine.submit(job)
+        except Exception as error:
+            self._publish(Failed(job.name, "error", str(error), traceback.format_exc()))
+
+    def _publish(self, event: Event) -> None:
+        with self._changed:
+            self._count += 1
+            self._events.append((self._count, event))
+            self._changed.notify_all()
+
+
+def _find_problem(settings: NodeSettings) -> str:
+    """Return why this machine cannot run the supervisor's jobs; empty where it can."""
+    here = version("kerastudy")
+    if here != settings.version:
+        return f"kerastudy {here} is installed there, and {settings.version} here: install the same version"
+    if not settings.home.is_dir():
+        return (
+            f"the home {settings.home} cannot be seen there: put it on storage that every node mounts at the same path"
+        )
+    if not os.access(settings.home, os.W_OK):
+        return f"the home {settings.home} cannot be written there: give the nodes' user the right to"
+    return ""
