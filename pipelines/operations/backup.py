@@ -27,7 +27,7 @@ from pipelines.spec.home_rules import FILE_NAME as RULES
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
 from tracking.mlflow import urls
-from tracking.store.database import FILE_NAME as STORE
+from tracking.store.connections import FILE_NAME as STORE
 from tracking.store.database import Store
 from tracking.store.snapshot import SnapshotReader, copy_sqlite, take_snapshot
 from tracking.store.study_queue import StudyQueue

@@ -16,7 +16,7 @@ from pipelines.study.stored import load_stored_study
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
 from tracking.mlflow import urls
-from tracking.store.database import FILE_NAME as STORE
+from tracking.store.connections import FILE_NAME as STORE
 from tracking.store.database import Store
 from tracking.store.snapshot import load_snapshot, move_paths, release_leases
 from tracking.store.study_queue import StudyQueue, StudyRecord

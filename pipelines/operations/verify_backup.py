@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.operations.backup import FORMAT, MANIFEST, Manifest, is_archive
 from search_spaces.errors import InputError, KerastudyError
-from tracking.store.database import FILE_NAME as STORE
+from tracking.store.connections import FILE_NAME as STORE
 from tracking.store.snapshot import SnapshotReader
 
 _manifest = TypeAdapter(Manifest)

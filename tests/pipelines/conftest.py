@@ -17,7 +17,8 @@ from small_studies import STORED_STUDY, write_mixed_csv
 from pipelines.study.load import load_study
 from pipelines.study.stored import serialize_study
 from pipelines.workspace.home import Home
-from tracking.store.database import FILE_NAME, Store
+from tracking.store.connections import FILE_NAME
+from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue
 
 

@@ -12,6 +12,7 @@ import os
 import sqlite3
 import threading
 import uuid
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -70,6 +71,8 @@ def ensure_schema(engine: sa.Engine, shown: str) -> str:
 def lock_schema(connection: sa.Connection) -> None:
     """Wait until no other process changes tables, to the end of the transaction; SQLite's begins with that."""
     if connection.dialect.name == "postgresql":
+        # A migration may take longer than any other lock is waited for.
+        connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
 
 
@@ -162,15 +165,27 @@ def keep_copy(file: Path) -> Path | None:
         return None
     if not OLDEST_VERSION <= found < SCHEMA_VERSION:
         return None
-    copy = file.with_name(f"{file.name}.schema-{found}")
+    # Another process may have upgraded the store meanwhile.
+    return copy_file(file, f"schema-{found}", lambda copied: _read_file_version(copied) == found)
+
+
+def copy_file(file: Path, suffix: str, check: Callable[[Path], bool] = lambda copied: True) -> Path:
+    """Copy an SQLite database beside itself unless there is that copy; return the copy.
+
+    Args:
+        file: the database, which may be in use.
+        suffix: end of the copy's name.
+        check: returns whether the copy is what it should be; else there is none.
+    """
+    copy = file.with_name(f"{file.name}.{suffix}")
     aside = copy.with_name(f"{copy.name}-{uuid.uuid4().hex[:8]}")
     if not copy.exists():
         try:
             with closing(sqlite3.connect(file, timeout=30)) as opened, closing(sqlite3.connect(aside)) as target:
                 opened.backup(target)
                 target.execute("PRAGMA journal_mode=DELETE")
-            # Another process may have upgraded the store meanwhile. A link does not replace its copy.
-            if _read_file_version(aside) == found:
+            # A link does not replace the copy of another process.
+            if check(aside):
                 with suppress(FileExistsError):
                     os.link(aside, copy)
         finally:

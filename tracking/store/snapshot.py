@@ -16,7 +16,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from search_spaces.errors import ConflictError, KerastudyError
-from tracking.store.database import FILE_NAME, Store
+from tracking.store.connections import FILE_NAME
+from tracking.store.database import Store
 from tracking.store.tables import SCHEMA_VERSION, metadata, outbox, studies
 
 _ROWS: Final = 1000

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from search_spaces.errors import KerastudyError
 from tracking.outbox.records import ModelDisplaced
-from tracking.store.database import BUSY_TIMEOUT_MS, FILE_NAME, Store, classify_store_error
+from tracking.store.connections import BUSY_TIMEOUT_MS, FILE_NAME
+from tracking.store.database import Store, classify_store_error
 from tracking.store.study_queue import StudyQueue
 
 

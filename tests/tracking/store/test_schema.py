@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 
 from search_spaces.errors import KerastudyError
 from tracking.store import schema
-from tracking.store.database import FILE_NAME, Store
+from tracking.store.connections import FILE_NAME
+from tracking.store.database import Store
 from tracking.store.registered_names import find_registered_name
 from tracking.store.submissions import Submissions
 from tracking.store.tables import SCHEMA_VERSION, metadata
