@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from search_spaces.errors import KerastudyError
+
 Backend = Literal["tensorflow", "jax"]
 FailureKind = Literal["input", "error", "died", "time", "stall", "memory", "disk", "stopped"]
 
@@ -55,6 +57,8 @@ class Job(Generic[Payload, Result_co]):
         backend: Keras's backend in its worker; a worker for JAX never loads TensorFlow.
         fresh: whether its worker runs this job and no other.
         aside: whether it runs beside the other jobs at a low priority, in a worker that `Engine.idle` does not count.
+        data: folder that it only reads; an engine with workers elsewhere may give them a copy.
+        data_copy: that copy, set by the engine.
     """
 
     name: str
@@ -67,6 +71,8 @@ class Job(Generic[Payload, Result_co]):
     backend: Backend = "tensorflow"
     fresh: bool = False
     aside: bool = False
+    data: Path | None = None
+    data_copy: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ class Failed:
         reason: one line for users.
         traceback: the worker's traceback; empty where the worker died.
         problems: `InputError.problems`, where the kind is `input`.
+        of_device: whether the memory that it lacked is that of a GPU.
     """
 
     job: str
@@ -108,9 +115,14 @@ class Failed:
     reason: str
     traceback: str = ""
     problems: tuple[Any, ...] = ()
+    of_device: bool = False
 
 
 Event = Reported | Requested | Finished | Failed
+
+
+class EngineLostError(KerastudyError):
+    """What an engine runs its jobs on is gone, such as the head of a cluster; no job is running any more."""
 
 
 class Channel(Protocol):
@@ -126,6 +138,19 @@ class Channel(Protocol):
         """Send a request and wait for its answer."""
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Layout of an engine's workers on its machines' GPUs.
+
+    Attributes:
+        text: it in a line; empty where there is nothing to state.
+        gpu_bytes: memory of a worker on each of its GPUs; None on the CPU.
+    """
+
+    text: str = ""
+    gpu_bytes: int | None = None
+
+
 class Engine(Protocol):
     """Runs jobs, at most `workers` at a time."""
 
@@ -134,12 +159,20 @@ class Engine(Protocol):
         """Number of jobs that can run at once."""
 
     @property
+    def layout(self) -> Layout:
+        """GPUs of its workers."""
+
+    @property
     def idle(self) -> int:
         """Number of jobs that can be submitted right now."""
 
     @property
     def busy(self) -> Sequence[str]:
         """Names of the running jobs."""
+
+    @property
+    def worker_memory_bytes(self) -> int:
+        """Memory that each worker may hold, where a study sets no limit."""
 
     def warm(self, backend: Backend) -> None:
         """Prepare for jobs on a backend, so that the first one starts sooner; return at once."""
@@ -154,7 +187,11 @@ class Engine(Protocol):
         """End a job at once; its `Failed` event has the kind `stopped`."""
 
     def events(self, timeout_s: float) -> Sequence[Event]:
-        """Return new events; wait up to `timeout_s` for the first one."""
+        """Return new events; wait up to `timeout_s` for the first one.
+
+        Raises:
+            EngineLostError: if what the jobs ran on is gone, and they with it.
+        """
 
     def close(self) -> None:
         """End every worker."""

@@ -3,6 +3,9 @@
 Workers come from a fork server that has imported Keras and its backend: the first starts within three to five seconds,
 each further one within one. There is a server for each backend, and workers of one never run jobs of another.
 
+With GPUs, each worker runs in a place (`gpus.places`), which decides what its process sees; without, nothing of this
+takes part.
+
 A TensorFlow worker is replaced after a number of jobs, because a process that traces TensorFlow functions gains 7-8 MB
 with every trial, even if Keras's session is cleared. A JAX worker stays until it has grown: it has compiled programs.
 """
@@ -18,22 +21,24 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from dataclasses import replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Reported, Requested
+from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Layout, Reported, Requested
 from pipelines.engines.fork_server import ForkedProcess, start_server
+from pipelines.engines.gpus.places import GpuChoice, GpuPlaces, make_cpu_environment
 from pipelines.engines.local_worker import WorkerSettings, serve
+from pipelines.engines.worker_process import WorkerProcess
 from search_spaces.errors import KerastudyError
 
-_JOBS_PER_WORKER = 25  # about 200 MB of growth
 _STARTS = 5  # chosen; attempts to start a worker whose server was killed
-_MOST_GROWTH_BYTES = 10**9  # chosen: room for compiled programs
+_SHARE_OF_MEMORY = 0.9  # chosen: the rest is for the supervisor and the system
 _CHECK_EVERY_S = 0.5  # each check reads the memory of every busy worker from /proc
+_JAX_ON_GPU = ("JAX", "jax[cuda13]")
 
 
 def cores() -> int:
@@ -46,18 +51,30 @@ class LocalEngine:
     """Worker processes on this machine; see `base.Engine`.
 
     Args:
-        workers: number of jobs that run at once, over all backends; the number of cores when None.
+        workers: number of jobs that run at once, over all backends; when None, as many as the GPUs have room for, or
+            the number of cores.
         cache: folder of JAX's compiled programs, for later studies; None keeps none.
         user_code: whether jobs run user models, which may need any part of Keras.
+        threads: of each worker's arithmetic; its share of the cores when None.
+        gpus: GPUs of its workers; by default they see what this process sees.
     """
 
-    def __init__(self, workers: int | None = None, cache: Path | None = None, *, user_code: bool = True) -> None:
-        self._size = workers or cores()
-        self._threads = max(1, cores() // self._size)
+    def __init__(
+        self,
+        workers: int | None = None,
+        cache: Path | None = None,
+        *,
+        user_code: bool = True,
+        threads: int | None = None,
+        gpus: GpuChoice | None = None,
+    ) -> None:
+        self._requested = workers
         self._cache = cache
         self._user_code = user_code
-        self._free: list[_Worker] = []
-        self._busy: dict[str, _Worker] = {}
+        self._threads = threads
+        self._gpus = gpus or GpuChoice()
+        self._free: list[WorkerProcess] = []
+        self._busy: dict[str, WorkerProcess] = {}
         self._pending: list[Event] = []
         self._checked_at = 0.0
         self._temporary: Path | None = None
@@ -65,17 +82,51 @@ class LocalEngine:
     @property
     def workers(self) -> int:
         """Number of jobs that can run at once."""
-        return self._size
+        if (places := self._gpus.places) is None:
+            return self._requested or cores()
+        return min(self._requested or places.room, places.room)
+
+    @property
+    def threads(self) -> int:
+        """Number of threads of a worker's arithmetic."""
+        return self._threads or max(1, cores() // self.workers)
+
+    @property
+    def layout(self) -> Layout:
+        """GPUs of its workers."""
+        places = self._gpus.places
+        return Layout(self._gpus.text) if places is None else Layout(places.describe(), places.share_bytes)
+
+    @property
+    def places(self) -> GpuPlaces | None:
+        """Places of its workers on GPUs; None on the CPU."""
+        return self._gpus.places
+
+    def use_cpu(self, text: str) -> None:
+        """Run every further job on the CPU, and state the reason in the layout."""
+        self._gpus = GpuChoice(hides=True, text=text)
+        self._end_free()
+
+    def share_gpus(self, trial_bytes: int) -> None:
+        """Set how many trials run on a GPU at once, by the predicted memory of the largest one; 0 is unknown."""
+        if self._gpus.places is not None:
+            self._gpus.places.share(trial_bytes, cores())
+            self._end_free()  # another number of workers has other threads
 
     @property
     def idle(self) -> int:
         """Number of jobs that can be submitted right now."""
-        return self._size - sum(1 for worker in self._busy.values() if not worker.is_aside)
+        return self.workers - sum(1 for worker in self._busy.values() if not worker.is_aside)
 
     @property
     def busy(self) -> Sequence[str]:
         """Names of the running jobs."""
         return tuple(self._busy)
+
+    @property
+    def worker_memory_bytes(self) -> int:
+        """Memory that each worker may hold: its share of the machine's, less what the system needs."""
+        return int(psutil.virtual_memory().total * _SHARE_OF_MEMORY / self.workers)
 
     def warm(self, backend: Backend) -> None:
         """Start the server that workers of a backend are forked from; return at once.
@@ -93,12 +144,14 @@ class LocalEngine:
         Raises:
             KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
         """
-        worker = self._start(job.backend) if job.fresh or job.aside else self._take(job.backend)
+        place = None if job.aside else self._choose_place()
+        is_new = job.fresh or job.aside
+        worker = self._start(job.backend, place) if is_new else self._take(job.backend, place)
         try:
             worker.connection.send(job)
         except OSError:  # it died between two jobs
             worker.end()
-            worker = self._start(job.backend)
+            worker = self._start(job.backend, place)
             worker.connection.send(job)
         worker.start_job(job)
         self._busy[job.name] = worker
@@ -148,19 +201,38 @@ class LocalEngine:
         time.sleep(seconds)
         return []
 
-    def _take(self, backend: Backend) -> _Worker:
+    def _choose_place(self) -> int | None:
+        """Return the place with the most room; None on the CPU."""
+        if (places := self._gpus.places) is None:
+            return None
+        left = [place.room - self._count_busy(index) for index, place in enumerate(places.places)]
+        return max(range(len(left)), key=lambda index: left[index])
+
+    def _count_busy(self, place: int) -> int:
+        return sum(worker.place == place for worker in self._busy.values())
+
+    def _take(self, backend: Backend, place: int | None) -> WorkerProcess:
         for worker in self._free:
-            if worker.backend == backend:
+            if worker.backend == backend and worker.place == place:
                 self._free.remove(worker)
                 return worker
-        return self._start(backend)
+        return self._start(backend, place)
 
-    def _start(self, backend: Backend) -> _Worker:
+    def _start(self, backend: Backend, place: int | None) -> WorkerProcess:
         _check_installed(backend)
+        if place is not None:
+            self._end_free(place)
         # TensorFlow removes its temporary files at a normal exit, and workers are killed.
         self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
         setting = WorkerSettings(
-            backend, self._choose_preload(backend), self._threads, Path.cwd(), self._temporary, self._cache
+            backend,
+            self._choose_preload(backend),
+            self.threads,
+            Path.cwd(),
+            self._temporary,
+            self._cache,
+            self._make_environment(place),
+            gpus=0 if place is None or self._gpus.places is None else len(self._gpus.places.places[place].gpus),
         )
         for _ in range(_STARTS):
             ours, theirs = multiprocessing.Pipe()
@@ -175,8 +247,21 @@ class LocalEngine:
             finally:
                 # A copy of this end that stayed open would hide the worker's death.
                 theirs.close()
-            return _Worker(process, ours, backend)
+            return WorkerProcess(process, ours, backend, place)
         raise KerastudyError(f"the process that workers are forked from was killed {_STARTS} times")
+
+    def _end_free(self, place: int | None = None) -> None:
+        """End the workers without a job, in one place or all: they keep the memory of the GPU that they once needed."""
+        for worker in [worker for worker in self._free if place is None or worker.place == place]:
+            self._free.remove(worker)
+            worker.end()
+
+    def _make_environment(self, place: int | None) -> dict[str, str]:
+        """Return the variables that decide which GPUs a worker sees; none where it sees what this process sees."""
+        places = self._gpus.places
+        if places is None or place is None:
+            return make_cpu_environment() if places is not None or self._gpus.hides else {}
+        return places.places[place].make_environment()
 
     def _choose_preload(self, backend: Backend) -> str:
         """Return the module that imports a backend for its workers."""
@@ -192,6 +277,9 @@ class LocalEngine:
         worker.active_at = time.monotonic()
         if kind == "beat":
             return None
+        if kind == "gpus":
+            self._check_gpus(worker, content)
+            return None
         if kind == "report":
             return Reported(name, content)
         if kind == "request":
@@ -199,12 +287,40 @@ class LocalEngine:
             return Requested(name, content)
         failed = None if kind == "finished" else Failed(name, *content)
         self._release(name, is_spoilt=failed is not None and failed.kind == "memory")
+        if failed is not None and failed.of_device and worker.place is not None:
+            return self._reduce_place(worker, failed)
         return failed or Finished(name, content)
+
+    def _check_gpus(self, worker: WorkerProcess, found: int) -> None:
+        """Compare the GPUs that a worker's backend found with those of its place.
+
+        Raises:
+            KerastudyError: if it lacks some that the study file sets.
+        """
+        places = self._gpus.places
+        if places is None or worker.place is None or found >= (expected := len(places.places[worker.place].gpus)):
+            return
+        name, extra = ("TensorFlow", "tensorflow[and-cuda]") if worker.backend == "tensorflow" else _JAX_ON_GPU
+        missing = f"{name} finds {found} of the {expected} GPUs of its worker"
+        advice = f'pip install "{extra}", or set resources.gpus: 0'
+        if places.is_chosen or worker.backend == "jax":
+            raise KerastudyError(f"{missing}: its CUDA libraries are missing or do not fit the driver; {advice}")
+        self.use_cpu(f"{places.describe_gpus()} found, none is used: {missing}; {advice}")
+
+    def _reduce_place(self, worker: WorkerProcess, failed: Failed) -> Failed:
+        """Run fewer trials where a GPU had no memory left, and add that to the reason."""
+        if self._gpus.places is None or worker.place is None:
+            return failed
+        self._end_free(worker.place)
+        reduced = self._gpus.places.reduce(worker.place)
+        return replace(failed, reason=f"{failed.reason}; {reduced}") if reduced else failed
 
     def _release(self, name: str, *, is_spoilt: bool) -> None:
         worker = self._busy.pop(name)
         worker.jobs_done += 1
-        if is_spoilt or worker.needs_recycling or worker.is_aside or (worker.job is not None and worker.job.fresh):
+        is_misplaced = worker.place is not None and self._gpus.places is None
+        is_used_up = is_spoilt or is_misplaced or worker.needs_recycling or worker.is_aside
+        if is_used_up or (worker.job is not None and worker.job.fresh):
             worker.end()
         else:
             self._free.append(worker)
@@ -228,72 +344,6 @@ class LocalEngine:
         worker = self._busy.pop(name)
         worker.end()
         self._pending.append(Failed(name, kind, reason))
-
-
-@dataclass
-class _Worker:
-    """A worker process and its state."""
-
-    process: ForkedProcess
-    connection: Connection[Any, Any]
-    backend: Backend
-    jobs_done: int = 0
-    size_bytes: int = 0
-    job: Job[Any, Any] | None = None
-    started_at: float = 0.0
-    active_at: float = 0.0
-    awaits_answer: bool = False  # the job is silent while the supervisor prepares an answer
-    watch: psutil.Process | None = field(default=None)
-
-    def start_job(self, job: Job[Any, Any]) -> None:
-        """Set the job and start its clocks."""
-        self.job = job
-        self.started_at = self.active_at = time.monotonic()
-        self.awaits_answer = False
-
-    @property
-    def is_aside(self) -> bool:
-        """Whether its job runs beside those that are counted."""
-        return self.job is not None and self.job.aside
-
-    @property
-    def needs_recycling(self) -> bool:
-        """Whether, after a job, another worker should get the next one."""
-        if self.backend == "tensorflow":
-            return self.jobs_done >= _JOBS_PER_WORKER
-        # Measured after its first job, when it has loaded everything once.
-        self.size_bytes = self.size_bytes or self._measure_resident_bytes()
-        return self._measure_resident_bytes() > self.size_bytes + _MOST_GROWTH_BYTES
-
-    def find_broken_limit(self, now: float) -> tuple[FailureKind, str] | None:
-        """Return the kind and the reason of the failure if the job is over one of its limits."""
-        job = self.job
-        if job is None:
-            return None
-        if job.time_s is not None and now - self.started_at > job.time_s:
-            return "time", f"over its time limit of {job.time_s:g} s"
-        if job.stall_s is not None and not self.awaits_answer and now - self.active_at > job.stall_s:
-            return "stall", f"no progress for {job.stall_s:g} s, assumed to hang"
-        if job.memory_bytes is not None and (used := self._measure_resident_bytes()) > job.memory_bytes:
-            return "memory", (
-                f"over its memory limit: {used / 1e9:.2f} GB in use, {job.memory_bytes / 1e9:.2f} GB allowed"
-            )
-        return None
-
-    def end(self) -> None:
-        """Kill the process: no state in it is needed after a job."""
-        self.connection.close()
-        self.process.kill()
-        self.process.join()
-
-    def _measure_resident_bytes(self) -> int:
-        try:
-            self.watch = self.watch or psutil.Process(self.process.pid)
-            held = self.watch.memory_info()
-            # Files that are mapped into memory, such as prepared rows, can be dropped: they are not held.
-            return int(held.rss - getattr(held, "shared", 0))
-        except psutil.Error:
-            return 0
 
 
 def _check_installed(backend: Backend) -> None:

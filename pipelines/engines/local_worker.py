@@ -16,9 +16,9 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
@@ -26,10 +26,12 @@ from typing import Any, Literal
 import psutil
 
 from pipelines.engines.base import Backend, Job
+from pipelines.engines.gpus.memory_errors import is_out_of_gpu_memory, is_out_of_memory
+from pipelines.engines.local_copies import use_copy
 from search_spaces.error_text import shorten_message
 from search_spaces.errors import InputError, KerastudyError
 
-Message = tuple[Literal["beat", "report", "request", "finished", "failed"], Any]
+Message = tuple[Literal["gpus", "beat", "report", "request", "finished", "failed"], Any]
 
 _LEAST_SHARE = 4  # chosen: a limit that the backend alone uses up still shows as an allocation that failed
 _NICENESS = 10  # chosen: trials come first, and the job still ends
@@ -46,6 +48,8 @@ class WorkerSettings:
         folder: its working directory.
         temporary: folder for temporary files; the engine removes it.
         programs: folder of compiled programs; None keeps none.
+        environment: variables that decide which devices its process sees.
+        gpus: number of GPUs among them; its first message is how many its backend found, where there are any.
     """
 
     backend: Backend
@@ -54,6 +58,8 @@ class WorkerSettings:
     folder: Path
     temporary: Path
     programs: Path | None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    gpus: int = 0
 
 
 def serve(connection: Connection, setting: WorkerSettings) -> None:
@@ -63,13 +69,17 @@ def serve(connection: Connection, setting: WorkerSettings) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     os.chdir(setting.folder)
+    # Before the backend looks for devices: CUDA reads its variable once in a process, and the fork server never does.
+    os.environ.update(setting.environment)
     # Both: `tempfile` may have cached its folder, and libraries in C++ read the variable.
     tempfile.tempdir = os.environ["TMPDIR"] = str(setting.temporary)
     importlib.import_module(setting.preload)  # a no-op, unless the fork server failed to import it
     if setting.backend == "tensorflow":
-        _set_up_tensorflow(setting.threads)
+        gpus = _set_up_tensorflow(setting.threads, setting.gpus)
     else:
-        _set_up_jax(setting.threads, setting.programs)
+        gpus = _set_up_jax(setting.threads, setting.programs)
+    if setting.gpus:
+        connection.send(("gpus", gpus))
     channel = PipeChannel(connection)
     while True:
         try:
@@ -122,33 +132,25 @@ def _run(job: Job[Any, Any], channel: PipeChannel) -> Message:
 
 
 def _run_logged(job: Job[Any, Any], channel: PipeChannel) -> Message:
-    with _redirect_output(job.log), _limit_memory(job.memory_bytes):
+    with _redirect_output(job.log), _limit_memory(job.memory_bytes), use_copy(job.data, job.data_copy):
         try:
             return "finished", job.function.load()(job.payload, channel)
         except InputError as error:
             # A user's loader that is out of memory is an error of the limit, and not of the input.
-            if error.__cause__ is not None and _is_out_of_memory(error.__cause__):
+            if error.__cause__ is not None and is_out_of_memory(error.__cause__):
                 return "failed", ("memory", error.problems[0].message, traceback.format_exc(), ())
             return "failed", ("input", str(error), "", error.problems)
         # `sys.exit` in user code ends the job, not the worker.
         except BaseException as error:
             text = traceback.format_exc()
             print(text, file=sys.stderr)
-            kind = "memory" if _is_out_of_memory(error) else "disk" if _is_out_of_room(error) else "error"
-            return "failed", (kind, _one_line(error), text, ())
+            kind = "memory" if is_out_of_memory(error) else "disk" if _is_out_of_room(error) else "error"
+            return "failed", (kind, _one_line(error), text, (), is_out_of_gpu_memory(error))
 
 
 def _one_line(error: BaseException) -> str:
     text = shorten_message(str(error)) or "no message"
     return text if isinstance(error, KerastudyError) else f"{type(error).__name__}: {text}"
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "ResourceExhaustedError"  # TensorFlow's
-        or str(error).startswith("RESOURCE_EXHAUSTED")  # XLA's
-    )
 
 
 def _is_out_of_room(error: BaseException) -> bool:
@@ -207,16 +209,19 @@ def _measure_data_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def _set_up_tensorflow(threads: int) -> None:
+def _set_up_tensorflow(threads: int, gpus: int) -> int:
+    """Set TensorFlow's threads, and return the number of GPUs that it found; without any to find it starts nothing."""
     import tensorflow as tf
 
     # Before the first operation, which starts the thread pools.
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    # This starts CUDA. What it maps into memory must not count for the limit of the first job.
+    return len(tf.config.list_logical_devices("GPU")) if gpus else 0
 
 
-def _set_up_jax(threads: int, programs: Path | None) -> None:
-    """Set XLA's environment variables, and start it.
+def _set_up_jax(threads: int, programs: Path | None) -> int:
+    """Set XLA's environment variables, start it, and return the number of GPUs that it found.
 
     `NPROC` is the size of XLA's thread pools on a CPU: without it one worker's work goes over all cores, whatever the
     flag about Eigen is (xla/pjrt/utils.cc, DefaultThreadPoolSize).
@@ -232,7 +237,8 @@ def _set_up_jax(threads: int, programs: Path | None) -> None:
         # By default JAX stores only programs that took a second to compile.
         set_option("jax_persistent_cache_min_compile_time_secs", 0.0)
         set_option("jax_persistent_cache_min_entry_size_bytes", -1)
-    jax.devices()  # starts XLA, which reads the variables once
+    # This starts XLA, which reads the variables once.
+    return sum(device.platform == "gpu" for device in jax.devices())
 
 
 def _end_with_supervisor() -> None:

@@ -34,6 +34,8 @@ def load_tensorflow(*unneeded: str) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # oneDNN adds in another order, and scores would differ between machines with and without it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    # Else the first process on a GPU takes all of its memory, and several workers may share one.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:

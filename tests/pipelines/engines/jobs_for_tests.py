@@ -143,3 +143,19 @@ def use_wrappers(payload, channel):
     import sklearn.linear_model
 
     return has_wrappers, callable(sklearn.linear_model.Ridge)
+
+
+def show_devices(payload, channel):
+    """Return the variables of the process that decide its devices."""
+    names = ("CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION", "TF_FORCE_GPU_ALLOW_GROWTH", "JAX_PLATFORMS")
+    return {name: os.environ.get(name) for name in names}
+
+
+def wait_for_answer(payload, channel):
+    channel.request("go on?")
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def lacks_gpu_memory(payload, channel):
+    channel.request("go on?")
+    raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes.")

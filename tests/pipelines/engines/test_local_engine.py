@@ -13,9 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fake_gpus import FakeGpus, make_gpus
 
 from pipelines.engines.base import Failed, Finished, Job, JobFunction, Reported, Requested
-from pipelines.engines.local_engine import LocalEngine
+from pipelines.engines.gpus.places import choose_gpus
+from pipelines.engines.local_engine import LocalEngine, cores
 from pipelines.engines.run_job import JobError, run_job
 from search_spaces.errors import InputError, KerastudyError, Problem
 
@@ -136,7 +138,7 @@ def test_a_stopped_job_ends_as_stopped(engine, tmp_path, backend):
 
 def test_workers_are_replaced_after_a_number_of_jobs(engine, tmp_path, monkeypatch):
     """A worker's memory grows with every trial that TensorFlow traces, so it does not live for ever."""
-    monkeypatch.setattr("pipelines.engines.local_engine._JOBS_PER_WORKER", 2)
+    monkeypatch.setattr("pipelines.engines.worker_process._JOBS_PER_WORKER", 2)
     seen = [run_job(engine, job("report_process", tmp_path)) for _ in range(6)]
     assert len(set(seen)) >= 3
 
@@ -171,9 +173,9 @@ def test_a_worker_that_ran_out_of_memory_is_replaced(engine, tmp_path):
 
 def test_a_jax_worker_stays_until_it_has_grown(engine, tmp_path, monkeypatch):
     """It holds compiled programs, so it goes only when it takes much more memory than after its first job."""
-    monkeypatch.setattr("pipelines.engines.local_engine._JOBS_PER_WORKER", 1)
+    monkeypatch.setattr("pipelines.engines.worker_process._JOBS_PER_WORKER", 1)
     assert len({run_job(engine, job("report_process", tmp_path, "jax")) for _ in range(5)}) == 1
-    monkeypatch.setattr("pipelines.engines.local_engine._MOST_GROWTH_BYTES", -(10**12))
+    monkeypatch.setattr("pipelines.engines.worker_process._MOST_GROWTH_BYTES", -(10**12))
     assert len({run_job(engine, job("report_process", tmp_path, "jax")) for _ in range(3)}) == 3
 
 
@@ -218,7 +220,7 @@ def test_memory_that_xla_cannot_have_is_named(engine, tmp_path):
 
 def test_a_jax_worker_keeps_to_its_threads(engine, tmp_path):
     """As many workers as cores get one thread each: nearly all arithmetic of one happens in one thread."""
-    if engine._threads != 1:
+    if engine.threads != 1:
         pytest.skip("this machine has more cores than the engine has workers")
     spent = run_job(engine, job("measure_threads", tmp_path, "jax"))
     assert spent[0] > 0.8 * sum(spent), spent
@@ -284,3 +286,105 @@ def test_workers_end_with_their_supervisor(tmp_path, backend):
     parent.stdout.close()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
+
+
+# GPUs: this machine may have none, so the list is made up, and so is what the backends find.
+
+
+@pytest.fixture
+def make_gpu_engine(monkeypatch):
+    """Return a function that starts an engine on GPUs that do not exist, in the eyes of whose backends they do."""
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(LocalEngine, "_check_gpus", lambda engine, worker, found: None)
+    started = []
+
+    def make(gpus, each=None):
+        started.append(LocalEngine(gpus=choose_gpus(each, FakeGpus(gpus), os.environ), user_code=True))
+        return started[-1]
+
+    yield make
+    for each in started:
+        each.close()
+
+
+def answer_requests(engine, count):
+    """Let so many jobs reach their request, and answer them all."""
+    waiting = set()
+    while len(waiting) < count:
+        waiting |= {event.job for event in engine.events(1.0) if isinstance(event, Requested)}
+    for name in waiting:
+        engine.answer(name, None)
+
+
+def test_each_worker_sees_the_gpus_of_its_place(make_gpu_engine, tmp_path):
+    """Jobs are spread over the GPUs by CUDA_VISIBLE_DEVICES, and a job aside sees none."""
+    engine = make_gpu_engine(make_gpus(2), 0.5)
+    assert engine.workers == 4
+    for number in range(4):
+        engine.submit(replace(job("wait_for_answer", tmp_path), name=f"job-{number}"))
+    engine.submit(replace(job("show_devices", tmp_path), name="aside", aside=True))
+    aside = end_of(engine, "aside").result
+    assert (aside["CUDA_VISIBLE_DEVICES"], aside["JAX_PLATFORMS"]) == ("-1", "cpu")
+    assert engine.idle == 0
+    for number in range(4):
+        engine.answer(f"job-{number}", None)
+    seen = []
+    while len(seen) < 4:
+        for event in engine.events(1.0):
+            if isinstance(event, Requested):
+                engine.answer(event.job, None)
+            elif isinstance(event, Finished):
+                seen.append(event.result)
+    assert sorted(seen) == ["GPU-a0", "GPU-a0", "GPU-b1", "GPU-b1"]
+
+
+def test_a_worker_grows_into_a_shared_gpu(make_gpu_engine, tmp_path, backend):
+    """TensorFlow takes memory as it needs it, and JAX no more than its share."""
+    found = run_job(make_gpu_engine(make_gpus(1), 0.25), job("show_devices", tmp_path, backend))
+    assert (found["CUDA_VISIBLE_DEVICES"], found["XLA_PYTHON_CLIENT_MEM_FRACTION"]) == ("GPU-a0", "0.225")
+    if backend == "tensorflow":
+        assert found["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+def test_a_gpu_out_of_memory_costs_one_attempt_and_takes_fewer_jobs(make_gpu_engine, tmp_path):
+    """The job fails alone, with a reason that states the new layout; the others on its GPU go on."""
+    engine = make_gpu_engine(make_gpus(1), 0.5)
+    engine.submit(job("lacks_gpu_memory", tmp_path))
+    engine.submit(job("wait_for_answer", tmp_path))
+    answer_requests(engine, 1)
+    ends = {}
+    while len(ends) < 2:
+        for event in engine.events(1.0):
+            if isinstance(event, Requested):
+                engine.answer(event.job, None)
+            else:
+                ends[event.job] = event
+    assert ends["wait_for_answer"].result == "GPU-a0"
+    failed = ends["lacks_gpu_memory"]
+    assert failed.kind == "memory"
+    assert failed.reason.endswith("GPU GPU-a0 takes 1 trial at a time from now on; resources.gpus sets that")
+    assert (engine.workers, engine.idle) == (1, 1)
+
+
+def test_gpus_that_the_backend_cannot_use_are_left_for_the_cpu(tmp_path, monkeypatch):
+    """By default a study goes on without GPUs that TensorFlow does not find, and its layout states what to install."""
+    monkeypatch.syspath_prepend(FOLDER)
+    gpus = choose_gpus(None, FakeGpus(make_gpus(1)), {})
+    with closing(LocalEngine(gpus=gpus)) as engine:
+        run_job(engine, job("report_process", tmp_path))
+        assert engine.workers == cores()
+        assert engine.layout.gpu_bytes is None
+        assert engine.layout.text == (
+            "1 GPU (NVIDIA A100-SXM4-80GB) found, none is used: TensorFlow finds 0 of the 1 GPUs of its worker; "
+            'pip install "tensorflow[and-cuda]", or set resources.gpus: 0'
+        )
+        assert run_job(engine, job("show_devices", tmp_path))["CUDA_VISIBLE_DEVICES"] == "-1"
+
+
+def test_gpus_that_the_study_file_sets_must_be_usable(tmp_path, monkeypatch, backend):
+    """Where a person set the number of GPUs, a backend without them is an error, and not a slow study."""
+    monkeypatch.syspath_prepend(FOLDER)
+    gpus = choose_gpus(1, FakeGpus(make_gpus(1)), {})
+    with closing(LocalEngine(gpus=gpus)) as engine, pytest.raises(KerastudyError, match="finds 0 of the 1 GPUs"):
+        run_job(engine, job("report_process", tmp_path, backend))

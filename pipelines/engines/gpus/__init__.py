@@ -1,0 +1,1 @@
+"""GPUs of this machine: those that are visible, and the workers that share them."""
