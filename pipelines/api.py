@@ -14,7 +14,8 @@ from pipelines.spec.search_guard import stop_if_importing
 from pipelines.study.load import Written, check_document
 from pipelines.study.load import load_study as _load_study
 from pipelines.study.study import Study
-from pipelines.supervisor.event_text import EventLines, format_end
+from pipelines.supervisor.event_lines import EventLines
+from pipelines.supervisor.event_text import format_end
 from pipelines.supervisor.events import StudyEvent
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError, StudyFailedError

@@ -122,14 +122,16 @@ def _print_log(client: StudyClient, study: str) -> int:
 @json_option
 @pass_client
 def wait(client: StudyClient, study: str, as_json: bool) -> None:
-    """Wait until STUDY ends or is paused.
+    """Wait until STUDY ends or is paused; a terminal shows its progress meanwhile.
 
     The exit code is 0 if it is finished, and 1 otherwise.
     """
     from pipelines.cli import output
-    from pipelines.client import submission
+    from pipelines.cli.safe_console import make_console
+    from pipelines.cli.watching import watch_study
 
-    ended = submission.wait(client, study)
+    # On standard error: the status alone is the result.
+    ended = watch_study(client, study, make_console(stderr=True))
     (output.print_json if as_json else output.print_status)(ended)
     sys.exit(0 if ended.state == "finished" else 1)
 

@@ -21,6 +21,7 @@ import httpx
 from pydantic import TypeAdapter
 
 from pipelines.client.access import HttpAccess
+from pipelines.client.event_stream import parse_event_stream
 from pipelines.data.reading.source_paths import find_sources
 from pipelines.export.export import ExportResult, Parity, check_target
 from pipelines.operations.archive import ArchiveResult
@@ -35,6 +36,7 @@ from pipelines.spec.data_spec import SOURCE_KEYS
 from pipelines.study.load import check_document
 from pipelines.study.stored import serialize_study
 from pipelines.study.study import Study
+from pipelines.supervisor.event_log import StoredEvent
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError, KerastudyError, Place, Problem
 from tracking.store.accounts import Identity
@@ -233,6 +235,15 @@ class HttpClient:
                 answer.read()
                 raise _read_error(answer)
             yield from answer.iter_text()
+
+    def read_events(self, name: str) -> Iterator[StoredEvent]:
+        """Yield a study's events from the first one, until the study ends or the service stops."""
+        path, patience = f"/v1/studies/{name}/events", httpx.Timeout(60.0, read=None)
+        with self._report_unreachable(), self._client.stream("GET", path, timeout=patience) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise _read_error(answer)
+            yield from parse_event_stream(answer.iter_lines())
 
     def replay(self, name: str, trial: int, target: Path | None, report: Callable[[str], None]) -> NoReturn:
         """Refuse a replay: it trains on the machine that holds the home.

@@ -16,7 +16,7 @@ from pipelines.operations.uploads import UploadRow
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.study.study import Study
-from pipelines.supervisor.event_log import LOG_FILE
+from pipelines.supervisor.event_log import LOG_FILE, StoredEvent, read_events_after
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, UnknownError
 from tracking.store.accounts import LOCAL_USER, OPERATOR, Identity
@@ -159,6 +159,23 @@ class LocalClient:
                     break
                 position += len(piece)
                 yield piece.decode(errors="replace")
+            if is_over:
+                break
+            time.sleep(_POLL_S)
+        if position == 0:  # a study that has not begun, and a trial that trained in a fleet
+            with StudyReader.open(self.home) as reader:
+                yield reader.describe_log(name, trial)
+
+    def read_events(self, name: str) -> Iterator[StoredEvent]:
+        """Yield a study's events from the first one, until no process works on the study."""
+        self.read_study(name)  # an unknown study is an error with the nearest name
+        position = 0
+        while True:
+            # The state is read first, as for a log.
+            is_over = self._has_ended(name)
+            while found := read_events_after(self.home, name, position):
+                position = found[-1].id
+                yield from found
             if is_over:
                 return
             time.sleep(_POLL_S)

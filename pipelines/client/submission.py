@@ -13,6 +13,7 @@ from pipelines.operations.control import StudyStatus
 from pipelines.operations.uploads import UploadRow
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.study.study import Study
+from pipelines.supervisor.event_log import StoredEvent
 from search_spaces.errors import InputError, KerastudyError
 from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ENDED_STATES, ControlRequest
@@ -61,6 +62,9 @@ class StudyClient(Protocol):
 
     def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Yield a study's log, or a trial's, piece by piece; with `follow`, until the study ends."""
+
+    def read_events(self, name: str) -> Iterator[StoredEvent]:
+        """Yield a study's events from the first one, until the study ends."""
 
     def control(self, name: str, control_request: ControlRequest) -> StudyStatus:
         """Pause, stop or cancel a study; return its status afterwards."""

@@ -23,6 +23,7 @@ from pipelines.study.stored import find_known_study, is_same_study, serialize_st
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEnded, StudyEvent
 from pipelines.supervisor.fleet_planner import find_ineligible_reason
+from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota, QuotaError
@@ -36,8 +37,8 @@ from tracking.store.study_queue import ControlRequest, StudyRecord
 
 
 def run_to_end(supervisor: Supervisor, listen: Callable[[StudyEvent], None] = lambda event: None) -> StudyEnded:
-    """Run a supervisor, pass each event to `listen`, and return the last one."""
-    for event in supervisor.run():
+    """Run a supervisor, write its log, pass each event to `listen`, and return the last one."""
+    for event in record_events(supervisor.home, supervisor.study, supervisor.run()):
         listen(event)
     if not isinstance(event, StudyEnded):
         raise AssertionError("a supervisor's last event is StudyEnded")

@@ -11,6 +11,7 @@ from typing import Self
 
 from pipelines.baselines.results import Baselines, read_baselines
 from pipelines.integrations.oracle_records import read_goal
+from pipelines.queries.log_text import describe_study, describe_trial
 from pipelines.queries.record_reader import RecordReader, find_winner, load_record
 from pipelines.queries.views import BestTrial, ObjectiveName, StudyRow, StudyView, TrialRow
 from pipelines.search.space_evolution import read_changes
@@ -154,6 +155,18 @@ class StudyReader:
         return tuple(
             TrialRow.from_summary(trial) for trial in self._records.list_trials(self._records.find_record(name))
         )
+
+    def describe_log(self, name: str, number: int | None) -> str:
+        """Return what stands in place of a study's log, or of that of its trial's worker, where there is no such file.
+
+        Raises:
+            InputError: if there is no such study or trial.
+        """
+        trials = self.list_trials(name)
+        if number is None:
+            return describe_study(self.read_study(name), trials)
+        self._find_trial(name, number)
+        return describe_trial(name, next(trial for trial in trials if trial.number == number))
 
     def find_best_trial(self, name: str) -> BestTrial:
         """Return a study's best trial.

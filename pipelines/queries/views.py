@@ -137,6 +137,7 @@ class TrialRow:
     Attributes:
         values: its objectives; empty for a trial without a score.
         epochs: epochs that it has trained, over all its folds and seeds; None where that is not known.
+        trainer: the way in which it trained: fit, graph, fleet, or user for the model's own; empty where unknown.
     """
 
     number: int
@@ -149,6 +150,7 @@ class TrialRow:
     metrics: Mapping[str, Measure]
     failed_attempts: tuple[str, ...] = ()
     epochs: int | None = None
+    trainer: str = ""
 
     @property
     def hyperparameters(self) -> TrialHyperParameters:
@@ -171,6 +173,7 @@ class TrialRow:
             metrics=trial.metrics,
             failed_attempts=tuple(attempt.reason for attempt in trial.failed_attempts),
             epochs=trial.epochs,
+            trainer=trial.trainer,
         )
 
 

@@ -156,6 +156,16 @@ def rank_trials(trials: Iterable[TrialSummary], objective: Objective) -> list[Tr
     return sorted(could_win, key=rank)
 
 
+def list_best_so_far(trials: Iterable[TrialSummary], objective: Objective) -> list[float]:
+    """Return the best score so far after each complete trial."""
+    curve: list[float] = []
+    for trial in trials:
+        if trial.state == "complete" and trial.value is not None:
+            is_better = not curve or objective.is_better(trial.value, curve[-1])
+            curve.append(trial.value if is_better else curve[-1])
+    return curve
+
+
 def find_pareto_front(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
     """Return the trials that no other one equals or betters in every objective, best first.
 

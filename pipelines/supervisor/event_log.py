@@ -13,14 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, get_args
 
-from pipelines.supervisor.event_text import EventLines
-from pipelines.supervisor.events import EpochEnded, SearchStarted, StudyEnded, StudyEvent
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.supervisor.event_lines import EventLines
+from pipelines.supervisor.events import EpochEnded, SearchFacts, SearchStarted, StudyEnded, StudyEvent
 from pipelines.workspace.home import Home
 from search_spaces.safe_text import escape_controls
 from search_spaces.values import replace_not_finite
-from tracking.store.database import now_ms
+from tracking.store.tables import now_ms
 
 EVENTS_FILE = "events.jsonl"
 LOG_FILE = "study.log"
@@ -29,6 +31,15 @@ _LINE_FEED = "\n"
 # Chosen: far more than one line, and little enough to hold in memory for each reader.
 _MOST_BYTES = 1 << 20
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def _name_kind(kind: type) -> str:
+    return _WORDS.sub("-", kind.__name__).lower()
+
+
+_KINDS: Mapping[str, type] = {_name_kind(kind): kind for kind in get_args(StudyEvent)} | {
+    _name_kind(SearchStarted): SearchFacts
+}
 
 
 @dataclass(frozen=True)
@@ -137,26 +148,26 @@ def find_last_event(home: Home, study: str) -> StoredEvent | None:
 
 
 def _encode_event(event: StudyEvent) -> bytes:
-    content = {"event": _WORDS.sub("-", type(event).__name__).lower(), "at": now_ms(), **_describe_event(event)}
+    content = {"event": _name_kind(type(event)), "at": now_ms(), **_describe_event(event)}
     return json.dumps(replace_not_finite(content), default=str, allow_nan=False).encode() + b"\n"
 
 
 def _describe_event(event: StudyEvent) -> dict[str, Any]:
     if not isinstance(event, SearchStarted):
         return asdict(event)
-    rows = dict(event.data.rows)
-    return {
-        "study": event.study,
-        "rows": rows,
-        "metric": event.objective.metric,
-        "direction": event.objective.direction,
-        "budget": event.budget,
-        "done": event.done,
-        "best": event.best,
-        "workers": event.workers,
-        "trained": event.trained,
-        "notes": [*event.data.notes, *event.notes],
-    }
+    notes = [*event.data.notes, *event.notes]
+    return {**asdict(event.summarize()), "rows": dict(event.data.rows), "notes": notes}
+
+
+def parse_event(stored: StoredEvent) -> StudyEvent | SearchFacts | None:
+    """Return an event as it was emitted; of the start of a search its facts, of an unknown kind None."""
+    if (kind := _KINDS.get(stored.kind)) is None:
+        return None
+    try:
+        parsed: StudyEvent | SearchFacts = TypeAdapter(kind).validate_python(stored.content)
+    except ValidationError:  # of another release, or with a number that was not finite
+        return None
+    return parsed
 
 
 def _cut_broken_line(file: Path) -> None:

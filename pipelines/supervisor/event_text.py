@@ -5,115 +5,10 @@ Plain strings without colors or widths: the log file of a study, the terminal an
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from pipelines.data.prepared import DataSummary
 from pipelines.supervisor import events
-
-# Chosen: a log of short epochs must stay readable.
-_EPOCH_LINE_EVERY_S = 10.0
-
-
-class StudyProgress:
-    """Progress of a study since its search started: trials ended, best score, expected time.
-
-    Args:
-        started: the event that opened the search.
-
-    Attributes:
-        ended: trials that have ended, those of earlier runs included.
-        best: best score so far.
-        best_trial: number of the trial with that score; None where an earlier run found it.
-        states: trials that ended in this run, by state.
-        paused: trials that are paused.
-        improvement: how much better a further trial is expected to be; None where the sampler does not estimate it.
-    """
-
-    def __init__(self, started: events.SearchStarted) -> None:
-        self.started = started
-        self.ended = started.done
-        self.best = started.best
-        self.best_trial: int | None = None
-        self.states: dict[str, int] = {}
-        self.paused = set(started.paused)
-        self.improvement: float | None = None
-        self._started_at = time.monotonic()
-
-    def count_trial(self, event: events.TrialEnded) -> None:
-        """Add a trial that ended."""
-        self.ended += 1
-        self.paused.discard(event.number)
-        self.states[event.state] = self.states.get(event.state, 0) + 1
-        if event.is_best:
-            self.best, self.best_trial = event.value, event.number
-
-    def count_pause(self, event: events.TrialPaused | events.TrialBegan) -> None:
-        """Add a trial that was paused, or remove one that goes on."""
-        if isinstance(event, events.TrialPaused):
-            self.paused.add(event.number)
-        else:
-            self.paused.discard(event.number)
-
-    def estimate_left_s(self) -> float | None:
-        """Return the seconds left at the pace so far; None before the first trial has ended."""
-        # A paused trial is nearly done: most of them never go on.
-        done = self.ended + len(self.paused)
-        done_now = done - self.started.done - len(self.started.paused)
-        if done_now <= 0:
-            return None
-        return (time.monotonic() - self._started_at) / done_now * max(0, self.started.budget - done)
-
-    def format_line(self) -> str:
-        """Return the state of the study in one line."""
-        return ", ".join(part for part in (self.format_distance(), self.format_score()) if part)
-
-    def format_distance(self) -> str:
-        """Return the number of trials that have ended, and the expected time for the others."""
-        left_s = self.estimate_left_s()
-        budget = format_count(self.started.budget, "trial")
-        is_over = self.ended > self.started.budget  # after an earlier run with a larger budget
-        done = format_count(self.ended, "trial") if is_over else f"{self.ended} of {budget}"
-        return (
-            done if left_s is None or self.ended >= self.started.budget else f"{done}, {format_duration(left_s)} left"
-        )
-
-    def format_score(self) -> str:
-        """Return the best score, and the number of trials without one; empty while there is neither."""
-        states = {**self.states, **({"paused": len(self.paused)} if self.paused else {})}
-        parts = [f"{count} {state}" for state, count in sorted(states.items()) if state != "complete"]
-        if self.best is not None:
-            which = f" ({format_trial_name(self.best_trial)})" if self.best_trial is not None else ""
-            parts.insert(0, f"best {self.started.objective.metric} {self.best:.5g}{which}")
-        if self.improvement is not None:
-            parts.append(f"a further trial is expected to gain {self.improvement:.2g}")
-        return ", ".join(parts)
-
-
-class EventLines:
-    """Lines of a log: one for each trial that ends, for the start and the end of the study, and at times an epoch."""
-
-    def __init__(self) -> None:
-        self._progress: StudyProgress | None = None
-        self._epoch_line_at = time.monotonic()
-
-    def format_event(self, event: events.StudyEvent) -> str | None:
-        """Return the text of an event, of one or more lines; None where the log leaves it out."""
-        if isinstance(event, events.SearchStarted):
-            self._progress = StudyProgress(event)
-            return format_opening(event)
-        if isinstance(event, events.TrialEnded) and self._progress:
-            self._progress.count_trial(event)
-            self._epoch_line_at = time.monotonic()
-            return f"{format_trial_end(event)}  [{self._progress.format_line()}]"
-        if isinstance(event, events.ImprovementEstimated) and self._progress:
-            self._progress.improvement = event.value
-        if isinstance(event, events.TrialPaused | events.TrialBegan) and self._progress:
-            self._progress.count_pause(event)
-        if isinstance(event, events.EpochEnded) and time.monotonic() - self._epoch_line_at > _EPOCH_LINE_EVERY_S:
-            self._epoch_line_at = time.monotonic()
-            return f"{format_trial_name(event.number)} epoch {event.epoch}/{event.of}: {event.value:.5g}"
-        return format_event(event)
 
 
 def format_opening(event: events.SearchStarted) -> str:
@@ -258,6 +153,15 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def format_bytes(size: float) -> str:
+    """Return a size for people.
+
+    >>> [format_bytes(size) for size in (900_000, 12_400_000, 3.25e9)]
+    ['0.9 MB', '12.4 MB', '3.2 GB']
+    """
+    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
 
 
 def format_cell(value: object) -> str:

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipelines.baselines.results import Baselines
 from pipelines.data.prepared import DataSummary
 from pipelines.selection.finalists import Finalist
 from pipelines.study.objective import Objective
-from search_spaces.values import Value
+from search_spaces.values import Direction, Value
 from tracking.outbox.records import StudyState
+
+
+@dataclass(frozen=True)
+class SearchFacts:
+    """Facts of a search when it starts, as plain values: what a display of its progress needs.
+
+    Attributes:
+        done: trials of the budget that earlier runs have used.
+        best: best score of those; None where there is none.
+        paused: trials of earlier runs that are paused.
+        states: number of the trials that earlier runs ended, by state.
+        curve: the best score so far after each of those that is complete.
+        left_s: seconds left of the budget's time; None where there is no such limit.
+    """
+
+    study: str
+    metric: str
+    direction: Direction
+    budget: int
+    done: int
+    best: float | None
+    workers: int
+    trained: str = ""
+    paused: tuple[int, ...] = ()
+    states: Mapping[str, int] = field(default_factory=dict)
+    curve: tuple[float, ...] = ()
+    left_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +54,7 @@ class SearchStarted:
         pruning: the pruner, in words.
         starting: the starting points beside those of the space, in words.
         paused: trials of earlier runs that are paused.
+        states: see `SearchFacts`; so are `curve` and `left_s`.
     """
 
     study: str
@@ -43,6 +71,26 @@ class SearchStarted:
     pruning: str = ""
     starting: str = ""
     paused: tuple[int, ...] = ()
+    states: Mapping[str, int] = field(default_factory=dict)
+    curve: tuple[float, ...] = ()
+    left_s: float | None = None
+
+    def summarize(self) -> SearchFacts:
+        """Return its plain facts."""
+        return SearchFacts(
+            study=self.study,
+            metric=self.objective.metric,
+            direction=self.objective.direction,
+            budget=self.budget,
+            done=self.done,
+            best=self.best,
+            workers=self.workers,
+            trained=self.trained,
+            paused=self.paused,
+            states=self.states,
+            curve=self.curve,
+            left_s=self.left_s,
+        )
 
 
 @dataclass(frozen=True)
@@ -62,11 +110,16 @@ class BaselinesReady:
 
 @dataclass(frozen=True)
 class TrialBegan:
-    """A trial started in a worker; after `resumed_after` epochs where it goes on after a pause."""
+    """A trial started in a worker; after `resumed_after` epochs where it goes on after a pause.
+
+    Attributes:
+        fleet: name of the fleet's job; empty where it trains alone.
+    """
 
     number: int
     params: Mapping[str, Value]
     resumed_after: int = 0
+    fleet: str = ""
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class FleetJobs:
         self._engine.answer(job, jobs)
         hit("slots-answered")
         for trial in jobs:
-            yield TrialBegan(trial.number, trial.values, self._trials.get_resumed_after(trial.number))
+            yield TrialBegan(trial.number, trial.values, self._trials.get_resumed_after(trial.number), job)
 
     def _divide(self, fleet: _Fleet, event: Failed) -> Iterator[StudyEvent]:
         """Record the trials of a failed fleet that had ended; all others wait again, for smaller fleets."""

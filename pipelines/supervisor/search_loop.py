@@ -13,12 +13,14 @@ from pipelines.export.jobs import TRAIN_AND_MEASURE
 from pipelines.search.pruners import choose_pruner
 from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.starting_points import choose_starting_points
+from pipelines.search.trial_summaries import count_by_state, list_best_so_far
 from pipelines.study.model_hyperparameters import read_notes
 from pipelines.supervisor.baselines_job import BaselinesRun
 from pipelines.supervisor.events import Noted, SearchStarted, StudyEvent, TrialBegan, TrialPaused, TrialTriedAgain
 from pipelines.supervisor.fleet_jobs import FleetJobs
 from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.open_study import OpenStudy
+from pipelines.supervisor.sparkline import sample_curve
 from pipelines.supervisor.trial_supply import TrialSupply
 from pipelines.training.jobs import TRAIN_TRIAL
 from pipelines.training.messages import EpochDone, RungReached, TrialOutcome
@@ -30,6 +32,7 @@ from search_spaces.values import Value
 # The lease is renewed and requests are read between two ticks.
 _TICK_S = 0.5
 _PLAN_FILE = "fleet_plan.json"
+_MOST_CURVE = 200  # of earlier scores: more than a terminal has columns
 _FALLBACK = (
     "trials of this model cannot be paused, since its own training keeps its state to itself: those worse than the "
     "median end instead; search.pruner changes that"
@@ -65,7 +68,8 @@ class SearchLoop:
 
     def describe_start(self) -> SearchStarted:
         """Return the event that opens the search."""
-        best = self._trials.best
+        best, left_s = self._trials.best, self._context.spec.budget.time
+        ended = [trial for trial in self._search.trials if trial.has_ended]
         return SearchStarted(
             study=self._context.name,
             data=self._context.summary,
@@ -81,6 +85,9 @@ class SearchLoop:
             pruning=choose_pruner(self._context).reason,
             starting=choose_starting_points(self._context).describe(),
             paused=tuple(trial.number for trial in self._search.trials if trial.state == "paused"),
+            states=count_by_state(ended),
+            curve=tuple(sample_curve(list_best_so_far(ended, self._context.objective), _MOST_CURVE)),
+            left_s=None if left_s is None else left_s - self._control.compute_elapsed_s(),
         )
 
     def run(self) -> Iterator[StudyEvent]:

@@ -66,6 +66,16 @@ class Supervisor:
         self._started = time.monotonic()
         self._end: StudyEnd | None = None
 
+    @property
+    def study(self) -> str:
+        """Name of its study."""
+        return self._study.name
+
+    @property
+    def home(self) -> Home:
+        """The home that holds the study."""
+        return self._home
+
     def pause(self) -> None:
         """Request a pause: running trials stop, and continue when the study is resumed.
 

@@ -100,6 +100,9 @@ def make_stream_router(service: StudyService, streams: StreamLimit, callers: Cal
                         position += len(lines)
                         yield service.hidden_paths.hide(lines)
                     if is_last_round:
+                        if position == 0:
+                            text = await asyncio.to_thread(service.reader.describe_log, study, trial)
+                            yield service.hidden_paths.hide(text.encode())
                         return
                     await asyncio.sleep(_POLL_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -9,8 +10,15 @@ from rich.console import Console
 from study_events import search_started, trial_ended
 
 from pipelines.cli.progress_bars import PlainLines, ProgressBars, choose_display
-from pipelines.supervisor import event_text
-from pipelines.supervisor.events import Delivering, EpochEnded, TrialBegan
+from pipelines.supervisor import event_lines
+from pipelines.supervisor.events import (
+    Delivering,
+    EpochEnded,
+    FinalistsChosen,
+    ImprovementEstimated,
+    RetrainingEnded,
+    TrialBegan,
+)
 
 
 def show(make_display, events, **console) -> str:
@@ -26,7 +34,7 @@ def show(make_display, events, **console) -> str:
 def clock(monkeypatch):
     """A clock that the test moves."""
     now = [1000.0]
-    monkeypatch.setattr(event_text.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(event_lines.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -67,36 +75,69 @@ def test_a_reason_is_shown_as_it_is():
     assert reason in show(PlainLines, [search_started(), trial_ended(0, None, "failed", reason)])
 
 
-def test_bars_show_trials_and_epochs():
-    """A terminal shows the study's bar with the score below it, and a bar for each running trial."""
-    events = [search_started(), TrialBegan(0, {"epochs": 9}), TrialBegan(1, {}), EpochEnded(1, 3, 12, 0.75)]
-    out = StringIO()
-    with ProgressBars(Console(file=out, width=100, force_terminal=True, color_system=None)) as screen:
-        for event in [*events, trial_ended(2, 0.9, is_best=True), trial_ended(3, None, "failed", "gone")]:
+def draw(events, width=80, height=24, **console):
+    """Return the lines of the panel after some events, and all that the terminal got."""
+    options = {"width": width, "height": height, "force_terminal": True, "color_system": None, **console}
+    out, paper, now = StringIO(), Console(file=StringIO(), **options), [0.0]
+    with ProgressBars(Console(file=out, **options), clock=lambda: now[0]) as screen:
+        for event in events:
             screen.show(event)
-        screen._live.refresh()
-        text = out.getvalue()
-    for part in ("2 of 4 trials", "best val_accuracy 0.9 (t002), 1 failed", "epoch 0/9", "epoch 3/12  0.75"):
-        assert part in text
-    assert "t003 failed in 1m15s: gone" in text
-
-
-@pytest.mark.parametrize("width", [60, 90, 140])
-def test_bars_fit_the_terminal(width):
-    """No line of the bars is wider than the terminal, so that redrawing leaves nothing behind."""
-    terminal = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
-    paper = Console(file=StringIO(), width=200)
-    with ProgressBars(terminal) as screen:
-        for event in [search_started(1000), TrialBegan(123, {"epochs": 100}), EpochEnded(123, 99, 100, 0.123456)]:
-            screen.show(event)
-        screen.show(trial_ended(122, 0.98765, is_best=True))
+        now[0] = 60.0
         paper.print(screen._live.get_renderable())
-    lines = [line.rstrip() for line in paper.file.getvalue().splitlines()]
-    assert "1 of 1000 trials" in lines[0]
-    assert "left" in lines[0]
-    assert "best val_accuracy 0.98765 (t122)" in lines[1]
-    assert "epoch 99/100  0.12346" in lines[2]
+    return [line.rstrip() for line in paper.file.getvalue().splitlines()], out.getvalue()
+
+
+def test_the_panel_shows_the_study_and_its_running_trials():
+    """A terminal shows trials by state, the best so far with its curve, workers, and each running trial."""
+    events = [
+        search_started(10),
+        *(trial_ended(number, 0.1 * number, is_best=True) for number in (1, 2, 3)),
+        trial_ended(4, None, "failed", "gone"),
+        TrialBegan(5, {"epochs": 9}),
+        TrialBegan(6, {}, 0, "fleet-1"),
+        EpochEnded(6, 3, 12, 0.75),
+        ImprovementEstimated(0.25),
+    ]
+    lines, text = draw(events)
+    assert lines[0].endswith("4 of 10")
+    assert lines[1:3] == ["         2 running, 3 complete, 1 failed", "best     0.3 (t003)  ▁▄█ val_accuracy"]
+    assert lines[3:5] == [
+        "pace     240 trials an hour, about 1m30s left, expected gain 0.25",
+        "workers  2: fleet-1 with 1 trial, t005",
+    ]
+    assert (lines[5].split()[0], lines[5].endswith("epoch 0/9")) == ("t005", True)
+    assert lines[6].endswith("epoch 3/12  0.75")
+    assert "t004 failed in 1m15s: gone" in text
+
+
+def test_the_panel_shows_the_choice_of_the_winner():
+    """After the search, the trainings that are done."""
+    lines, _ = draw(
+        [search_started(), FinalistsChosen((1, 2), 6), RetrainingEnded(1, "seed-1", "complete", 0.5, "", 1.0)]
+    )
+    assert lines[-1] == "now      choosing the winner: 1 of 6 trainings"
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 140])
+def test_the_panel_fits_the_terminal(width):
+    """No line is wider than the terminal, so that redrawing leaves nothing behind."""
+    events = [
+        replace(search_started(1000), curve=tuple(range(200))),
+        *(TrialBegan(number, {"epochs": 100}, 0, "fleet-12") for number in range(123, 133)),
+        EpochEnded(123, 99, 100, 0.123456),
+        trial_ended(122, 0.98765, is_best=True),
+    ]
+    lines, _ = draw(events, width)
     assert max(map(len, lines)) <= width
+    assert "1 of 1000" in lines[0]
+    assert "0.98765 (t122)" in lines[2]
+
+
+def test_the_panel_fits_the_height():
+    """Of many running trials the first are shown: a panel beyond the screen could not be redrawn."""
+    lines, _ = draw([search_started(1000), *(TrialBegan(number, {}) for number in range(200))], height=24)
+    assert len(lines) <= 24
+    assert lines[-1] == "  and 188 more"
 
 
 def test_bars_keep_quiet_about_ordinary_trials():
@@ -111,3 +152,9 @@ def test_bars_are_for_terminals():
     """A file or a pipe gets lines."""
     assert isinstance(choose_display(Console(file=StringIO())), PlainLines)
     assert isinstance(choose_display(Console(file=StringIO(), force_terminal=True)), ProgressBars)
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch):
+    """It cannot move its cursor."""
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(choose_display(Console(file=StringIO(), force_terminal=True)), PlainLines)

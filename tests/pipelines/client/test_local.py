@@ -8,7 +8,8 @@ import pytest
 
 from pipelines.client import local
 from pipelines.client.local import LocalClient
-from pipelines.supervisor.event_log import LOG_FILE
+from pipelines.supervisor.event_log import LOG_FILE, record_events
+from pipelines.supervisor.events import TrialBegan
 from search_spaces.errors import ConflictError, InputError, UnknownError
 from tracking.store.audit import AuditLog
 from tracking.store.study_queue import StudyQueue
@@ -37,7 +38,28 @@ def test_a_log_is_read_piece_by_piece(home, monkeypatch):
 def test_following_ends_with_the_study(home, store):
     """A paused study has no process that could write more."""
     StudyQueue(store).set_state("s", "paused")
-    assert list(LocalClient(home).read_log("s", None, follow=True)) == []
+    (home.locate_study("s") / LOG_FILE).write_text("trial 0 ended\n")
+    assert list(LocalClient(home).read_log("s", None, follow=True)) == ["trial 0 ended\n"]
+
+
+def test_a_study_without_a_log_has_its_records(home, store):
+    """One that has not begun, or whose log is gone, is described from the store."""
+    StudyQueue(store).set_state("s", "paused", "for lunch")
+    expected = [
+        "s has no log yet; what its records hold:",
+        "maximize val_accuracy over 5 trials; data d.csv; model mlp",
+        "s paused: for lunch",
+    ]
+    (text,) = LocalClient(home).read_log("s", None, follow=False)
+    assert text.splitlines() == expected
+
+
+def test_events_are_read_until_the_study_ends(home, store):
+    """In order, whoever wrote them; a study that is paused writes no more."""
+    StudyQueue(store).set_state("s", "paused")
+    list(record_events(home, "s", [TrialBegan(0, {}), TrialBegan(1, {})]))
+    found = list(LocalClient(home).read_events("s"))
+    assert [(each.kind, each.content["number"]) for each in found] == [("trial-began", 0), ("trial-began", 1)]
 
 
 def test_a_home_takes_no_uploads(home, study):

@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from study_events import search_started
 
+from pipelines.baselines.results import Baseline, Baselines
 from pipelines.supervisor import event_log
-from pipelines.supervisor.event_log import EVENTS_FILE, LOG_FILE, read_events_after, record_events
-from pipelines.supervisor.events import EpochEnded, StudyEnded, TrialBegan, TrialEnded
+from pipelines.supervisor.event_log import (
+    EVENTS_FILE,
+    LOG_FILE,
+    StoredEvent,
+    parse_event,
+    read_events_after,
+    record_events,
+)
+from pipelines.supervisor.events import BaselinesReady, EpochEnded, StudyEnded, TrialBegan, TrialEnded
 from pipelines.workspace.home import Home
 
 ENDED = StudyEnded("s", "finished", "1 trial", "val_loss", 0, 0.5, {}, {"complete": 1}, 1.0, 0, "")
@@ -87,3 +96,14 @@ def test_short_epochs_are_recorded_once_a_second(home, monkeypatch):
 def test_there_is_nothing_before_the_beginning(home):
     """A study that waits has no events."""
     assert read_events_after(home, "s", 0) == ()
+
+
+def test_stored_events_are_parsed(home):
+    """An event comes back as it was; the start of a search as its plain facts; what is unknown is left out."""
+    started = search_started(done=1, best=0.5)
+    baselines = BaselinesReady(Baselines("val_loss", "minimize", "d", (Baseline("mean", "predicting the mean", 0.25),)))
+    tell(home, started, baselines, *STORY)
+    parsed = [parse_event(each) for each in read_events_after(home, "s", 0)]
+    assert parsed == [started.summarize(), baselines, *STORY]
+    assert parse_event(StoredEvent(1, "of-another-release", {})) is None
+    assert parse_event(StoredEvent(1, "trial-began", {"number": "many"})) is None

@@ -6,67 +6,16 @@ import doctest
 from dataclasses import replace
 
 import pytest
-from study_events import search_started, trial_ended
+from study_events import search_started
 
 from pipelines.supervisor import event_text
 from pipelines.supervisor.event_text import (
-    EventLines,
-    StudyProgress,
     format_cell,
     format_duration,
     format_opening,
     format_trial_end,
 )
-from pipelines.supervisor.events import Noted, TrialBegan, TrialEnded, TrialPaused
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that the test moves."""
-    now = [1000.0]
-    monkeypatch.setattr(event_text.time, "monotonic", lambda: now[0])
-    return now
-
-
-def test_time_left_follows_the_pace_of_this_run(clock):
-    """Trials of earlier runs count as ended, and not for the expected time."""
-    progress = StudyProgress(search_started(budget=10, done=4, best=0.8))
-    assert progress.estimate_left_s() is None
-    assert progress.format_line() == "4 of 10 trials, best val_accuracy 0.8"
-    clock[0] += 30
-    progress.count_trial(trial_ended(4, 0.7))
-    assert progress.estimate_left_s() == 150
-    assert progress.format_line() == "5 of 10 trials, 2m30s left, best val_accuracy 0.8"
-
-
-def test_the_score_line_names_the_best_trial_and_counts_the_others():
-    """Pruned and failed trials are counted beside the best."""
-    progress = StudyProgress(search_started())
-    assert progress.format_score() == ""
-    for event in (
-        trial_ended(0, None, "pruned"),
-        trial_ended(1, 0.6, is_best=True),
-        trial_ended(2, None, "failed"),
-        trial_ended(3, 0.5),
-    ):
-        progress.count_trial(event)
-    assert progress.format_score() == "best val_accuracy 0.6 (t001), 1 failed, 1 pruned"
-    assert progress.format_distance() == "4 of 4 trials"
-
-
-def test_paused_trials_are_counted_beside_the_best(clock):
-    """They are nearly done, as the expected time has it, until they go on."""
-    progress = StudyProgress(search_started(budget=10))
-    clock[0] += 30
-    progress.count_trial(trial_ended(0, 0.6, is_best=True))
-    for number in (1, 2):
-        progress.count_pause(TrialPaused(number, 0.5, "paused after epoch 3 of 9"))
-    assert progress.format_line() == "1 of 10 trials, 1m10s left, best val_accuracy 0.6 (t000), 2 paused"
-    progress.count_pause(TrialBegan(1, {}, 3))
-    assert progress.format_score() == "best val_accuracy 0.6 (t000), 1 paused"
-    lines = EventLines()
-    assert lines.format_event(TrialPaused(1, 0.5, "paused after epoch 3 of 9")) == "t001 paused after epoch 3 of 9: 0.5"
-    assert lines.format_event(Noted("so it is")) == "note: so it is"
+from pipelines.supervisor.events import TrialEnded
 
 
 def test_the_opening_of_a_resumed_study_counts_earlier_trials():
@@ -80,7 +29,6 @@ def test_a_budget_below_the_trials_of_an_earlier_run_is_no_share():
     """More trials than the budget are a count: the study continues after none of its trials."""
     started = search_started(budget=1, done=4, best=0.8)
     assert format_opening(started).endswith("maximize val_accuracy over 1 trial: 4 have ended already, 2 workers")
-    assert StudyProgress(started).format_distance() == "4 trials"
 
 
 def test_the_opening_has_the_notes_of_a_new_studys_data():
