@@ -73,7 +73,7 @@ class StandIn:
 
         from pipelines.supervisor.event_log import record_events
         from pipelines.supervisor.events import StudyEnded, TrialEnded
-        from tracking.store.study_queue import identify_process
+        from tracking.store.processes import identify_process
 
         lease = self._queue.claim(name, identify_process(), 60.0)
         self._queue.set_state(name, "running")

@@ -29,7 +29,8 @@ from tracking.outbox.records import (
     TrialStarted,
 )
 from tracking.store.database import Store
-from tracking.store.study_queue import StudyQueue, StudyRecord, identify_process
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import StudyQueue, StudyRecord
 from tracking.store.tables import now_ms
 
 # Chosen, as for the study of a study file.

@@ -8,7 +8,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from tracking.store.database import Store
-from tracking.store.study_queue import Lease, StudyQueue, identify_process
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import Lease, StudyQueue
 
 LEASE_TTL_S: Final = 60.0
 # Six renewals in a lease: a busy machine may miss some.
@@ -27,13 +28,17 @@ class LeaseKeeper:
         self._leases: list[Lease] = []
         self._renewed_at = time.monotonic()
 
-    def claim(self, study: str) -> None:
+    def claim(self, study: str, after: str = "") -> None:
         """Lease a study; see `StudyQueue.claim`.
+
+        Args:
+            study: its name.
+            after: token of the lease that this one continues; see `hand_over`.
 
         Raises:
             StudyBusyError: if another live process holds it.
         """
-        self._leases.append(self._queue.claim(study, identify_process(), LEASE_TTL_S))
+        self._leases.append(self._queue.claim(study, identify_process(), LEASE_TTL_S, after=after))
         self._renewed_at = time.monotonic()
 
     def renew_if_due(self) -> bool:
@@ -61,6 +66,12 @@ class LeaseKeeper:
     def is_held(self) -> bool:
         """Return whether all leases are still valid."""
         return all(self._queue.is_held(lease) for lease in self._leases)
+
+    def hand_over(self) -> str:
+        """Forget the only lease without ending it; return its token, with which another keeper continues it."""
+        (lease,) = self._leases
+        self._leases = []
+        return lease.token
 
     def release(self) -> None:
         """End all leases."""

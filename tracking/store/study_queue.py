@@ -1,16 +1,15 @@
 """Queue of submitted studies, with the lease of the supervisor that works on each.
 
 A supervisor holds a study by a lease that it renews. Every change of a lease is a compare-and-swap on its token and
-its count of renewals, so two supervisors never hold one study. No clock decides: a lease whose holder died on this
-machine is free at once. A lease whose holder cannot be seen, or is stopped by a signal, is free after it was watched
-for its whole length and not renewed.
+its count of renewals, so two supervisors never hold one study, whatever their clocks show. A lease whose holder died on
+this machine is free at once. Of a holder that cannot be seen, or is stopped by a signal, the database's clock shows
+whether it missed its renewals; whoever wants the study then watches the lease for a while before it takes it, so that
+a clock that jumps, or a database that was away for longer than a lease, takes no study from a living holder.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
 import uuid
 from collections.abc import Collection, Mapping
@@ -19,11 +18,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
-import psutil
 import sqlalchemy as sa
 
 from search_spaces.errors import InputError, KerastudyError, UnknownError, suggest_choice
+from tracking.store.clock import read_now
 from tracking.store.database import Store
+from tracking.store.processes import describe_owner, find_host, is_alive
 from tracking.store.tables import now_ms, studies
 from tracking.testing.failpoints import hit
 
@@ -57,6 +57,8 @@ class StudyRecord:
         control_request: request that its supervisor has not handled yet.
         changed_ms: time of the latest change of its state; None if that was before this was recorded.
         archived_ms: when it was archived; None while it is listed.
+        lease_mark: changes with every renewal of its lease; empty where nobody holds it.
+        lease_is_over: whether its holder has missed its renewals, by the database's clock.
     """
 
     name: str
@@ -74,6 +76,8 @@ class StudyRecord:
     control_request: ControlRequest | None = None
     changed_ms: int | None = None
     archived_ms: int | None = None
+    lease_mark: str = ""
+    lease_is_over: bool = False
 
     @property
     def since_ms(self) -> int:
@@ -83,14 +87,21 @@ class StudyRecord:
     @property
     def holder(self) -> str | None:
         """Process that works on it, in words; None if none does, as far as can be seen."""
-        return None if self.owner is None or _is_alive(self.owner) is False else _describe_owner(self.owner)
+        if self.owner is None or (alive := is_alive(self.owner)) is False or (alive is None and self.lease_is_over):
+            return None
+        return describe_owner(self.owner)
+
+    @property
+    def host(self) -> str:
+        """Host of the process that works on it; empty if none does, as far as can be seen."""
+        return find_host(self.owner) if self.holder is not None else ""
 
     @property
     def is_at_rest(self) -> bool:
         """Whether it is paused or has ended, and no process on this machine writes its last lines."""
         # The state is final before that: a supervisor delivers records to MLflow in between, and gives up its lease
         # after it. A holder elsewhere may be dead for ever.
-        is_held = self.owner is not None and _is_alive(self.owner) is True
+        is_held = self.owner is not None and is_alive(self.owner) is True
         return self.state in (*ENDED_STATES, "paused") and not is_held
 
 
@@ -102,6 +113,7 @@ class Lease:
     owner: str
     token: str
     renewals: int
+    ttl_s: float
 
 
 class StudyQueue:
@@ -133,7 +145,7 @@ class StudyQueue:
                     f'study "{name}" exists already, with another study file: '
                     "give the new study another name, or choose another home"
                 )
-            return _parse_row(joined.execute(sa.select(studies).where(studies.c.name == name)).one())
+            return _parse_row(joined.execute(_select(joined).where(studies.c.name == name)).one())
 
     def amend(self, name: str, document: str, digest: str, *, connection: sa.Connection | None = None) -> None:
         """Replace the text of a study's file, after a change that its earlier trials still fit."""
@@ -177,24 +189,22 @@ class StudyQueue:
             InputError: if there is no study called `after`.
         """
         order = (studies.c.created_ms, studies.c.name)
-        query = sa.select(studies).order_by(*order).limit(limit)
-        if states:
-            query = query.where(studies.c.state.in_(states))
+        conditions: list[sa.ColumnElement[bool]] = [studies.c.state.in_(states)] if states else []
         if not archived:
-            query = query.where(studies.c.archived_ms.is_(None))
+            conditions.append(studies.c.archived_ms.is_(None))
         # By place, not by OFFSET, which would skip studies where earlier ones have left the states meanwhile.
         if after is not None:
-            query = query.where(
-                sa.tuple_(*order) > sa.tuple_(sa.literal(self.get(after).created_ms), sa.literal(after))
-            )
+            place = sa.tuple_(sa.literal(self.get(after).created_ms), sa.literal(after))
+            conditions.append(sa.tuple_(*order) > place)
         with self._store.read() as connection:
+            query = _select(connection).where(*conditions).order_by(*order).limit(limit)
             return tuple(_parse_row(row) for row in connection.execute(query))
 
     def list_mentioning(self, text: str, *, connection: sa.Connection | None = None) -> tuple[StudyRecord, ...]:
         """Return the studies whose file has a text, or whose name it is, oldest first."""
         mentions = sa.or_(studies.c.name == text, studies.c.document.contains(text, autoescape=True))
-        query = sa.select(studies).where(mentions).order_by(studies.c.created_ms, studies.c.name)
         with self._store.read() if connection is None else nullcontext(connection) as joined:
+            query = _select(joined).where(mentions).order_by(studies.c.created_ms, studies.c.name)
             return tuple(_parse_row(row) for row in joined.execute(query))
 
     def count_by_state(self) -> Mapping[str, int]:
@@ -203,38 +213,61 @@ class StudyQueue:
         with self._store.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def claim(self, name: str, owner: str, ttl_s: float) -> Lease:
+    def claim(self, name: str, owner: str, ttl_s: float, *, after: str = "") -> Lease:
         """Lease the study to `owner` (see `identify_process`), and clear its control request.
 
         If this process cannot see whether the holder lives, it watches the lease for `ttl_s` seconds, within which the
-        holder must renew it; see `find_unseen_holder`.
+        holder must renew it, or for a quarter of that where the lease is over already; see `find_unseen_holder`.
+
+        Args:
+            name: the study.
+            owner: the process that is to hold it.
+            ttl_s: length of the lease; it is to be renewed several times within it.
+            after: token of the lease that this one continues. Its control request is meant for this one too.
 
         Raises:
             StudyBusyError: if another live supervisor holds it; names the holder.
             InputError: if there is no such study.
         """
         self.get(name)
-        unrenewed = self._watch_lease(name, ttl_s)
-        lease = Lease(name, owner, uuid.uuid4().hex, 0)
+        unrenewed = None if after else self._watch_lease(name, ttl_s)
+        lease = Lease(name, owner, uuid.uuid4().hex, 0, ttl_s)
         with self._store.write() as connection:
             # The row lock is for PostgreSQL; on SQLite BEGIN IMMEDIATE has the whole database locked.
             held = _read_lease(connection, name, lock=True)
-            if held.lease_token is not None and _is_alive(held.lease_owner) is not False and held != unrenewed:
+            is_free = held.lease_token is None or is_alive(held.lease_owner) is False or held == unrenewed
+            if not (held.lease_token == after if after else is_free):
                 raise _make_busy_error(name, held.lease_owner)
-            # A request that is still there was meant for an earlier supervisor.
-            values = {**_make_lease_row(lease), "control_request": None}
+            values = _make_lease_row(lease, connection)
+            if not after:
+                # A request that is still there was meant for an earlier supervisor.
+                values["control_request"] = None
             connection.execute(sa.update(studies).where(studies.c.name == name).values(**values))
         hit("lease-claimed")
         return lease
+
+    def take(self, record: StudyRecord, owner: str, ttl_s: float, connection: sa.Connection) -> Lease | None:
+        """Lease a study that was seen to be free, as part of a transaction; None if it has changed since then."""
+        held = _read_lease(connection, record.name, lock=True)
+        if _make_mark(held.lease_token, held.lease_renewals) != record.lease_mark:
+            return None
+        lease = Lease(record.name, owner, uuid.uuid4().hex, 0, ttl_s)
+        values = {**_make_lease_row(lease, connection), "control_request": None}
+        unchanged = studies.c.name == record.name, studies.c.state == record.state
+        taken = connection.execute(sa.update(studies).where(*unchanged).values(**values))
+        return lease if taken.rowcount == 1 else None
 
     def _watch_lease(self, name: str, most_s: float) -> _LeaseColumns | None:
         """Watch a lease whose holder cannot be seen; return the lease if it is not renewed meanwhile."""
         with self._store.read() as connection:
             held = _read_lease(connection, name)
-        if held.lease_token is None or (alive := _is_alive(held.lease_owner)) is False:
+            record = _find_record(connection, name)
+        if held.lease_token is None or (alive := is_alive(held.lease_owner)) is False:
             return None
         if alive:
             raise _make_busy_error(name, held.lease_owner)
+        if record is not None and record.lease_is_over:
+            most_s /= 4
         until = time.monotonic() + most_s
         while time.monotonic() < until:
             time.sleep(min(1.0, most_s / 10))
@@ -254,7 +287,7 @@ class StudyQueue:
             changed = connection.execute(
                 sa.update(studies)
                 .where(studies.c.lease_token == lease.token, studies.c.lease_renewals == lease.renewals)
-                .values(**_make_lease_row(renewed))
+                .values(**_make_lease_row(renewed, connection))
             )
             if changed.rowcount != 1:
                 raise _make_lost_error(lease)
@@ -267,7 +300,7 @@ class StudyQueue:
             connection.execute(
                 sa.update(studies)
                 .where(studies.c.lease_token == lease.token)
-                .values(lease_owner=None, lease_token=None)
+                .values(lease_owner=None, lease_token=None, lease_expires_ms=None)
             )
 
     def verify(self, lease: Lease, connection: sa.Connection) -> None:
@@ -305,7 +338,7 @@ class StudyQueue:
             InputError: if there is no such study.
         """
         owner = self.get(name).owner
-        return _describe_owner(owner) if owner is not None and _is_alive(owner) is None else None
+        return describe_owner(owner) if owner is not None and is_alive(owner) is None else None
 
     def is_held(self, lease: Lease) -> bool:
         """Return whether a lease is still valid; see `verify`."""
@@ -345,11 +378,6 @@ class StudyQueue:
             joined.execute(sa.update(studies).where(studies.c.name == name).values(**values))
 
 
-def identify_process() -> str:
-    """Return a unique name of this process: `host/pid/start/namespace`."""
-    return f"{platform.node()}/{os.getpid()}/{_read_start_time(os.getpid())}/{_read_pid_namespace()}"
-
-
 @dataclass(frozen=True)
 class _LeaseColumns:
     """Columns of a lease in the database."""
@@ -367,20 +395,26 @@ def _read_lease(connection: sa.Connection, name: str, *, lock: bool = False) -> 
 
 def _make_busy_error(name: str, owner: str | None) -> StudyBusyError:
     return StudyBusyError(
-        f'study "{name}" is being worked on by {_describe_owner(owner)}: '
-        "wait for it, or stop that process and run again"
+        f'study "{name}" is being worked on by {describe_owner(owner)}: wait for it, or stop that process and run again'
     )
 
 
 def _find_record(connection: sa.Connection, name: str) -> StudyRecord | None:
-    row = connection.execute(sa.select(studies).where(studies.c.name == name)).one_or_none()
+    row = connection.execute(_select(connection).where(studies.c.name == name)).one_or_none()
     return None if row is None else _parse_row(row)
+
+
+def _select(connection: sa.Connection) -> sa.Select[tuple[object, ...]]:
+    over = sa.func.coalesce(studies.c.lease_expires_ms < read_now(connection), False)
+    return sa.select(studies, over.label("lease_is_over"))
 
 
 def _parse_row(row: sa.Row[tuple[object, ...]]) -> StudyRecord:
     values = dict(row._mapping)
-    for internal in ("lease_token", "lease_renewals", "lease_expires_ms"):
-        values.pop(internal)
+    token, renewals, _ = (values.pop(internal) for internal in ("lease_token", "lease_renewals", "lease_expires_ms"))
+    values["lease_mark"] = _make_mark(token, renewals)
+    # SQLite has no booleans.
+    values["lease_is_over"] = bool(values["lease_is_over"])
     values["owner"] = values.pop("lease_owner")
     values["counts"] = json.loads(values["counts"])
     return StudyRecord(**values)
@@ -402,58 +436,18 @@ def _make_row(name: str, document: str, digest: str, folder: str) -> dict[str, o
     }
 
 
-def _make_lease_row(lease: Lease) -> dict[str, object]:
+def _make_mark(token: object, renewals: object) -> str:
+    return f"{token}/{renewals}" if token else ""
+
+
+def _make_lease_row(lease: Lease, connection: sa.Connection) -> dict[str, object]:
     return {
         "lease_owner": lease.owner,
         "lease_token": lease.token,
         "lease_renewals": lease.renewals,
+        "lease_expires_ms": read_now(connection) + int(lease.ttl_s * 1000),
     }
 
 
 def _make_lost_error(lease: Lease) -> LeaseLostError:
     return LeaseLostError(f'the lease on study "{lease.study}" was taken over by another supervisor')
-
-
-def _is_alive(owner: str | None) -> bool | None:
-    """Return whether the process `owner` runs; None if it cannot be seen from here, or is stopped by a signal."""
-    parts = (owner or "").split("/")
-    if len(parts) != 4 or (parts[0], parts[3]) != (platform.node(), _read_pid_namespace()) or not parts[1].isdigit():
-        return None
-    # The system may have given the process id to another process.
-    if _read_start_time(int(parts[1])) != parts[2]:
-        return False
-    try:
-        state = psutil.Process(int(parts[1])).status()
-    except psutil.NoSuchProcess:
-        return False
-    if state == psutil.STATUS_ZOMBIE:
-        return False
-    # A stopped process may wake up and write, so it is neither alive nor dead.
-    return None if state in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP) else True
-
-
-def _describe_owner(owner: str | None) -> str:
-    parts = (owner or "").split("/")
-    return f"process {parts[1]} on {parts[0]}" if len(parts) == 4 else str(owner)
-
-
-def _read_start_time(pid: int) -> str:
-    """Return the exact start of a process, in the system's unit; empty if there is no such process."""
-    try:
-        # Clock ticks since boot do not change with the wall clock.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        pass
-    try:
-        # Systems without /proc.
-        return f"{psutil.Process(pid).create_time():.2f}"
-    except psutil.Error:
-        return ""
-
-
-def _read_pid_namespace() -> str:
-    """Return the id of the process namespace: containers may share a host name, but not their process ids."""
-    try:
-        return str(Path("/proc/self/ns/pid").stat().st_ino)
-    except OSError:
-        return "0"

@@ -20,7 +20,7 @@ from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
 from tracking.mlflow import urls
 from tracking.store.database import Store
-from tracking.store.study_queue import identify_process
+from tracking.store.processes import identify_process
 
 
 def home_at(folder, store=""):

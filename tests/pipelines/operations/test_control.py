@@ -6,7 +6,8 @@ import pytest
 
 from pipelines.operations.control import load_resumable, request_control
 from search_spaces.errors import ConflictError, UnknownError
-from tracking.store.study_queue import StudyQueue, identify_process
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import StudyQueue
 
 
 def test_an_idle_study_is_paused_at_once(home, store):

@@ -18,7 +18,8 @@ from tracking.mlflow import urls
 from tracking.mlflow.shared_views import make_leaderboard_view_id
 from tracking.store import database
 from tracking.store.deletions import _OF_A_STUDY, Deletions
-from tracking.store.study_queue import StudyQueue, identify_process
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import StudyQueue
 
 
 def client_of(home):

@@ -28,7 +28,8 @@ from search_spaces.errors import InputError
 from tracking.mlflow import urls
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import ModelDisplaced, TrialFinished
-from tracking.store.study_queue import StudyBusyError, StudyQueue, identify_process
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import StudyBusyError, StudyQueue
 
 
 @pytest.fixture

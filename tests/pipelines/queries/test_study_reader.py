@@ -15,7 +15,8 @@ from search_spaces.errors import InputError
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import TrialStarted
 from tracking.store.database import Store
-from tracking.store.study_queue import StudyQueue, identify_process
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import StudyQueue
 
 
 @pytest.fixture

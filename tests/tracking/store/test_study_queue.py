@@ -11,7 +11,8 @@ import time
 import pytest
 
 from search_spaces.errors import InputError
-from tracking.store.study_queue import LeaseLostError, StudyBusyError, StudyQueue, identify_process
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import LeaseLostError, StudyBusyError, StudyQueue
 
 ELSEWHERE = "other-host/17/12345/1"
 
@@ -62,7 +63,7 @@ def test_a_held_study_names_its_holder(queue):
 
 def test_a_stopped_holder_loses_it_after_a_while(queue):
     """A supervisor stopped by SIGSTOP renews nothing: after a whole lease another one may take the study."""
-    code = "import time; from tracking.store.study_queue import identify_process\n"
+    code = "import time; from tracking.store.processes import identify_process\n"
     code += "print(identify_process(), flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
         try:
@@ -81,7 +82,7 @@ def test_a_stopped_holder_loses_it_after_a_while(queue):
 
 def test_a_dead_holder_frees_the_study_at_once(queue, store):
     """After kill -9 the study can be taken immediately, without waiting for the lease to expire."""
-    code = "from tracking.store.study_queue import identify_process; print(identify_process())"
+    code = "from tracking.store.processes import identify_process; print(identify_process())"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     dead = ended.stdout.strip()
     queue.claim("digits", dead, 3600)

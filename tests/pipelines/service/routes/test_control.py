@@ -6,7 +6,8 @@ import threading
 
 from served import detail, study_text, submit
 
-from tracking.store.study_queue import StudyQueue, identify_process
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import StudyQueue
 
 
 def test_a_waiting_study_is_paused_resumed_and_cancelled(service, ann, admin):

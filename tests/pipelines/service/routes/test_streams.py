@@ -11,7 +11,8 @@ from served import detail, study_text, submit
 
 from pipelines.supervisor.event_log import LOG_FILE, record_events
 from pipelines.supervisor.events import StudyEnded, TrialBegan
-from tracking.store.study_queue import StudyQueue, identify_process
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import StudyQueue
 
 
 def events_of(answer):
