@@ -302,7 +302,8 @@ class LocalEngine:
             return
         name, extra = ("TensorFlow", "tensorflow[and-cuda]") if worker.backend == "tensorflow" else _JAX_ON_GPU
         missing = f"{name} finds {found} of the {expected} GPUs of its worker"
-        advice = f'pip install "{extra}", or set resources.gpus: 0'
+        fleets = " or resources.fleet: off" if worker.backend == "jax" else ""
+        advice = f'pip install "{extra}", or set resources.gpus: 0{fleets}'
         if places.is_chosen or worker.backend == "jax":
             raise KerastudyError(f"{missing}: its CUDA libraries are missing or do not fit the driver; {advice}")
         self.use_cpu(f"{places.describe_gpus()} found, none is used: {missing}; {advice}")

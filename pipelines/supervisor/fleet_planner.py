@@ -37,6 +37,7 @@ from search_spaces.values import Value
 _SAMPLES = 128
 _IN_FLIGHT = 4
 _RANDOM_SLOTS = 16
+_GPU_SLOTS = 256  # chosen: a GPU trains all members of a step at once
 # Chosen, because what a slot needs is only estimated.
 _SHARE_OF_MEMORY = 0.5
 
@@ -59,6 +60,7 @@ class FleetPlanner:
         trials: how many are still to be trained.
         workers: how many fleets can be under way at once.
         memory_bytes: what one worker may hold.
+        gpu_bytes: what it may hold on its GPU, where fleets then come first; None on the CPU.
         learns: whether the study's sampler learns from trials that have ended.
 
     Attributes:
@@ -66,7 +68,15 @@ class FleetPlanner:
     """
 
     def __init__(
-        self, study: Study, summary: DataSummary, *, trials: int, workers: int, memory_bytes: int, learns: bool = True
+        self,
+        study: Study,
+        summary: DataSummary,
+        *,
+        trials: int,
+        workers: int,
+        memory_bytes: int,
+        learns: bool = True,
+        gpu_bytes: int | None = None,
     ) -> None:
         self._study = study
         self._groups: list[_Group] = []
@@ -74,7 +84,7 @@ class FleetPlanner:
         self._failures: dict[int, int] = {}
         self._parallel = 0
         self._is_auto = study.spec.resources.fleet == "auto"
-        self.ineligible_reason = find_ineligible_reason(study) or _check_data(study, summary)
+        self.ineligible_reason = find_ineligible_reason(study) or find_ineligible_data(study, summary)
         if self.ineligible_reason:
             return
         sizes = _estimate_sizes(summary, trials)
@@ -82,15 +92,18 @@ class FleetPlanner:
         if not members:
             self.ineligible_reason = "no optimizer of the space updates each weight by itself"
             return
-        if self._is_auto and (alone := estimate_alone_s(members, sizes)) <= estimate_fleet_s(members, sizes):
+        # The estimates are those of a core.
+        is_estimated = self._is_auto and gpu_bytes is None
+        if is_estimated and (alone := estimate_alone_s(members, sizes)) <= estimate_fleet_s(members, sizes):
             self.ineligible_reason = (
                 f"the trials are expected to take no more than {alone:.0f} s of one core one by one"
             )
             return
-        self._parallel = count_fleets_at_once(members, sizes, workers) if self._is_auto else workers
-        slots = _choose_slots(study, self._parallel, learns=learns)
+        self._parallel = count_fleets_at_once(members, sizes, workers) if is_estimated else workers
+        random_slots = _RANDOM_SLOTS if gpu_bytes is None else max(1, min(_GPU_SLOTS, math.ceil(trials / workers)))
+        slots = _choose_slots(study, self._parallel, random_slots, learns=learns)
         for envelope in plan_programs(members, sizes):
-            room = _compute_room(envelope, sizes, summary, memory_bytes)
+            room = _compute_room(envelope, sizes, summary, memory_bytes if gpu_bytes is None else gpu_bytes)
             self._groups.append(_Group(envelope, max(1, min(slots, room))))
 
     def describe(self) -> str:
@@ -198,7 +211,8 @@ def find_ineligible_reason(study: Study) -> str:
     return ""
 
 
-def _check_data(study: Study, summary: DataSummary) -> str:
+def find_ineligible_data(study: Study, summary: DataSummary) -> str:
+    """Return why no trial of a study can train in a fleet, by its data; empty where they can."""
     if summary.folds > 1:
         return "cross-validation trains each fold on data of its own"
     if summary.task.kind == "multi_label":
@@ -226,7 +240,7 @@ def _estimate_sizes(summary: DataSummary, trials: int) -> Sizes:
     return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
 
 
-def _choose_slots(study: Study, fleets: int, *, learns: bool) -> int:
+def _choose_slots(study: Study, fleets: int, random_slots: int, *, learns: bool) -> int:
     """Return the slots of one of so many fleets.
 
     A sampler that learns from trials that have ended has few at once; `benchmarks/ask_in_flight.py` measures how few.
@@ -235,7 +249,7 @@ def _choose_slots(study: Study, fleets: int, *, learns: bool) -> int:
     fleet = study.spec.resources.fleet
     if isinstance(fleet, int):
         return fleet
-    return max(2, _IN_FLIGHT // fleets) if learns else _RANDOM_SLOTS
+    return max(2, _IN_FLIGHT // fleets) if learns else random_slots
 
 
 def _compute_room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:

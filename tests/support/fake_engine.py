@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Reported, Requested
+from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Layout, Reported, Requested
 from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
 from pipelines.training.messages import EpochDone, RungDecision, RungReached, TrialJob, TrialOutcome, TrialResult
 from pipelines.training.trial_folder import (
@@ -81,6 +81,9 @@ class FakeEngine:
         self.other_jobs: list[Job[Any, Any]] = []
         self.stopped: list[str] = []
         self.warmed: list[Backend] = []
+
+    layout = Layout()
+    worker_memory_bytes = 10**10
 
     @property
     def workers(self) -> int:

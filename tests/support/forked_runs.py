@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from pipelines.engines.base import Event, Failed, Finished, Job, Reported
-from tracking.reports.plots import load_libraries
+from pipelines.engines.base import Event, Failed, Finished, Job, Layout, Reported
+from tracking.reports.study_report import load_libraries
 from tracking.testing import failpoints
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _make_inline(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a study's supervisor whose jobs run in this process."""
     from pipelines.operations import run
 
-    inline = patch.object(run, "LocalEngine", lambda workers, cache, user_code: InlineWorker())
+    inline = patch.object(run, "open_engine", lambda study, home, listener: InlineWorker())
     with inline, run.supervise(study, home) as supervisor:
         yield supervisor
 
@@ -229,6 +229,8 @@ class InlineWorker:
     """Engine that runs each job in this process and reports its events one by one; see `Engine`."""
 
     workers = 1
+    layout = Layout()
+    worker_memory_bytes = 10**10
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()

@@ -7,7 +7,7 @@ from typing import Any
 
 from fake_channel import FakeChannel
 
-from pipelines.engines.base import Backend, Event, Failed, Finished, Job
+from pipelines.engines.base import Backend, Event, Failed, Finished, Job, Layout
 from pipelines.engines.local_worker import _one_line
 from search_spaces.errors import InputError
 
@@ -18,6 +18,8 @@ class InlineEngine:
     workers = 1
     idle = 1
     busy: Sequence[str] = ()
+    layout = Layout()
+    worker_memory_bytes = 10**10
 
     def __init__(self) -> None:
         self._events: list[Event] = []

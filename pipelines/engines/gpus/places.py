@@ -55,6 +55,7 @@ class GpuPlaces:
         self._unused = unused
         self._is_chosen = is_chosen
         self._reason = ""
+        self._job = "trial"
 
     @property
     def is_chosen(self) -> bool:
@@ -82,19 +83,19 @@ class GpuPlaces:
             return
         needed = int(_SLACK * trial_bytes) + _OVERHEAD_BYTES
         if self._is_chosen:
-            if needed > self.share_bytes:
-                has = _format(self.share_bytes)
-                self._reason = f"the largest model takes about {_format(needed)}, and a worker has {has}"
+            if needed > (share_bytes := self.share_bytes):
+                takes, has = _format(needed), _format(share_bytes)
+                self._reason = f"the largest model takes about {takes}, and a worker has {has}"
             return
         most = max(1, min(_MOST_SHARING, cores // len(self.places)))
         for place in self.places:
             place.room = max(1, min(most, int(_SHARE * place.gpus[0].memory_bytes) // needed))
-        has = min(place.gpus[0].memory_bytes for place in self.places)
-        self._reason = f"the largest model takes about {_format(needed)} of {_format(has)}"
+        least_bytes = min(place.gpus[0].memory_bytes for place in self.places)
+        self._reason = f"the largest model takes about {_format(needed)} of {_format(least_bytes)}"
 
-    def explain(self, reason: str) -> None:
-        """Set why one trial runs on a GPU at a time."""
-        self._reason = "" if self._is_chosen else reason
+    def expect_fleets(self) -> None:
+        """State that a job is a fleet, which trains many trials."""
+        self._job = "fleet"
 
     def reduce(self, index: int) -> str:
         """Run one worker less in a place that ran out of memory, and return that in words; empty where one is left."""
@@ -103,7 +104,7 @@ class GpuPlaces:
             return ""
         place.room -= 1
         names = ", ".join(gpu.name for gpu in place.gpus)
-        return f"GPU {names} takes {_count(place.room, 'trial')} at a time from now on; {_KEY} sets that"
+        return f"GPU {names} takes {_count(place.room, self._job)} at a time from now on; {_KEY} sets that"
 
     def describe_gpus(self) -> str:
         """Return the number and the models of the GPUs."""
@@ -114,7 +115,7 @@ class GpuPlaces:
     def describe(self) -> str:
         """Return the GPUs and the layout of the workers in a line."""
         each, rooms = len(self.places[0].gpus), {place.room for place in self.places}
-        laid = f"{each} for each worker" if each > 1 else f"{_join_counts(rooms)} on each"
+        laid = f"{each} for each worker" if each > 1 else f"{_join_counts(rooms, self._job)} on each"
         unused = f", {self._unused} left over" if self._unused else ""
         reason = f", {self._reason}" if self._reason else ""
         return f"{self.describe_gpus()}: {laid}{unused}{reason} ({_KEY})"
@@ -176,10 +177,10 @@ def _explain_too_few(each: int, gpus: Sequence[VisibleGpu], environ: Mapping[str
     return f"expected {_count(each, 'GPU')} for each worker, got {has} on this machine{hidden}; write 0 for the CPU"
 
 
-def _join_counts(rooms: set[int]) -> str:
+def _join_counts(rooms: set[int], job: str) -> str:
     if len(rooms) == 1:
-        return _count(next(iter(rooms)), "trial")
-    return f"{min(rooms)} to {max(rooms)} trials"
+        return _count(next(iter(rooms)), job)
+    return f"{min(rooms)} to {max(rooms)} {job}s"
 
 
 def _count(number: int, noun: str) -> str:

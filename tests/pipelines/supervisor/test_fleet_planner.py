@@ -27,8 +27,10 @@ def study(space="", *, resources="fleet: 4", extra=""):
     )
 
 
-def make_planner(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY, learns=True):
-    return FleetPlanner(study, summary, trials=trials, workers=workers, memory_bytes=memory, learns=learns)
+def make_planner(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY, learns=True, gpu=None):
+    return FleetPlanner(
+        study, summary, trials=trials, workers=workers, memory_bytes=memory, learns=learns, gpu_bytes=gpu
+    )
 
 
 # Who trains together -----------------------------------------------------------------------------------------
@@ -111,3 +113,22 @@ def test_workers_beyond_the_fleets_that_pay_stay_idle(desk):
     engine = FakeEngine(scores(1.0), workers=4)
     desk.run(engine, trials=30, fleet="auto")
     assert len(engine.fleets) == 1
+
+
+# On GPUs -----------------------------------------------------------------------------------------------------
+
+
+def test_fleets_come_first_on_gpus():
+    """The costs that a fleet is weighed by are a core's: on GPUs each worker has one, for however few trials."""
+    made = study(resources="fleet: auto", extra="budget: {trials: 2}\n")
+    assert make_planner(made, trials=2).ineligible_reason
+    on_gpus = make_planner(made, trials=2, workers=4, gpu=10**10)
+    assert on_gpus.describe().startswith("in 4 fleets at once")
+
+
+@pytest.mark.parametrize(("trials", "gpu", "slots"), [(600, 10**10, 256), (50, 10**10, 25), (600, 10**5, 1)])
+def test_a_random_search_fills_a_gpu(trials, gpu, slots):
+    """A search that learns nothing from its trials has as many at once as there are, and as its GPU has room for."""
+    made = study(resources="fleet: auto")
+    _, chosen = make_planner(made, trials=trials, learns=False, gpu=gpu).find_program({"epochs": 3})
+    assert chosen == slots
