@@ -9,13 +9,11 @@ a second time is the one that MLflow already has.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from search_spaces.errors import KerastudyError
@@ -25,42 +23,42 @@ from tracking.mlflow.formatting import (
     NOTE,
     format_outcome,
     format_value,
-    make_epoch_metrics,
     make_final_metrics,
     make_metrics,
-    make_state_tags,
     make_test_metrics,
-    make_trial_tags,
 )
 from tracking.mlflow.model_registry import TrialRun
 from tracking.mlflow.refusals import Refusals
 from tracking.mlflow.run_log import RunLog
+from tracking.mlflow.run_rows import RunRows
 from tracking.mlflow.runs import Runs, StudyRun
+from tracking.mlflow.trial_runs import TrialRuns
 from tracking.outbox.records import (
-    EpochsRecorded,
     ModelDisplaced,
     ModelKept,
-    ParametersDrawn,
     Record,
     StudyClosed,
     StudyOpened,
     TrialFinished,
     TrialRecord,
-    TrialStarted,
 )
 from tracking.outbox.sink import Severity
 from tracking.store.model_digests import ModelDigests, make_mlflow_key
 from tracking.testing.failpoints import hit
 
-# A pruned trial is a success of the pruner; KILLED stands for a cancelled one.
-_TRIAL_STATUS: Final = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 _STUDY_STATUS: Final = {"finished": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
-# Of 64 characters; MLflow accepts at most 36.
-_DIGEST_LENGTH: Final = 16
+# Chosen: each trial takes a few requests, and a failure repeats the whole delivery.
+_TRIALS_TOGETHER: Final = 10
+# Chosen: with more, a trial costs no less; others can write to the database between two transactions.
+_TRIALS_A_TRANSACTION: Final = 100
 
 
 class MlflowProjection:
-    """Record sink that writes to MLflow."""
+    """Record sink that writes to MLflow.
+
+    Attributes:
+        trials_together: see `RecordSink`.
+    """
 
     def __init__(
         self,
@@ -85,6 +83,9 @@ class MlflowProjection:
         self._log = RunLog(self._client, self._refusals, check or (lambda: None))
         self._runs = Runs(self._client, artifact_root, namespace)
         self._digests = digests
+        rows = RunRows.find(self._client, check or (lambda: None))
+        self._trials = TrialRuns(self._client, self._runs, self._log, self._refusals, rows)
+        self.trials_together = _TRIALS_TOGETHER if rows is None else _TRIALS_A_TRANSACTION
         self._opened: dict[str, StudyOpened] = {}
         self._notes: dict[str, float | None] = {}
 
@@ -153,67 +154,25 @@ class MlflowProjection:
         self._client.update_run(study.run_id, status="RUNNING")
         tags = {**opened.tags, "state": "running", "kerastudy.state": "running", "kerastudy.metric": opened.metric}
         self._log.log(study, tags={**tags, "kerastudy.direction": opened.direction})
-        self._log_dataset(study, opened)
+        self._trials.log_dataset(study, opened)
         with self._refusals.collect(f"the views of {study.name}"):
             self._seed_views(study)
         self._write_note(study, "Running: no result yet")
         self._log.upload(study, opened.artifacts)
 
     def _record_trials(self, records: Sequence[TrialRecord]) -> None:
-        by_run: dict[tuple[str, int, str], list[TrialRecord]] = {}
+        by_study: dict[str, list[TrialRecord]] = {}
         for record in records:
-            by_run.setdefault((record.study, record.number, record.retraining), []).append(record)
-        ended: dict[str, list[tuple[TrialFinished, TrialRun]]] = {}
-        for (name, number, retraining), of_trial in by_run.items():
-            run, finished = self._record_trial(self._get_study(name), number, retraining, of_trial)
-            if finished is not None:
-                ended.setdefault(name, []).append((finished, run))
-        for name, of_study in ended.items():
-            self._record_progress(self._get_study(name), of_study)
+            by_study.setdefault(record.study, []).append(record)
+        ended: list[tuple[TrialFinished, TrialRun]] = []
+        for name, of_study in by_study.items():
+            study = self._get_study(name)
+            if found := self._trials.record(study, of_study):
+                self._record_progress(study, found)
+            ended += found
         # Last, because MLflow may refuse files alone: a web server in front of it limits their size.
-        for finished, run in (each for of_study in ended.values() for each in of_study):
+        for finished, run in ended:
             self._add_files(finished, run)
-
-    def _record_trial(
-        self, study: StudyRun, number: int, retraining: str, records: Sequence[TrialRecord]
-    ) -> tuple[TrialRun, TrialFinished | None]:
-        """Write a trial's records to its run, except files, with one request for each kind of data.
-
-        Return the run, and the trial's end if it has one, with the time that MLflow has for it.
-        """
-        started = next((each for each in records if isinstance(each, TrialStarted)), None)
-        ends = [each for each in records if isinstance(each, TrialFinished)]
-        metric = study.opened.metric
-        tags = make_trial_tags(ends[-1], metric) if ends else make_state_tags(records, metric)
-        if started is None:
-            run, is_new = self._runs.find_or_create_trial(study, number, retraining, tags=tags)
-        else:
-            both = {**started.tags, **tags}
-            run, is_new = self._runs.find_or_create_trial(
-                study, number, retraining, started_ms=started.started_ms, tags=both
-            )
-        metrics = [point for each in records if isinstance(each, EpochsRecorded) for point in make_epoch_metrics(each)]
-        params = {
-            name: format_value(value)
-            for each in records
-            if isinstance(each, TrialStarted | ParametersDrawn)
-            for name, value in each.params.items()
-        }
-        if started is not None:
-            self._log_dataset(run, study.opened)
-        known = study.opened.parameters
-        if not ends:
-            self._log.log(run, metrics=metrics, params=params, tags={} if is_new else tags, known=known)
-            return run, None
-        # After a crash between the rows for MLflow and Optuna's a trial has several ends; the first was delivered.
-        ended_ms = self._runs.load_trials(study)[run.key].end_ms or ends[0].finished_ms
-        finished = replace(ends[-1], finished_ms=ended_ms)
-        metrics += make_final_metrics(finished)
-        # A new run has the tags since its creation.
-        self._log.log(run, metrics=metrics, params=params, tags={} if is_new else tags, known=known)
-        hit("run-logged")
-        self._runs.end_run(study, run, _TRIAL_STATUS[finished.state], finished.state, ended_ms)
-        return run, finished
 
     def _add_files(self, finished: TrialFinished, run: TrialRun) -> None:
         self._upload_trial_files(run, finished.folder)
@@ -342,20 +301,6 @@ class MlflowProjection:
             else:
                 self._client.set_terminated(run.run_id, "KILLED", closed.finished_ms)
         self._runs.forget(study.name)
-
-    def _log_dataset(self, run: StudyRun | TrialRun, opened: StudyOpened) -> None:
-        if not opened.dataset_digest:  # the data is unknown
-            return
-        dataset = Dataset(
-            name=opened.dataset_name,
-            digest=opened.dataset_digest[:_DIGEST_LENGTH],
-            source_type="local",
-            source=json.dumps({"uri": opened.dataset_source}),
-            profile=json.dumps({"rows": dict(opened.dataset_rows)}),
-        )
-        with self._refusals.collect(f"the dataset of {run.name}"):
-            inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
-            self._client.log_inputs(run.run_id, inputs)
 
     def _seed_views(self, study: StudyRun) -> None:
         name = shared_views.TAG_PREFIX + shared_views.make_studies_view_id(study.opened.experiment)

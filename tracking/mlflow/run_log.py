@@ -75,15 +75,7 @@ class RunLog:
             tags: tags.
             known: all hyperparameters of the study: two names that are one to MLflow are the same in each run.
         """
-        of_metrics, of_params = encode_names(point.key for point in metrics), encode_names([*known, *params])
-        cut = describe_cut_names({**of_metrics, **{name: of_params[name] for name in params}})
-        texts = {encode_name(name): text for name, text in shorten_tags({**tags, **cut}).items()}
-        self.log_named(
-            run,
-            [_rename(point, of_metrics[point.key]) for point in metrics],
-            [Param(of_params[name], value) for name, value in params.items()],
-            [RunTag(name, text) for name, text in texts.items()],
-        )
+        self.log_named(run, *encode_entries(metrics, params, tags, known))
 
     def log_named(
         self, run: NamedRun, metrics: Sequence[Metric], params: Sequence[Param] = (), tags: Sequence[RunTag] = ()
@@ -145,6 +137,23 @@ class RunLog:
                 with self._refusals.collect(f"the file {file} of {run.name}"):
                     parent = file.parent.as_posix()
                     repository.log_artifact(str(files.folder / file), None if parent == "." else parent)
+
+
+def encode_entries(
+    metrics: Sequence[Metric] = (),
+    params: Mapping[str, str] = _NO_TEXTS,
+    tags: Mapping[str, str] = _NO_TEXTS,
+    known: Sequence[str] = (),
+) -> tuple[list[Metric], list[Param], list[RunTag]]:
+    """Return entries under their names in MLflow; see `RunLog.log`."""
+    of_metrics, of_params = encode_names(point.key for point in metrics), encode_names([*known, *params])
+    cut = describe_cut_names({**of_metrics, **{name: of_params[name] for name in params}})
+    texts = {encode_name(name): text for name, text in shorten_tags({**tags, **cut}).items()}
+    return (
+        [_rename(point, of_metrics[point.key]) for point in metrics],
+        [Param(of_params[name], value) for name, value in params.items()],
+        [RunTag(name, text) for name, text in texts.items()],
+    )
 
 
 def _rename(point: Metric, name: str) -> Metric:

@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from tracking.mlflow.formatting import NAME, format_run_name, shorten_tags
 from tracking.mlflow.model_registry import KEY_TAG, TrialRun
 from tracking.mlflow.names import encode_name
+from tracking.mlflow.run_rows import NewRun
 from tracking.outbox.records import StudyOpened
 from tracking.testing.failpoints import hit
 
@@ -102,7 +103,8 @@ class Runs:
         run = self._find_run(experiment_id, key)
         if run is None:
             tags = {"kerastudy.study": opened.study, "kerastudy.kind": "study"}
-            run = self._create(experiment_id, key, opened.study, opened.started_ms, tags, opened.user)
+            new = _describe(key, opened.study, opened.started_ms, tags, opened.user)
+            run = self._create(experiment_id, new)
         self._studies[opened.study] = StudyRun(opened, experiment_id, str(run.info.run_id))
         return self._studies[opened.study]
 
@@ -119,22 +121,41 @@ class Runs:
 
         With `started_ms` an unfinished run is RUNNING again. The run of a retraining is a child of its trial's.
         """
-        name, key = format_run_name(study.name, number, retraining), self.make_key(study.name, number, retraining)
+        key = self.make_key(study.name, number, retraining)
         known = self.load_trials(study)
         found = known.get(key)
         if found is None:
-            parent = self.find_or_create_trial(study, number)[0].run_id if retraining else study.run_id
-            kind = "retraining" if retraining else "trial"
-            fixed = {_PARENT: parent, "kerastudy.study": study.name, "kerastudy.kind": kind}
-            fixed |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
-            began_ms = study.opened.started_ms if started_ms is None else started_ms
-            created = self._create(study.experiment_id, key, name, began_ms, {**fixed, **tags}, study.opened.user)
-            known[key] = _parse_run(created)
+            new = self.describe_new_trial(study, number, retraining, started_ms=started_ms, tags=tags)
+            known[key] = _parse_run(self._create(study.experiment_id, new))
         elif started_ms is not None and found.end_ms is None and found.status != "RUNNING":
             self._client.update_run(found.run_id, status="RUNNING")
             known[key] = replace(found, status="RUNNING")
-        run = known[key]
-        return TrialRun(study.experiment_id, run.run_id, name, key, run.artifacts), found is None
+        return self.get_trial(study, number, retraining), found is None
+
+    def get_trial(self, study: StudyRun, number: int, retraining: str = "") -> TrialRun:
+        """Return the run of a trial or a retraining that has one."""
+        key = self.make_key(study.name, number, retraining)
+        run = self.load_trials(study)[key]
+        name = format_run_name(study.name, number, retraining)
+        return TrialRun(study.experiment_id, run.run_id, name, key, run.artifacts)
+
+    def describe_new_trial(
+        self,
+        study: StudyRun,
+        number: int,
+        retraining: str = "",
+        *,
+        started_ms: int | None = None,
+        tags: Mapping[str, str] = MappingProxyType({}),
+    ) -> NewRun:
+        """Return the facts of a trial's run that does not exist yet; the parent of a retraining's is created."""
+        parent = self.find_or_create_trial(study, number)[0].run_id if retraining else study.run_id
+        kind = "retraining" if retraining else "trial"
+        fixed = {_PARENT: parent, "kerastudy.study": study.name, "kerastudy.kind": kind}
+        fixed |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
+        began_ms = study.opened.started_ms if started_ms is None else started_ms
+        name, key = format_run_name(study.name, number, retraining), self.make_key(study.name, number, retraining)
+        return _describe(key, name, began_ms, {**fixed, **tags}, study.opened.user)
 
     def load_trials(self, study: StudyRun) -> dict[str, KnownRun]:
         """Return the runs of a study's trials and retrainings by their keys; loaded once, then kept up to date."""
@@ -189,20 +210,9 @@ class Runs:
                 self._client.delete_run(run.info.run_id)
         return kept
 
-    def _create(
-        self, experiment_id: str, key: str, name: str, started_ms: int, tags: Mapping[str, str], user: str
-    ) -> Run:
-        fixed = {
-            KEY_TAG: key,
-            "mlflow.source.name": "kerastudy",
-            "mlflow.source.type": "JOB",
-            "mlflow.user": user or _get_user(),
-            **({"kerastudy.submitter": user} if user else {}),
-        }
-        # A trial that has ended already may have its state in its name.
-        name = tags.get(NAME, name)
+    def _create(self, experiment_id: str, new: NewRun) -> Run:
         created = self._client.create_run(
-            experiment_id, start_time=started_ms, run_name=name, tags={**fixed, **shorten_tags(tags)}
+            experiment_id, start_time=new.started_ms, run_name=new.name, tags=dict(new.tags)
         )
         hit("run-created")
         return created
@@ -222,6 +232,18 @@ class Runs:
         if known.lifecycle_stage == "deleted":
             self._client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)
+
+
+def _describe(key: str, name: str, started_ms: int, tags: Mapping[str, str], user: str) -> NewRun:
+    fixed = {
+        KEY_TAG: key,
+        "mlflow.source.name": "kerastudy",
+        "mlflow.source.type": "JOB",
+        "mlflow.user": user or _get_user(),
+        **({"kerastudy.submitter": user} if user else {}),
+    }
+    # A trial that has ended already may have its state in its name.
+    return NewRun(tags.get(NAME, name), fixed["mlflow.user"], started_ms, {**fixed, **shorten_tags(tags)})
 
 
 def _parse_run(run: Run) -> KnownRun:

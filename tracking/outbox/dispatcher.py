@@ -31,9 +31,8 @@ _FAILURES: Final[Mapping[Severity, str]] = {
 }
 # Chosen: each chance costs a refused row one more request.
 _SECOND_CHANCE_S: Final = 300.0
-_WINDOW_ROWS: Final = 400
-# More trials in a batch save requests; but a failure repeats the whole batch.
-_TRIALS_TOGETHER: Final = 10
+# Chosen: a trial has some twenty rows where it is delivered while it trains.
+_WINDOW_ROWS: Final = 2000
 _POLL_S: Final = 0.5
 _LONGEST_MESSAGE: Final = 500
 _LEAVING_S: Final = 2.0
@@ -161,7 +160,7 @@ class OutboxDispatcher:
             sink.remember(opened)
         while not self._halt.is_set():
             rows = self._outbox.read_next_rows(self._study, _WINDOW_ROWS)
-            for together in group_rows(rows):
+            for together in group_rows(rows, sink.trials_together):
                 is_settled = self._deliver(sink, together)
                 if self._halt.is_set():
                     return
@@ -255,20 +254,22 @@ class OutboxDispatcher:
         self._halt.wait(min(seconds, 0.5))
 
 
-def group_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield batches of rows, in order: rows of a few trials together, any other row alone.
+def group_rows(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
+    """Yield batches of rows, in order: rows of at most so many trials together, any other row alone.
 
     A row that failed before is sent alone too, so that a bad row does not hold up others.
     """
     together: list[Row] = []
+    trials: set[tuple[str, int]] = set()
     for row in rows:
         is_of_trial = isinstance(row.record, TrialRecord) and row.attempts == 0
-        trials = {(each.study, each.record.number) for each in (*together, row) if isinstance(each.record, TrialRecord)}
-        if together and (not is_of_trial or len(trials) > _TRIALS_TOGETHER):
+        trial = (row.study, row.record.number) if isinstance(row.record, TrialRecord) else None
+        if together and (not is_of_trial or (len(trials) == most and trial not in trials)):
             yield together
-            together = []
-        if is_of_trial:
+            together, trials = [], set()
+        if is_of_trial and trial is not None:
             together.append(row)
+            trials.add(trial)
         else:
             yield [row]
     if together:

@@ -6,7 +6,7 @@ A row that MLflow refuses is set aside with its error, so that it does not hold 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from tracking.store.tables import now_ms, outbox
 # The last delivered one of each stays: later rows of a study need its opening, `rebuild-tracking` its end.
 _KEPT: Final = (StudyOpened, StudyClosed)
 # SQLite limits the number of variables in one statement.
-_ROWS_PER_DELETE: Final = 400
+_ROWS_A_STATEMENT: Final = 400
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ class Outbox:
         contents = {encode_record(record) for record in rows}
         waiting = connection.execute(sa.select(outbox).where(*_match_study(study), outbox.c.status != "kept"))
         repeated = [row.id for row in waiting if (row.kind, row.payload) in contents]
-        for start in range(0, len(repeated), _ROWS_PER_DELETE):
-            some = repeated[start : start + _ROWS_PER_DELETE]
+        for some in _divide(repeated):
             connection.execute(sa.delete(outbox).where(outbox.c.id.in_(some)))
         self.add(rows, connection)
 
@@ -149,7 +148,8 @@ class Outbox:
                     kept = sa.update(outbox).where(outbox.c.id == row.id)
                     connection.execute(kept.values(status="kept", last_error=""))
             done = [row.id for row in rows if not isinstance(row.record, _KEPT)]
-            connection.execute(sa.delete(outbox).where(outbox.c.id.in_(done)))
+            for some in _divide(done):
+                connection.execute(sa.delete(outbox).where(outbox.c.id.in_(some)))
 
     def record_error(self, rows: Sequence[Row], error: str, *, attempts: int, set_aside: bool = False) -> None:
         """Store an error with rows, and the number of attempts so far; set the rows aside with `set_aside`."""
@@ -157,8 +157,8 @@ class Outbox:
         if set_aside:
             values["status"] = "set_aside"
         with self._store.write() as connection:
-            ids = [row.id for row in rows]
-            connection.execute(sa.update(outbox).where(outbox.c.id.in_(ids)).values(**values))
+            for some in _divide([row.id for row in rows]):
+                connection.execute(sa.update(outbox).where(outbox.c.id.in_(some)).values(**values))
 
     def retry_set_aside(self, study: str | None = None, *, attempts: int = 0) -> None:
         """Let rows that were set aside wait again, in their old order, with `attempts` counted already."""
@@ -168,6 +168,10 @@ class Outbox:
                 .where(*_match_study(study), outbox.c.status == "set_aside")
                 .values(status="waiting", attempts=attempts)
             )
+
+
+def _divide(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start : start + _ROWS_A_STATEMENT] for start in range(0, len(ids), _ROWS_A_STATEMENT))
 
 
 def _match_study(study: str | None) -> tuple[sa.ColumnElement[bool], ...]:

@@ -20,7 +20,13 @@ class RefusedPartsError(Exception):
 
 
 class RecordSink(Protocol):
-    """Destination of records, such as MLflow."""
+    """Destination of records, such as MLflow.
+
+    Attributes:
+        trials_together: most trials whose records are delivered together.
+    """
+
+    trials_together: int
 
     def remember(self, opened: StudyOpened) -> None:
         """Remember a study whose `StudyOpened` was delivered by an earlier process."""

@@ -6,6 +6,8 @@ import mlflow
 import projected
 import pytest
 
+from tracking.mlflow import run_rows
+
 _names = (f"study-{number}.x" for number in itertools.count())
 
 
@@ -28,3 +30,17 @@ def client(projection, home):
 def name():
     """Name of a study that no other test has."""
     return next(_names)
+
+
+@pytest.fixture
+def by_requests(monkeypatch):
+    """Connect a projection that lets MLflow's client write the runs, as with a server."""
+
+    def connect(home):
+        with monkeypatch.context() as only_here:
+            only_here.setattr(run_rows, "VERSIONS", frozenset())
+            projection = projected.connect(home)
+        assert projection._trials._rows is None
+        return projection
+
+    return connect

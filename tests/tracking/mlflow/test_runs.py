@@ -11,10 +11,12 @@ from tracking.mlflow.runs import _make_slug
 
 @pytest.mark.parametrize("cut", ["create_run", "log_batch", "set_terminated"])
 @pytest.mark.parametrize("call", [2, 4])
-def test_a_kill_between_requests_leaves_one_run_a_trial(client, home, name, a_study, monkeypatch, cut, call):
+def test_a_kill_between_requests_leaves_one_run_a_trial(
+    client, home, name, a_study, monkeypatch, by_requests, cut, call
+):
     """Whichever request was the last that MLflow took, delivering again completes the same runs."""
     records = a_study(name)
-    first = connect(home)
+    first = by_requests(home)
     first.deliver(records[:1])
     real, calls = getattr(first._client, cut), itertools.count(1)
 

@@ -21,6 +21,8 @@ class AwayError(Exception):
 class Target:
     """Sink that takes records, except during an outage, or those that it refuses."""
 
+    trials_together = 10
+
     def __init__(self, *, away=False, refuses=None, error=None):
         self.away = away
         self.error = error or RefusedError("no such thing")
@@ -62,7 +64,7 @@ def test_rows_of_trials_are_delivered_together(store, a_study):
     outbox = Outbox(store)
     outbox.add([*a_study("s"), ModelDisplaced("s", 1), TrialStarted("s", 4, {}, 1)])
     rows = outbox.read_next_rows(None, 100)
-    sent = list(group_rows(rows))
+    sent = list(group_rows(rows, 10))
     assert [row for batch in sent for row in batch] == rows
     assert [len(batch) for batch in sent] == [1, 16, 1, 1, 1]
     assert list_kinds(sent)[1][:4] == [
@@ -77,7 +79,7 @@ def test_only_a_few_trials_travel_together(store):
     """A failure repeats what was sent with it, which must not grow with the study."""
     outbox = Outbox(store)
     outbox.add([record for number in range(25) for record in (TrialStarted("s", number, {}, 1), make_finished(number))])
-    assert [len(batch) for batch in group_rows(outbox.read_next_rows("s", 100))] == [20, 20, 10]
+    assert [len(batch) for batch in group_rows(outbox.read_next_rows("s", 100), 10)] == [20, 20, 10]
 
 
 def test_a_row_that_failed_travels_alone(store):
@@ -85,7 +87,9 @@ def test_a_row_that_failed_travels_alone(store):
     outbox = Outbox(store)
     outbox.add([make_finished(number) for number in range(4)])
     outbox.record_error(outbox.read_next_rows("s", 100)[1:2], "no", attempts=1)
-    assert [[number for _, number in batch] for batch in list_kinds(group_rows(outbox.read_next_rows("s", 100)))] == [
+    assert [
+        [number for _, number in batch] for batch in list_kinds(group_rows(outbox.read_next_rows("s", 100), 10))
+    ] == [
         [0],
         [1],
         [2, 3],
