@@ -13,6 +13,7 @@ from pipelines.baselines.results import Baselines
 from pipelines.search.space_evolution import Change
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.selection.finalists import Finalist
+from pipelines.training.resource_use import UNKNOWN_USE, ResourceUse
 from search_spaces.errors import ConflictError, InputError, suggest_choice
 from search_spaces.values import Value
 
@@ -138,6 +139,7 @@ class TrialRow:
         values: its objectives; empty for a trial without a score.
         epochs: epochs that it has trained, over all its folds and seeds; None where that is not known.
         trainer: the way in which it trained: fit, graph, fleet, or user for the model's own; empty where unknown.
+        resources: CPU time and peak memory of its training.
     """
 
     number: int
@@ -151,6 +153,7 @@ class TrialRow:
     failed_attempts: tuple[str, ...] = ()
     epochs: int | None = None
     trainer: str = ""
+    resources: ResourceUse = UNKNOWN_USE
 
     @property
     def hyperparameters(self) -> TrialHyperParameters:
@@ -174,6 +177,7 @@ class TrialRow:
             failed_attempts=tuple(attempt.reason for attempt in trial.failed_attempts),
             epochs=trial.epochs,
             trainer=trial.trainer,
+            resources=trial.resources,
         )
 
 

@@ -20,6 +20,7 @@ from pipelines.study.context import StudyContext
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone
+from pipelines.training.resource_use import sum_use
 from pipelines.training.trainings import name_training
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs, read_model_facts, read_refusal
 from pipelines.training.user_model.model_code import is_portable, read_requirements, write_portable_model
@@ -235,6 +236,7 @@ def build_study_closed(
             **(_describe_interval(outcome.finalists[0]) if outcome.finalists else {}),
             **baselines[0],
             **_count_epochs(trials),
+            **_list_use(trials),
         },
         pareto_front=tuple(trial.number for trial in pareto_front),
         tags=baselines[1],
@@ -274,13 +276,23 @@ def collect_best_metrics(trial: TrialSummary, objective: Objective) -> dict[str,
         if goal.metric in MEASURES
     }
     best = {f"best_{name}": value for name, value in trial.metrics.items()}
-    return {**best, "best_epoch": float(trial.best_epoch), **measures, **_count_epochs([trial])}
+    return {**best, "best_epoch": float(trial.best_epoch), **measures, **_count_epochs([trial]), **_list_use([trial])}
 
 
 def _count_epochs(trials: Sequence[TrialSummary]) -> dict[str, float]:
     """Return the epochs that trials have trained, as a metric; empty where no trial's are known."""
     known = [trial.epochs for trial in trials if trial.epochs is not None]
     return {"epochs_trained": float(sum(known))} if known else {}
+
+
+def _list_use(trials: Sequence[TrialSummary]) -> dict[str, float]:
+    """Return the resources that trials have used, as metrics: the time in all, the greatest peaks."""
+    used = sum_use(trial.resources for trial in trials)
+    megabytes = {"peak_memory_mb": used.peak_memory_bytes, "peak_gpu_memory_mb": used.peak_gpu_memory_bytes}
+    return {
+        **({} if used.cpu_s is None else {"cpu_seconds": used.cpu_s}),
+        **{name: value / 1e6 for name, value in megabytes.items() if value is not None},
+    }
 
 
 def write_mlflow_model(folder: Path, data: Path, *, overwrite: bool = True) -> None:

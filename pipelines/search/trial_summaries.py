@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from pipelines.study.objective import Objective
+from pipelines.training.resource_use import UNKNOWN_USE, ResourceUse
 from search_spaces.values import Value
 from tracking.outbox.records import TrialState
 
@@ -48,6 +49,7 @@ class TrialSummary:
         parameters: trainable weights of the model.
         trainer: see `TrialResult`.
         goals: values of the objectives after the first, whose value is `value`.
+        resources: what its training used of its worker.
         fits: False for a trial that the space could no longer have drawn since it was changed.
     """
 
@@ -65,6 +67,7 @@ class TrialSummary:
     goals: tuple[float, ...] = ()
     failed_attempts: tuple[Attempt, ...] = ()
     epochs: int | None = None
+    resources: ResourceUse = UNKNOWN_USE
     ended: float | None = field(default=None, compare=False)
 
     @property
@@ -114,6 +117,7 @@ def _read_summary(trial: FrozenTrial, stored: Mapping[str, Any], attempts: tuple
     ended = trial.datetime_complete.timestamp() if trial.datetime_complete else stored.get("paused_at")
     fields = {key: value for key, value in stored.items() if key != "paused_at"}
     fields["goals"] = tuple(fields.get("goals", ()))
+    fields["resources"] = ResourceUse.from_stored(fields.get("resources"))
     return TrialSummary(trial.number, **fields, failed_attempts=attempts, ended=ended)
 
 

@@ -114,7 +114,7 @@ class RunningTrials:
         self._recorder.record_trial_start(number, values, tags, resumed=before is not None)
         hit("trial-start-recorded")
         job = make_trial_job(self._context, number, values, rungs=self._search.rungs)
-        return job if before is None else replace(job, spent_s=before.seconds or 0.0)
+        return job if before is None else replace(job, spent_s=before.seconds or 0.0, spent=before.resources)
 
     def compute_left_s(self, number: int) -> float | None:
         """Return the seconds left for a trial after its earlier attempts; None where there is no limit."""
@@ -296,6 +296,7 @@ class RunningTrials:
             trainer=result.trainer,
             goals=tuple(_extract_goal(goal, result) for goal in goals),
             epochs=self._count_epochs(running.number),
+            resources=result.resources,
         )
 
     def _record_failure(self, running: RunningTrial, failure: _Failure) -> TrialEnded:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipelines.spec.schema import TrainingSpec
+from pipelines.training.resource_use import UNKNOWN_USE, ResourceUse
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Direction, Value
 
@@ -62,6 +63,7 @@ class TrialJob:
         keeps_folds: whether the model of each fold is written, and not the best one's alone.
         by_fit: whether `Model.fit`, or the user model's `fit`, trains it where the graph trainer could.
         spent_s: seconds that it has trained before it was paused.
+        spent: what it has used before it was paused.
     """
 
     study: str
@@ -83,6 +85,7 @@ class TrialJob:
     by_fit: bool = False
     keeps_folds: bool = False
     spent_s: float = 0.0
+    spent: ResourceUse = UNKNOWN_USE
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class TrialResult:
         drawn: hyperparameters that the model requested and the space does not declare.
         trainer: `fit`, `graph`, `fleet`, or `user` for a user model trained by its hypermodel's `fit`.
         measures: measurements of its files, by the names of the objectives.
+        resources: what it used of its worker.
     """
 
     state: Literal["complete", "pruned"]
@@ -143,6 +147,7 @@ class TrialResult:
     drawn: Mapping[str, Value] = field(default_factory=dict)
     trainer: TrainerName = ""
     measures: Mapping[str, float] = field(default_factory=dict)
+    resources: ResourceUse = UNKNOWN_USE
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from pipelines.training.messages import (
 )
 from pipelines.training.model_files import summarize_model, write_deployment_model
 from pipelines.training.model_size import limit_model_size, refuse_large_model
+from pipelines.training.resource_use import ResourceMeter, ResourceUse, read_tensorflow_gpu_peak
 from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trainer import choose_trainer
 from pipelines.training.trainings import count_trainings, find_fold
@@ -87,13 +88,15 @@ def train_and_measure_trial(job: TrialJob, channel: Channel, measure: Measure) -
 
 
 def _train_folds(job: TrialJob, channel: Channel, measure: Measure) -> TrialOutcome:
-    started = time.monotonic()
+    started, meter = time.monotonic(), ResourceMeter(read_tensorflow_gpu_peak)
     Path(job.folder).mkdir(parents=True, exist_ok=True)
     folds = [_train_fold(job, 0, channel)]
     if not folds[0].fitted.pruned:
         folds += [_train_fold(job, run, channel) for run in range(1, count_trainings(job))]
     best = _find_best_fold(job, folds)
-    result = _combine_folds(folds, seconds=job.spent_s + time.monotonic() - started)
+    result = _combine_folds(
+        folds, seconds=job.spent_s + time.monotonic() - started, resources=job.spent.add(meter.read())
+    )
     _write_files(job, best, result)
     if folds[0].fitted.paused:
         write_pause(Path(job.folder), result)
@@ -278,7 +281,7 @@ def _find_best_fold(job: TrialJob, folds: Sequence[_Fold]) -> _Fold:
     return best(folds, key=lambda fold: fold.fitted.best_value)
 
 
-def _combine_folds(folds: Sequence[_Fold], *, seconds: float) -> TrialResult:
+def _combine_folds(folds: Sequence[_Fold], *, seconds: float, resources: ResourceUse) -> TrialResult:
     at_best = [fold.fitted.metrics for fold in folds]
     return TrialResult(
         state="pruned" if folds[0].fitted.pruned else "complete",
@@ -290,6 +293,7 @@ def _combine_folds(folds: Sequence[_Fold], *, seconds: float) -> TrialResult:
         seconds=seconds,
         drawn={name: value for fold in folds for name, value in fold.drawn.items()},
         trainer=folds[0].trainer,
+        resources=resources,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.training.messages import EpochDone, TrialResult
+from pipelines.training.resource_use import ResourceUse
 from pipelines.workspace.atomic_files import write_text
 from tracking.testing.failpoints import hit
 
@@ -85,7 +86,11 @@ def _read_result(file: Path) -> TrialResult | None:
     if not file.exists():
         return None
     values = json.loads(file.read_text(encoding="utf-8"))
-    return TrialResult(**{**values, "epochs": tuple(EpochDone(**epoch) for epoch in values["epochs"])})
+    parsed = {
+        "epochs": tuple(EpochDone(**epoch) for epoch in values["epochs"]),
+        "resources": ResourceUse.from_stored(values.get("resources")),
+    }
+    return TrialResult(**{**values, **parsed})
 
 
 def write_result(folder: Path, result: TrialResult) -> None:

@@ -17,11 +17,13 @@ from pipelines.training.checkpoint import Checkpoint, CheckpointStore
 from pipelines.training.epoch_log import EpochLog
 from pipelines.training.errors import ModelTooLargeError
 from pipelines.training.fleet.fleet import EndedMember, Fleet
+from pipelines.training.fleet.gpu_memory import read_gpu_peak
 from pipelines.training.fleet.member import Member, build_member
 from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
 from pipelines.training.fleet.program import Program
 from pipelines.training.messages import RungDecision, TrialJob, TrialOutcome, TrialResult
 from pipelines.training.model_files import save_weights
+from pipelines.training.resource_use import ResourceMeter, ResourceUse
 from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trial_folder import WEIGHTS_FILE, write_pause, write_result
 from tracking.testing.failpoints import hit
@@ -39,15 +41,16 @@ def train_fleet(job: FleetJob, channel: Channel) -> None:
         runner.train_epoch()
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Trial:
-    """A trial in a slot of the fleet."""
+    """A trial in a slot of the fleet; `used` grows with its epochs."""
 
     job: TrialJob
     member: Member
     log: EpochLog
     checkpoints: CheckpointStore
     started: float
+    used: ResourceUse
 
 
 class FleetRunner:
@@ -63,6 +66,7 @@ class FleetRunner:
         self._trials: dict[int, _Trial] = {}
         self._ended: dict[int, TrialOutcome] = {}
         self._needs_trials = True
+        self._meter = ResourceMeter(read_gpu_peak)
 
     def fill_slots(self) -> bool:
         """Report trials that ended and admit others in their place; return whether any slot is taken."""
@@ -80,6 +84,7 @@ class FleetRunner:
     def train_epoch(self) -> None:
         """Train every trial for an epoch; end those that are done, pruned, paused, or over their time limit."""
         scores = self._fleet.train_epoch()
+        self._add_use(scores)
         epochs = {
             number: self._trials[number].log.add(done, self._trials[number].member.epochs, metrics)
             for number, (done, metrics) in scores.items()
@@ -94,6 +99,12 @@ class FleetRunner:
             self._ended[number] = TrialOutcome("failed", reason=f"over its time limit of {self._job.trial_s:g} s")
         for number, trial in self._trials.items():
             trial.checkpoints.offer(partial(self._fleet.capture, number))
+
+    def _add_use(self, numbers: Collection[int]) -> None:
+        """Add what an epoch used to the trials that it trained, in equal parts."""
+        use = self._meter.read().divide(max(1, len(numbers)))
+        for number in numbers:
+            self._trials[number].used = self._trials[number].used.add(use)
 
     def _read_checkpoints(self, numbers: Iterable[int]) -> Mapping[int, Checkpoint]:
         """Return the checkpoints of earlier attempts at trials, and report their epochs again."""
@@ -121,7 +132,7 @@ class FleetRunner:
         schedule = make_schedule(trial, 0, epochs=member.epochs, batch_size=member.batch_size)
         checkpoints = CheckpointStore(folder, 0, (self._job.envelope, self._job.metric, trial.values, schedule))
         self._trials[trial.number] = _Trial(
-            trial, member, EpochLog(folder, 0), checkpoints, time.monotonic() - trial.spent_s
+            trial, member, EpochLog(folder, 0), checkpoints, time.monotonic() - trial.spent_s, trial.spent
         )
         return member, schedule
 
@@ -159,6 +170,7 @@ class FleetRunner:
             parameters=self._program.layout.count_parameters(trial.member)[0],
             seconds=time.monotonic() - trial.started,
             trainer="fleet",
+            resources=trial.used,
         )
         self._write_files(trial, ended, result)
         # Many trials may end with one epoch, and writing their files takes a while.
