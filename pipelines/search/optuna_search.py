@@ -127,6 +127,7 @@ class OptunaSearch:
         self._study.add_trials(known)
         # In order of number: Optuna's ask returns the points that wait before it draws a new one.
         self._summaries = {trial.number: summarize_trial(trial) for trial in known if takes_up_budget(trial)}
+        self._paused = {number for number, trial in self._summaries.items() if trial.state == "paused"}
         self._running: dict[int, optuna.Trial] = {}
         self._started: dict[int, Mapping[str, Value]] = {}
         self._initial_space = self._space if settings.initial_space is None else settings.initial_space
@@ -314,8 +315,7 @@ class OptunaSearch:
         """Return by number the epochs that each paused trial has trained of its first training."""
         return {
             number: max(self._get_frozen(self._running[number]).intermediate_values, default=0)
-            for number, trial in self._summaries.items()
-            if trial.state == "paused"
+            for number in sorted(self._paused)
         }
 
     def _list_trials(self) -> list[FrozenTrial]:
@@ -348,7 +348,7 @@ class OptunaSearch:
             self._study.tell(trial, state=OptunaState.PRUNED if ended.state == "pruned" else OptunaState.FAIL)
         self._write(trial)
         self._tried.end(self._get_frozen(trial))
-        self._summaries[ended.number] = summarize_trial(self._get_frozen(trial))
+        self._summarize(trial)
 
     def _start_trial(self, trial: optuna.Trial) -> tuple[int, Mapping[str, Value]]:
         values = suggest(self._initial_space, trial)
@@ -366,7 +366,11 @@ class OptunaSearch:
         after = {**before, **values}
         if after != before:
             trial.set_user_attr(VALUES, after)
-        self._summaries[trial.number] = summarize_trial(self._get_frozen(trial))
+        self._summarize(trial)
+
+    def _summarize(self, trial: optuna.Trial) -> None:
+        summary = self._summaries[trial.number] = summarize_trial(self._get_frozen(trial))
+        (self._paused.add if summary.state == "paused" else self._paused.discard)(trial.number)
 
     def _reject(self, trial: optuna.Trial, violation: ConstraintViolation) -> None:
         trial.set_user_attr(REJECTED, str(violation))
@@ -389,7 +393,9 @@ class OptunaSearch:
     def _set_sampler(self, *, rejected: int) -> None:
         """Set the sampler of the next trial, with the structure of its row's first one where trials share it."""
         trials = self._study.get_trials(deepcopy=False)
-        number = next((trial.number for trial in trials if trial.state == OptunaState.WAITING), len(trials))
+        # Optuna's memory knows where those that wait begin; to look for them takes longer with each trial.
+        waiting = self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,))
+        number = waiting[0].number if waiting else len(trials)
         # A sampler does not see what was rejected, and may propose it again and again.
         sampler = self._samplers.make(number) if rejected < _PROPOSALS else self._samplers.make_random(number)
         if structure := self._find_shared_structure(trials):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
@@ -46,8 +47,8 @@ def find_early_reason(
     # Not `is_better(best, target)`: a score that equals the target reaches it.
     if budget.target is not None and not objective.is_better(budget.target, best.value):
         return f"target {budget.target:g} reached"
-    since = count_trials_since(best, trials)
-    if budget.patience is not None and since >= budget.patience:
+    # The only rule that reads every trial.
+    if budget.patience is not None and (since := count_trials_since(best, trials)) >= budget.patience:
         return f"no better score in {since} trials"
     return ""
 
@@ -71,8 +72,8 @@ def explain_convergence(budget: BudgetSpec, objective: Objective, improvements: 
 
 def count_trials_since(best: TrialSummary, trials: Sequence[TrialSummary]) -> int:
     """Return how many trials were trained since the best one ended, without a better score."""
-    ends = {trial.number: trial.ended for trial in trials}
-    best_ended = ends.get(best.number)
+    # As the trials have it: `best` is the trial as its end was recorded, without the time.
+    best_ended = next((trial.ended for trial in trials if trial.number == best.number), None)
 
     def is_later(trial: TrialSummary) -> bool:
         if trial.ended is None or best_ended is None:
@@ -85,19 +86,27 @@ def count_trials_since(best: TrialSummary, trials: Sequence[TrialSummary]) -> in
 
 def _explain_failures_in_a_row(budget: BudgetSpec, trials: Sequence[TrialSummary]) -> str:
     """Return a message if as many trials in a row failed as the budget allows, in the order of their numbers."""
-    last = [trial for trial in trials if trial.has_ended][-(budget.consecutive_failures or 1) :]
+    if budget.consecutive_failures is None:
+        return ""
+    last = list(islice((trial for trial in reversed(trials) if trial.has_ended), budget.consecutive_failures))
     if len(last) != budget.consecutive_failures or any(trial.state != "failed" for trial in last):
         return ""
-    return f"{len(last)} trials failed in a row, the last one with: {last[-1].reason}"
+    return f"{len(last)} trials failed in a row, the last one with: {last[0].reason}"
 
 
 def explain_total_failure(trials: Sequence[TrialSummary]) -> str:
     """Return a message if all of a study's first trials failed; empty otherwise."""
-    # A changed space may be the remedy for those that it leaves out.
-    ended = [trial for trial in trials if trial.state != "running" and trial.fits]
-    if len(ended) < _FIRST_FAILURES or any(trial.state != "failed" for trial in ended):
+    failed: list[TrialSummary] = []
+    for trial in trials:
+        # A changed space may be the remedy for those that it leaves out.
+        if trial.state == "running" or not trial.fits:
+            continue
+        if trial.state != "failed":
+            return ""
+        failed.append(trial)
+    if len(failed) < _FIRST_FAILURES:
         return ""
-    return f"the first {len(ended)} trials all failed, the last one with: {ended[-1].reason}"
+    return f"the first {len(failed)} trials all failed, the last one with: {failed[-1].reason}"
 
 
 def decide_outcome(trials: Sequence[TrialSummary], best: TrialSummary | None, why: str) -> tuple[StudyState, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from search_spaces.values import Direction, Value
@@ -212,7 +212,8 @@ _KINDS: Final[Mapping[str, Callable[..., Record]]] = {
 
 def encode_record(record: Record) -> tuple[str, str]:
     """Return a record as text to store: its kind, and its values as JSON."""
-    return type(record).__name__, json.dumps(asdict(record))
+    # Not `asdict`, which copies every value of every epoch.
+    return type(record).__name__, json.dumps(vars(record))
 
 
 def decode_record(kind: str, payload: str) -> Record:
