@@ -26,6 +26,7 @@ class DataJob:
         expected: digest that the data must have with the declared split; None for any.
         division: division of the rows in place of the declared split; None keeps that.
         rows_of: folder of the study's prepared data, whose rows are divided again; None loads them.
+        memory_bytes: limit of memory, which decides whether rows are read in pieces; None for none.
     """
 
     spec: DataSpec
@@ -35,6 +36,7 @@ class DataJob:
     expected: str | None = None
     division: Division | None = None
     rows_of: str | None = None
+    memory_bytes: int | None = None
 
 
 PREPARE_DATA: JobFunction[DataJob, DataSummary] = JobFunction("pipelines.data.jobs:prepare_data")
@@ -53,5 +55,6 @@ def prepare_data(job: DataJob, channel: Channel) -> DataSummary:
         job.expected,
         job.division,
         rows_of,
+        memory_bytes=job.memory_bytes,
         describe=channel.report,
     )

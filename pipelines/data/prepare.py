@@ -17,7 +17,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ from pipelines.data.splits.division import Division
 from pipelines.data.splits.split import Split
 from pipelines.data.splits.split_rows import divide_again, split_rows
 from pipelines.data.stored_rows import load_rows, save_rows
+from pipelines.data.streaming.choose_streaming import StreamingChoice, choose_streaming, trains_from_disk
+from pipelines.data.streaming.prepare_table import prepare_table
 from pipelines.data.targets.labels import Labels
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -67,6 +70,7 @@ def prepare(
     division: Division | None = None,
     rows_of: Path | None = None,
     *,
+    memory_bytes: int | None = None,
     describe: Callable[[str], None] = lambda step: None,
 ) -> DataSummary:
     """Return the summary of the data in `folder`; prepare it if needed.
@@ -79,6 +83,7 @@ def prepare(
         expected: digest that the data must have with the split of `spec`, for a study that has trials; None for any.
         division: see `DataJob`.
         rows_of: folder of a study's prepared data whose rows are used again, where `expected` is its digest.
+        memory_bytes: limit of memory; rows that are too many for it are read in pieces. None for none.
         describe: is called with each step, in words.
 
     Raises:
@@ -93,7 +98,51 @@ def prepare(
     fingerprint = calculate_fingerprint(sources, raw)
     if read_fingerprint(folder) == fingerprint and are_pictures_unchanged(folder, base):
         return load_summary(folder)
-    source_rows = raw or load(spec, base, prefers)
+    # Beside the folder, since a rename works within one file system only.
+    aside = folder.with_name(folder.name + ".partial")
+    prints = {"format": FORMAT, "fingerprint": fingerprint, "sources": sources}
+    choice = choose_streaming(spec, base, prefers, memory_bytes, expected) if by_contents else StreamingChoice(False)
+    if choice.streams:
+        with _remove_on_failure(aside):
+            summary, declared_digest = prepare_table(spec, base, aside, prefers, division, describe)
+        size = sum(file.stat().st_size for file in aside.rglob("*.npy"))
+        streams = trains_from_disk(spec, size, memory_bytes)
+        summary = dataclasses.replace(summary, streams=streams, notes=(choice.note, *summary.notes))
+    else:
+        summary, declared_digest = _prepare_in_memory(
+            spec, base, aside, prefers, division, raw or load(spec, base, prefers), describe, keeps_rows=not by_contents
+        )
+    _write_summary(aside, summary, {**prints, "declared": declared_digest})
+    if expected is not None and expected != declared_digest:
+        shutil.rmtree(aside)
+        message = "the data has changed since the study began; give this study another name, or choose another --home"
+        raise InputError(Problem(message, "data.source"))
+    _replace_folder(folder, aside)
+    return summary
+
+
+@contextmanager
+def _remove_on_failure(folder: Path) -> Iterator[None]:
+    """Remove a folder, which may hold as much as the data, if its preparation fails."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _prepare_in_memory(
+    spec: DataSpec,
+    base: Path,
+    aside: Path,
+    prefers: InputKind,
+    division: Division | None,
+    source_rows: RawData,
+    describe: Callable[[str], None],
+    *,
+    keeps_rows: bool,
+) -> tuple[DataSummary, str]:
+    """Write the prepared rows into `aside`, and return their summary and their digest with the declared split."""
     describe(f"preparing {source_rows.rows:,} rows of {spec.describe_source()}")
     raw, spec = cut_windows(source_rows, spec)
     raw = drop_rows(raw, spec)
@@ -103,8 +152,6 @@ def prepare(
     if rows.weighting is not None:
         rows.weighting.check_parts(split, None if division is None else "selection.folds")
     content = read_content(rows, raw, spec, split, prefers)
-    # Beside the folder, since a rename works within one file system only.
-    aside = folder.with_name(folder.name + ".partial")
     describe(f"writing the prepared rows of {spec.describe_source()}")
     _write_rows(aside, raw, content, rows, split)
     if source_rows.picture_files:
@@ -112,17 +159,9 @@ def prepare(
     summary = _make_summary(spec, raw, content, rows, split)
     summary = dataclasses.replace(summary, notes=(*summary.notes, *note_stopped_imports(spec, base)))
     write_model_inputs(aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]))
-    if not by_contents and division is None:
+    if keeps_rows and division is None:
         save_rows(aside, source_rows)
-    declared_digest = _calculate_digest(content, rows, declared)
-    prints = {"format": FORMAT, "fingerprint": fingerprint, "sources": sources, "declared": declared_digest}
-    _write_summary(aside, summary, prints)
-    if expected is not None and expected != declared_digest:
-        shutil.rmtree(aside)
-        message = "the data has changed since the study began; give this study another name, or choose another --home"
-        raise InputError(Problem(message, "data.source"))
-    _replace_folder(folder, aside)
-    return summary
+    return summary, _calculate_digest(content, rows, declared)
 
 
 def _is_files_only(spec: DataSpec, base: Path, prefers: InputKind) -> bool:

@@ -149,6 +149,7 @@ class DataSummary:
         given: form of examples that go to a user model unchanged; None for preprocessed data.
         report: columns, target and parts in figures; None in summaries that tests make by hand.
         channels: names of the channels of windows, in their order; empty for other data.
+        streams: whether trainings read each batch from disk, since the rows are too many for their memory.
     """
 
     source: str
@@ -163,6 +164,7 @@ class DataSummary:
     given: ExampleForm | None = None
     report: DataReport | None = None
     channels: tuple[str, ...] = ()
+    streams: bool = False
 
     def __post_init__(self) -> None:
         # Notes quote words of the data, and go to terminals, logs and pages.

@@ -16,6 +16,7 @@ from pipelines.data.examples.leaves import convert_for_model
 from pipelines.data.examples.structures import flatten
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.data.report import DataReport
+from pipelines.engines.local_copies import locate
 from tracking.mlflow.cell_values import CellForm
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def load_summary(folder: Path) -> DataSummary:
     """Return the summary of a prepared folder."""
-    read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    read = json.loads((locate(folder) / "summary.json").read_text(encoding="utf-8"))
     image, series = read["features"]["image"], read["features"]["series"]
     return DataSummary(
         source=read["source"],
@@ -47,12 +48,13 @@ def load_summary(folder: Path) -> DataSummary:
         given=None if read["given"] is None else ExampleForm.from_json(read["given"]),
         report=None if read["report"] is None else DataReport.from_json(read["report"]),
         channels=tuple(read["channels"]),
+        streams=read.get("streams", False),
     )
 
 
 def load_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
     """Return one part of preprocessed data: x by input name, y in the form of `Task.kind`; mapped into memory."""
-    below = folder / f"fold-{fold}"
+    below = locate(folder) / f"fold-{fold}"
     names = [file.name.removeprefix(f"{part}.").removesuffix(".npy") for file in sorted(below.glob(f"{part}.*.npy"))]
     # Mapped into memory: all workers share the pages of one file.
     inputs = [name for name in names if name.partition(".")[0] != "raw"]
@@ -68,7 +70,7 @@ def load_examples_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
     """
     form = load_summary(folder).given
     if form is not None:
-        return load_examples(folder / f"fold-{fold}" / part, form).map(convert_for_model)
+        return load_examples(locate(folder) / f"fold-{fold}" / part, form).map(convert_for_model)
     prepared = load_part(folder, part, fold)
     x = next(iter(prepared.x.values())) if len(prepared.x) == 1 else dict(prepared.x)
     return Examples(x, prepared.y, prepared.sample_weight)
@@ -80,7 +82,7 @@ def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -
     Numbers are float32; strings are Python strings in an object array, to be passed through `tf.constant`.
     Examples that were given keep their types.
     """
-    below = folder / f"fold-{fold}"
+    below = locate(folder) / f"fold-{fold}"
     if load_summary(folder).given is not None:
         leaves = flatten(load_examples_part(folder, part, fold).x)
         return {column.name: leaf for column, leaf in zip(load_summary(folder).raw, leaves, strict=True)}
@@ -106,7 +108,7 @@ def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:
     """Return the preprocessing model of a fold."""
     import keras
 
-    return keras.saving.load_model(folder / f"fold-{fold}" / "preprocessing.keras")
+    return keras.saving.load_model(locate(folder) / f"fold-{fold}" / "preprocessing.keras")
 
 
 def _read_column(read: Mapping[str, Any]) -> RawColumn:

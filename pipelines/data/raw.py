@@ -142,7 +142,7 @@ def combine(parts: Sequence[RawData]) -> RawData:
         return parts[0]
     parts = _complete_weights(parts)
     for part in parts[1:]:
-        _check_alike(parts[0], part)
+        check_alike(parts[0], part)
     first = parts[0]
     return RawData(
         origins=tuple(origin for part in parts for origin in part.origins),
@@ -196,7 +196,12 @@ def _weigh_alike(part: RawData, like: Structure) -> RawData:
     return replace(part, origins=origins, examples=replace(part.examples, sample_weight=ones))
 
 
-def _check_alike(first: RawData, other: RawData) -> None:
+def check_alike(first: RawData, other: RawData) -> None:
+    """Check that rows of two sources can be joined.
+
+    Raises:
+        InputError: if their columns or shapes differ.
+    """
     name, key = other.origins[0].name, other.origins[0].key
     expected, got = _describe_kind(first), _describe_kind(other)
     if expected != got:

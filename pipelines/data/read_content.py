@@ -59,7 +59,8 @@ def read_rows(raw: RawData, spec: DataSpec) -> LabelledRows:
     return LabelledRows(table, labels, weighting)
 
 
-def _drop_split_columns(table: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+def drop_split_columns(table: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    """Return a table's features without the columns that its split goes by."""
     # Neither a part nor a group is known of a new row.
     names = [name for name in (spec.split.column, spec.split.group) if name is not None]
     return table.drop(columns=names, errors="ignore")
@@ -70,7 +71,7 @@ def _find_column_problems(table: pd.DataFrame | None, raw: RawData, spec: DataSp
     if table is None:
         return ()
     try:
-        read_columns(_drop_split_columns(table, spec), raw, spec)
+        read_columns(drop_split_columns(table, spec), raw, spec)
     except InputError as error:
         return error.problems
     return ()
@@ -150,7 +151,7 @@ def _read_table(
             "mlp, tabular or mixed"
         )
         raise InputError(Problem(message, "data.series"))
-    columns, notes = read_columns(_drop_split_columns(table, spec), raw, spec)
+    columns, notes = read_columns(drop_split_columns(table, spec), raw, spec)
     notes += note_random_split(columns, raw, spec)
     learnt = np.unique(np.concatenate(training))
     columns, left_out = leave_out_idle(columns, learnt, spec, is_unchanged=spec.preprocess == "none")

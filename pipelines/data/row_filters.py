@@ -33,6 +33,13 @@ def drop_rows(raw: RawData, spec: DataSpec) -> RawData:
     return raw
 
 
+def keep_labelled(raw: RawData, spec: DataSpec) -> tuple[RawData, list[str]]:
+    """Return some rows without those that have no target, and the places of these."""
+    labelled = _mark_labelled(raw, spec)
+    places = [raw.format_place(int(row)) for row in np.flatnonzero(~labelled)]
+    return (raw.select(np.flatnonzero(labelled)) if places else raw), places
+
+
 def _mark_labelled(raw: RawData, spec: DataSpec) -> Array:
     if raw.examples is not None:
         message = "a model of yours gets what the loader gives; leave rows without a target out there"

@@ -146,6 +146,11 @@ class DataSpec(Section):
         "(`data/*.csv`), an image folder (one sub-folder a class), `sklearn:<name>`, `keras:<name>`, or "
         "`loader.py:function`. Paths are relative to the study file.",
     )
+    streaming: Literal["auto"] | bool = Field(
+        "auto",
+        description="Whether the rows are read in pieces and stay on disk, where `false` reads all of them into "
+        "memory. `auto`: where they would take more than `limits.memory`, or nine tenths of the machine's.",
+    )
     header: Literal["auto", "first", "none"] = Field(
         "auto",
         description="Whether the first row of a text file or sheet holds the names of the columns. `none`: it is a row "

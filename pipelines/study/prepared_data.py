@@ -51,9 +51,9 @@ def prepare_study_data(
         JobError: if the job fails otherwise.
     """
     again = None if rows_of is None else str(rows_of)
-    payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, expected, division, again)
     limits, listener = study.spec.limits, listener or CheckListener()
     memory = limits.memory or int(_SHARE_OF_MEMORY * psutil.virtual_memory().total)
+    payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, expected, division, again, memory)
     job = Job("data", PREPARE_DATA, payload, log, memory_bytes=memory, time_s=limits.data_time)
     listener.describe(f"reading {study.spec.data.describe_source()}")
     try:

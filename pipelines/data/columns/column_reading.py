@@ -82,7 +82,7 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
         return ColumnReading(lists.kind, lists.values, lists.form, why, tuple(filter(None, (lists.note,))))
     found = None if raw.text else find_source_kind(series, name, raw)
     if found is not None and found != "string" and declared in (None, found):
-        finished = _finish_numbers(convert_values(series, found), found, cell_rules, spec, "the source's type")
+        finished = finish_numbers(convert_values(series, found), found, cell_rules, spec, "the source's type")
         lost = _note_lost_digits(series.nunique(), finished.values, name) if found == "numeric" else ()
         return replace(finished, notes=(*_note_durations(series, name), *lost))
     cells = clean_text(series, spec)
@@ -224,7 +224,22 @@ def _explain_several_forms(known: pd.Series, word: str, name: str, raw: RawData)
 def _parse(
     cells: pd.Series, type_: TextType, name: str, raw: RawData, spec: DataSpec, cell_rules: CellForm, why: str
 ) -> ColumnReading:
-    """Return text as numbers, Booleans or dates of a form.
+    """Return text as numbers, Booleans or dates of a form, with notes.
+
+    Raises:
+        InputError: if a value is none.
+    """
+    values = parse_cells(cells, type_, name, raw, spec)
+    form = replace(type_.form, missing=cell_rules.missing, replaced=cell_rules.replaced)
+    found = finish_numbers(values, type_.kind, form, spec, why)
+    words = pd.unique(cells[~mark_missing_words(cells)])
+    whole = sum(word.lstrip("+-").isdecimal() for word in words)
+    lost = _note_lost_digits(whole, found.values, name) if type_.kind == "numeric" else ()
+    return replace(found, notes=tuple(filter(None, (type_.note, *lost))))
+
+
+def parse_cells(cells: pd.Series, type_: TextType, name: str, raw: RawData, spec: DataSpec) -> Array:
+    """Return text as numbers, Booleans or dates of a form, float64 [row] with NaN for missing.
 
     Raises:
         InputError: if a value is none.
@@ -235,24 +250,20 @@ def _parse(
     if len(words):
         values[~missing] = read_words(words.tolist(), type_.kind, type_.form)[codes]
     bad = np.flatnonzero(np.isnan(values) & ~missing)
-    if len(bad):
-        expected = _EXPECTED[type_.kind]
-        if type_.form.date_format:
-            expected = f'a date of the form "{type_.form.date_format}"'
-        elif type_.form.decimal == ",":
-            expected = 'a number with "," before its decimals'
-        message = f'column "{name}": expected {expected}, got {cells.iloc[bad[0]]!r} at {raw.format_place(int(bad[0]))}'
-        more = f" ({len(bad)} such values, at {raw.format_places(bad)})" if len(bad) > 1 else ""
-        key = f"data.columns.{name}" if name in spec.columns else "data.source"
-        raise InputError(Problem(message + more, f"{key}.type" if key != "data.source" else key))
-    form = replace(type_.form, missing=cell_rules.missing, replaced=cell_rules.replaced)
-    found = _finish_numbers(values, type_.kind, form, spec, why)
-    whole = sum(word.lstrip("+-").isdecimal() for word in words)
-    lost = _note_lost_digits(whole, found.values, name) if type_.kind == "numeric" else ()
-    return replace(found, notes=tuple(filter(None, (type_.note, *lost))))
+    if not len(bad):
+        return values
+    expected = _EXPECTED[type_.kind]
+    if type_.form.date_format:
+        expected = f'a date of the form "{type_.form.date_format}"'
+    elif type_.form.decimal == ",":
+        expected = 'a number with "," before its decimals'
+    message = f'column "{name}": expected {expected}, got {cells.iloc[bad[0]]!r} at {raw.format_place(int(bad[0]))}'
+    more = f" ({len(bad)} such values, at {raw.format_places(bad)})" if len(bad) > 1 else ""
+    key = f"data.columns.{name}" if name in spec.columns else "data.source"
+    raise InputError(Problem(message + more, f"{key}.type" if key != "data.source" else key))
 
 
-def _finish_numbers(values: Array, kind: ColumnKind, form: CellForm, spec: DataSpec, why: str) -> ColumnReading:
+def finish_numbers(values: Array, kind: ColumnKind, form: CellForm, spec: DataSpec, why: str) -> ColumnReading:
     """Return numbers with NaN for those that mean "missing", and those that the model's float32 cannot hold."""
     if kind == "numeric" and (marked := list_missing_numbers(form.missing)):
         values = np.where(np.isin(values, marked), np.nan, values)

@@ -103,12 +103,31 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
     Raises:
         InputError: with all problems found: unknown names, mixed types, values that do not fit the declared type.
     """
+    readings, notes = read_each_column(table, raw, spec)
+    inputs = make_input_names(list(readings))
+    columns = []
+    for name, found in readings.items():
+        column = Column(name, inputs[name], found.kind, found.values, raw.headers.get(name, ""), found.form, found.why)
+        column = replace(column, unrepresentable=found.unrepresentable)
+        if not column.known.any():
+            notes.append(f'column "{name}" is left out: it has no value in any row')
+        else:
+            columns.append(column)
+    if not columns:
+        raise InputError(Problem("there is no feature column; the table holds only the target", "data.source"))
+    return columns, notes
+
+
+def read_each_column(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[dict[str, ColumnReading], list[str]]:
+    """Return the reading of each feature column, and notes on how they were read.
+
+    Raises:
+        InputError: as `read_columns` does.
+    """
     problems = list(find_unknown_names(table, spec))
-    kept = [str(name) for name in table.columns if name not in spec.drop]
-    inputs = make_input_names(kept)
     others = find_source_marks(raw, spec)
-    columns, notes = [], list[str]()
-    for name in kept:
+    readings, notes = dict[str, ColumnReading](), list[str]()
+    for name in (str(name) for name in table.columns if name not in spec.drop):
         try:
             found = read_column(select_column(table, name), name, raw, spec, others)
         except InputError as error:
@@ -117,17 +136,10 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
             continue
         problems += _find_idle_settings(name, found, spec.columns.get(name))
         notes += found.notes
-        column = Column(name, inputs[name], found.kind, found.values, raw.headers.get(name, ""), found.form, found.why)
-        column = replace(column, unrepresentable=found.unrepresentable)
-        if not column.known.any():
-            notes.append(f'column "{name}" is left out: it has no value in any row')
-        else:
-            columns.append(column)
+        readings[name] = found
     if problems:
         raise InputError(problems)
-    if not columns:
-        raise InputError(Problem("there is no feature column; the table holds only the target", "data.source"))
-    return columns, notes
+    return readings, notes
 
 
 def read_values(series: pd.Series, name: str, raw: RawData, spec: DataSpec) -> tuple[ColumnKind, Array]:
@@ -156,7 +168,7 @@ def leave_out_idle(
     """
     kept, notes = [], []
     for column in columns:
-        reason = _explain_idle(column, training)
+        reason = explain_idle(column, training)
         stays = is_unchanged or column.name in spec.columns
         if reason and ("no value" in reason or not stays):
             advice = "" if stays else f"; any setting under data.columns.{column.name} keeps it"
@@ -182,7 +194,7 @@ def find_source_marks(raw: RawData, spec: DataSpec) -> Marks:
     return find_file_marks(samples)
 
 
-def _explain_idle(column: Column, training: Array) -> str:
+def explain_idle(column: Column, training: Array) -> str:
     """Return why nothing can be learnt from a column; "" if something can."""
     known = column.known[training]
     if not known.any():

@@ -32,6 +32,7 @@ from pipelines.data.columns.list_columns import (
 )
 from pipelines.data.columns.text_columns import TextPlan, plan_text
 from pipelines.spec.data_spec import DataSpec
+from tracking.mlflow.cell_values import CellForm
 
 ONE_HOT_MOST = 50
 EMBEDDING_MOST = 2_000
@@ -195,8 +196,7 @@ def _plan_number(index: int, column: Column, training: Sequence[Array]) -> Numbe
     known = _select_known(column.values[np.unique(np.concatenate(training))])
     if column.kind == "date":
         has_times = bool((np.mod(known, 1) != 0).any())
-        cycles = DAY_CYCLES[2:] if column.form.is_time else DAY_CYCLES if has_times else DAY_CYCLES[:2]
-        return NumberPlan(index, marks_missing, cycles=cycles)
+        return NumberPlan(index, marks_missing, cycles=list_cycles(column.form, has_times=has_times))
     heavy = (
         column.kind == "numeric"
         and len(np.unique(known)) >= HEAVY_DISTINCT
@@ -205,9 +205,18 @@ def _plan_number(index: int, column: Column, training: Sequence[Array]) -> Numbe
     return NumberPlan(index, marks_missing, _choose_log_unit(known) if heavy else None)
 
 
+def list_cycles(form: CellForm, *, has_times: bool) -> tuple[float, ...]:
+    """Return the periods in which a date's place is a feature."""
+    return DAY_CYCLES[2:] if form.is_time else DAY_CYCLES if has_times else DAY_CYCLES[:2]
+
+
 def _plan_string(index: int, values: Array, training: Sequence[Array], chosen: StringEncoding | None) -> StringPlan:
     # The fold with most categories decides: all folds share the shape of the model's input.
-    most = max(len(list_categories(values[rows])) for rows in training)
+    return make_string_plan(index, max(len(list_categories(values[rows])) for rows in training), chosen)
+
+
+def make_string_plan(index: int, most: int, chosen: StringEncoding | None) -> StringPlan:
+    """Return the encoding of a column of so many categories."""
     encoding: StringEncoding = chosen or (
         "one_hot" if most <= ONE_HOT_MOST else "embedding" if most <= EMBEDDING_MOST else "hash"
     )

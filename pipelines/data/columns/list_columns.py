@@ -118,10 +118,37 @@ def read_list_column(cells: pd.Series, name: str, raw: RawData, spec: DataSpec, 
     return ListReading("word_list", values, form, _note(name, form, values, is_text=is_text))
 
 
+def read_further_lists(
+    cells: pd.Series, name: str, raw: RawData, rules: CellForm, form: CellForm, length: int | None
+) -> Array:
+    """Return further rows of a column of lists.
+
+    Args:
+        cells: its cells.
+        name: its name.
+        raw: the rows, for the place of each.
+        rules: the column's words for "missing" and its replacements.
+        form: the form of the first rows' lists.
+        length: numbers of each list; None for lists of words.
+
+    Raises:
+        InputError: if a list has another length, or a cell is no list of this form.
+    """
+    entries = [None if _is_missing(cell, rules) else cell for cell in cells]
+    _check_typed(entries, name, raw, is_text=raw.text)
+    if length is None:
+        return _join(entries, form, name, raw)
+    return _stack(_read_each(entries, lambda cell: read_number_list(cell, form, length), name, raw))
+
+
 def plan_word_list(index: int, values: Array, training: Sequence[Array]) -> WordListPlan:
     """Return how a column of words is encoded, the same for all folds."""
     # The fold with most words decides: all folds share the shape of the model's input.
-    found = max(len(_count(values[rows])) for rows in training)
+    return make_word_list_plan(index, max(len(count_words(values[rows])) for rows in training))
+
+
+def make_word_list_plan(index: int, found: int) -> WordListPlan:
+    """Return the encoding of a column of so many distinct words."""
     return WordListPlan(index, min(found, MOST_WORDS) + 1, found)
 
 
@@ -134,7 +161,11 @@ def plan_number_list(index: int, values: Array, training: Sequence[Array]) -> Nu
 
 def list_commonest(values: Array) -> list[str]:
     """Return the words of some rows, the commonest first, no more than become features."""
-    counts = _count(values)
+    return sort_commonest(count_words(values))
+
+
+def sort_commonest(counts: Counter[str]) -> list[str]:
+    """Return the commonest words first, no more than become features."""
     return sorted(counts, key=lambda word: (-counts[word], word))[:MOST_WORDS]
 
 
@@ -145,7 +176,8 @@ def note_words(plan: WordListPlan, name: str) -> str:
     return f'column "{name}" has {plan.found:,} words in the training rows; the {MOST_WORDS:,} commonest are features'
 
 
-def _count(values: Array) -> Counter[str]:
+def count_words(values: Array) -> Counter[str]:
+    """Return in how many rows each word is."""
     return Counter(word for joined in values.tolist() for word in set(split_words(joined)))
 
 

@@ -23,7 +23,7 @@ TEXT_ROWS = 20  # in fewer rows sentences and long names look alike
 MOST_WORDS = 20_000  # size of a vocabulary; KerasTuner's and Keras's text examples take this number
 MOST_LENGTH = 512
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_LENGTH_SHARE = 0.95  # rows whose words are all kept
+LENGTH_SHARE = 0.95  # rows whose words are all kept
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,35 @@ def plan_text(index: int, values: Array, training: Sequence[Array], chosen: Colu
         chosen: the study file's settings of the column.
     """
     rows = reduce(np.union1d, training)
-    usual = int(np.quantile(_count_words(values[rows]), _LENGTH_SHARE, method="higher"))
-    length = (chosen and chosen.length) or max(1, min(usual, MOST_LENGTH))
-    most = (chosen and chosen.vocabulary) or MOST_WORDS
+    usual = int(np.quantile(_count_words(values[rows]), LENGTH_SHARE, method="higher"))
     # The fold with most words decides: all folds share the shape of the model's input.
-    found = max(len({word for text in values[fold] for word in _split_words(text)}) for fold in training)
-    return TextPlan(index, length, min(most, found + 2))
+    found = max(len({word for text in values[fold] for word in split_text(text)}) for fold in training)
+    return make_text_plan(index, usual, found, chosen)
+
+
+def make_text_plan(index: int, usual: int, found: int, chosen: ColumnSpec | None) -> TextPlan:
+    """Return the encoding of a column of text.
+
+    Args:
+        index: the column's index.
+        usual: number of words that most rows have at most.
+        found: number of distinct words.
+        chosen: the study file's settings of the column.
+    """
+    length = (chosen and chosen.length) or max(1, min(usual, MOST_LENGTH))
+    return TextPlan(index, length, min(get_most_words(chosen), found + 2))
+
+
+def get_most_words(chosen: ColumnSpec | None) -> int:
+    """Return the largest vocabulary of a column of text."""
+    return (chosen and chosen.vocabulary) or MOST_WORDS
 
 
 def _count_words(values: Array) -> Array:
-    return np.array([len(_split_words(text)) for text in values])
+    return np.array([len(split_text(text)) for text in values])
 
 
-def _split_words(text: str) -> list[str]:
+def split_text(text: str) -> list[str]:
+    """Return the words of a text."""
     # As `TextVectorization` does by default.
     return text.lower().translate(_NO_PUNCTUATION).split()

@@ -23,7 +23,7 @@ def read_parquet(file: SourceFile) -> RawData:
         table = pd.read_parquet(file.path)
     except (ValueError, OSError, NotImplementedError) as error:
         raise file.refuse(f"{file.name} cannot be read as Parquet: {describe_first_line(error)}") from None
-    return _convert_file(table, file)
+    return convert_table(table, file)
 
 
 def read_feather(file: SourceFile) -> RawData:
@@ -36,7 +36,7 @@ def read_feather(file: SourceFile) -> RawData:
         table = pd.read_feather(file.path)
     except (ValueError, OSError, NotImplementedError) as error:
         raise file.refuse(f"{file.name} cannot be read as Feather: {describe_first_line(error)}") from None
-    return _convert_file(table, file)
+    return convert_table(table, file)
 
 
 def read_records(array: np.ndarray, file: SourceFile) -> RawData:
@@ -86,7 +86,12 @@ def describe_first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _convert_file(table: pd.DataFrame, file: SourceFile) -> RawData:
+def convert_table(table: pd.DataFrame, file: SourceFile) -> RawData:
+    """Return the rows of a file's table; a named index is left out, with a note.
+
+    Raises:
+        InputError: if it is empty or has a doubled column.
+    """
     index = [str(name) for name in table.index.names if name is not None]
     raw = convert_frame(table, file.name, file.key, file.part)
     if not index:

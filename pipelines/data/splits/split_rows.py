@@ -32,7 +32,7 @@ def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
     """
     keys, free = read_row_keys(raw, spec), np.flatnonzero(raw.given == "")
     if spec.split.column is not None:
-        split = Split(_read_column(raw, spec.split.column), np.full(raw.rows, -1), 1)
+        split = Split(read_parts(raw, spec.split.column), np.full(raw.rows, -1), 1)
     elif spec.split.folds is not None:
         given_test = bool((raw.given == "test").any())
         wanted = {"test": 0.0 if given_test else spec.split.test}
@@ -123,7 +123,12 @@ def _hold_out(split: Split, divider: RowDivider) -> Split:
     return Split(part, np.full(len(part), -1), 1, split.notes)
 
 
-def _read_column(raw: RawData, name: str) -> Array:
+def read_parts(raw: RawData, name: str) -> Array:
+    """Return the part of each row, as a column names it.
+
+    Raises:
+        InputError: if there is no such column, or a word in it is no part.
+    """
     key = "data.split.column"
     if raw.table is None:
         raise InputError(Problem("this source has no columns; use shares, folds or separate files", key))

@@ -1,0 +1,1 @@
+"""Data larger than memory: rows read in pieces, and arrays in files."""

@@ -1,0 +1,89 @@
+"""The choice between rows in memory and rows that are read in pieces: by `data.streaming`, or by the data's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.data.prepared import PICTURES, InputKind
+from pipelines.data.reading.source_paths import COMPRESSIONS, find_sources
+from pipelines.data.streaming.pieces import find_unstreamed
+from pipelines.data.streaming.prepare_table import DIGEST_PREFIX
+from pipelines.spec.data_spec import DataSpec
+from pipelines.spec.units import format_bytes
+from search_spaces.errors import InputError, Problem
+
+_TEXT_TIMES = 10
+"""Bytes in memory for each byte of text: a cell of eight letters is a string of 57 bytes. Measured."""
+_PACKED_TIMES = 5  # bytes of text for each packed byte; chosen
+_TYPED_TIMES = 4  # of a typed file's values: the table, the columns, and copies of some
+_CELL_BYTES = 24
+_SHARE = 0.25
+"""Share of the limit of memory that prepared rows may take in a training's memory; beyond it they stay on disk."""
+
+
+@dataclass(frozen=True)
+class StreamingChoice:
+    """Whether rows are read in pieces, and the line that states it."""
+
+    streams: bool
+    note: str = ""
+
+
+def choose_streaming(
+    spec: DataSpec, base: Path, prefers: InputKind, memory_bytes: int | None, expected: str | None
+) -> StreamingChoice:
+    """Return whether the rows of a study are read in pieces.
+
+    Args:
+        spec: the study file's `data`.
+        base: folder that paths are relative to.
+        prefers: form of features that the model takes.
+        memory_bytes: limit of memory; None for none.
+        expected: digest of a study that has trials, which goes on as it began.
+
+    Raises:
+        InputError: if `data.streaming` is true for a source that cannot be read in pieces.
+    """
+    if spec.streaming is False:
+        return StreamingChoice(False)
+    if expected is not None:
+        return StreamingChoice(expected.startswith(DIGEST_PREFIX))
+    unstreamed = find_unstreamed(spec, base)
+    if spec.streaming is True:
+        if unstreamed:
+            message = f"{unstreamed} cannot be read in pieces; give CSV or other text, Parquet or Feather files"
+            raise InputError(Problem(message, "data.streaming"))
+        return StreamingChoice(True, "rows are read in pieces, and never all in memory (data.streaming)")
+    if unstreamed or memory_bytes is None or prefers in (*PICTURES, "any", "series") or spec.series is not None:
+        return StreamingChoice(False)
+    size = estimate_memory(spec, base)
+    if size <= memory_bytes:
+        return StreamingChoice(False)
+    shown = f"rows would take about {format_bytes(size)} of the memory's {format_bytes(memory_bytes)} (limits.memory)"
+    return StreamingChoice(True, f"{shown}, so they are read in pieces (data.streaming: false reads all at once)")
+
+
+def estimate_memory(spec: DataSpec, base: Path) -> int:
+    """Return about how many bytes a table's preparation takes with all rows in memory."""
+    paths = [path for key, each in spec.list_sources() for path in find_sources(each, base, f"data.{key}")]
+    return sum(map(_estimate_file, paths))
+
+
+def trains_from_disk(spec: DataSpec, prepared_bytes: int, memory_bytes: int | None) -> bool:
+    """Return whether trainings read each batch of streamed rows from disk: as declared, or where the rows are large."""
+    return spec.streaming is True or (memory_bytes is not None and prepared_bytes > _SHARE * memory_bytes)
+
+
+def _estimate_file(path: Path) -> int:
+    size, suffix = path.stat().st_size, path.suffix.lower()
+    if suffix in (".parquet", ".pq"):
+        import pyarrow.parquet
+
+        metadata = pyarrow.parquet.read_metadata(path)
+        groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+        values = sum(group.total_byte_size for group in groups)
+        return int(max(_TYPED_TIMES * values, _CELL_BYTES * metadata.num_rows * metadata.num_columns))
+    if suffix in (".feather", ".arrow"):
+        return size * _TYPED_TIMES * 2
+    return size * _TEXT_TIMES * (_PACKED_TIMES if suffix in COMPRESSIONS else 1)
