@@ -67,6 +67,8 @@ for _verb in (
     maintenance.rebuild_tracking,
     maintenance.ui,
     maintenance.serve,
+    maintenance.supervise,
+    maintenance.hosts,
     maintenance.login,
     access.token,
     access.account,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.cli.output import make_table, print_table
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pipelines.operations.gc import GcResult
     from pipelines.operations.restore import RestoreResult
     from pipelines.operations.verify_backup import VerificationResult
+    from pipelines.queries.hosts import HostView
     from pipelines.queries.usage import HomeUsage
 
 
@@ -45,6 +47,19 @@ def print_usage(usage: HomeUsage) -> None:
         waiting = str(each.waiting) + (f" of {usage.waiting_quota}" if usage.waiting_quota else "")
         room = format_bytes(each.bytes) + _format_quota(usage.submitter_quota)
         table.add_row(each.submitter, str(each.studies), waiting, room)
+    print_table(table)
+
+
+def print_hosts(hosts: Sequence[HostView]) -> None:
+    """Print the processes that run studies."""
+    if not hosts:
+        print("no process runs studies: start kerastudy serve, or kerastudy supervise on a host")
+        return
+    table = make_table("host", "process", "state", "studies", "running", "seen")
+    for each in hosts:
+        running = ", ".join(each.running) or "-"
+        room = f"{len(each.running)} of {each.studies}"
+        table.add_row(each.host, each.process, each.state, room, running, f"{each.seen_s:.0f} s ago")
     print_table(table)
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import WholeNumber, json_option, pass_home, study_argument
+from pipelines.cli.options import WholeNumber, json_option, pass_client, pass_home, study_argument
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    pass
+    from pipelines.client.submission import StudyClient
 
 _wait = click.option(
     "--wait",
@@ -77,7 +77,7 @@ def ui(home: Home, host: str, port: int) -> None:
 )
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=WholeNumber(1, 65535), metavar="N", help="Port to listen on.")
-@click.option("--studies", type=WholeNumber(1, 64), metavar="N", help="Studies that run at a time.")
+@click.option("--studies", type=WholeNumber(0, 64), metavar="N", help="Studies that run on this host at a time.")
 @click.option("--tls-in-front", is_flag=True, help="A proxy in front serves TLS, so a public address is allowed.")
 @click.option("--known-as", multiple=True, metavar="NAME", help="A further host name of the service; may be repeated.")
 @pass_home
@@ -106,6 +106,37 @@ def serve(
     # No second validation: click has checked the numbers within the same bounds.
     spec = spec.model_copy(update={key: value for key, value in given.items() if value is not None})
     serve_home(home, spec, lambda line: print(line, flush=True))
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="The service's file; service.yaml in the home by default."
+)
+@click.option("--studies", type=WholeNumber(1, 64), metavar="N", help="Studies that run on this host at a time.")
+@pass_home
+def supervise(home: Home, config: Path | None, studies: int | None) -> None:
+    """Run studies of the queue that several hosts share.
+
+    The hosts share a store on PostgreSQL (KERASTUDY_STORE), the home on storage that each has at the same path, and an
+    MLflow server (MLFLOW_TRACKING_URI). The service's file has the limits of studies. Ctrl-C and SIGTERM put running
+    studies back into the queue; the next host with room goes on with them.
+    """
+    from pipelines.service.config import read_config
+    from pipelines.service.supervising_host import run_host
+
+    spec = read_config(config, home.folder)
+    spec = spec if studies is None else spec.model_copy(update={"studies": studies})
+    run_host(home, spec, lambda line: print(line, flush=True))
+
+
+@click.command()
+@json_option
+@pass_client
+def hosts(client: StudyClient, as_json: bool) -> None:
+    """List the processes that run studies on all hosts, and what they run."""
+    from pipelines.cli import life_cycle_output, output
+
+    (output.print_json if as_json else life_cycle_output.print_hosts)(client.list_hosts())
 
 
 @click.command()

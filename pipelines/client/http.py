@@ -29,7 +29,9 @@ from pipelines.operations.control import StudyStatus
 from pipelines.operations.delete import DeletionResult
 from pipelines.operations.predict import Predictions
 from pipelines.operations.promote import PromotionResult
+from pipelines.operations.report import ReportResult, check_report_target, save_page
 from pipelines.operations.uploads import UploadRow
+from pipelines.queries.hosts import HostView
 from pipelines.queries.usage import HomeUsage
 from pipelines.queries.views import BestTrial, ListedStudy, ServedStudy, TrialRow, UploadedFile
 from pipelines.spec.data_spec import SOURCE_KEYS
@@ -51,6 +53,7 @@ _PATIENCE = httpx.Timeout(60.0, connect=10.0)
 _EXPORT_S = 1800.0  # the service ends an export after as long
 # A request for each run, on a slow MLflow server; the deletion goes on if the client leaves.
 _DELETION_S = 900.0
+_REPORT_S = 300.0  # of 10,000 trials it takes seconds, and may wait for others
 _Answer = TypeVar("_Answer")
 
 
@@ -223,6 +226,10 @@ class HttpClient:
         """Return the room that the home takes."""
         return _parse(HomeUsage, self._request("GET", "/v1/usage", timeout=_EXPORT_S).json())
 
+    def list_hosts(self) -> Sequence[HostView]:
+        """Return the processes that run studies on all hosts."""
+        return _parse(list[HostView], self._request("GET", "/v1/hosts").json())
+
     def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Yield a study's log, or a trial's, piece by piece; with `follow`, until the study ends."""
         params = {"follow": str(follow).lower(), **({} if trial is None else {"trial": str(trial)})}
@@ -300,6 +307,16 @@ class HttpClient:
         """
         del file, target, trial
         raise InputError(f"a service makes no predictions; kerastudy export {name} --to FOLDER, and load its model")
+
+    def write_report(self, name: str, target: Path) -> ReportResult:
+        """Write a study's report, which the service makes, to one HTML file.
+
+        Raises:
+            InputError: if there is no such study, or the target cannot be written.
+        """
+        check_report_target(target)
+        answer = self._request("GET", f"/v1/studies/{name}/report", timeout=_REPORT_S)
+        return save_page(name, answer.text, target)
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
+    from pipelines.operations.report import ReportResult
+    from pipelines.queries.hosts import HostView
     from pipelines.queries.usage import HomeUsage
 
 _POLL_S = 0.5  # a log is read by eye
@@ -143,6 +145,15 @@ class LocalClient:
         with Store.open(self.home.store) as store:
             return UsageMeter(self.home, store, read_home_rules(self.home.folder).quotas).measure()
 
+    def list_hosts(self) -> Sequence[HostView]:
+        """Return the processes that run studies on all hosts."""
+        from pipelines.queries.hosts import list_hosts
+
+        with StudyReader.open(self.home):  # an error for a home without studies
+            pass
+        with Store.open(self.home.store) as store:
+            return list_hosts(store)
+
     def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Yield a study's log, or a trial's, piece by piece; with `follow`, until no process works on the study."""
         file = self._find_log(name, trial)
@@ -211,6 +222,12 @@ class LocalClient:
         from pipelines.operations.predict import predict_file
 
         return predict_file(self.home, name, file, target, trial=trial)
+
+    def write_report(self, name: str, target: Path) -> ReportResult:
+        """Write a study's report to one HTML file."""
+        from pipelines.operations.report import write_report
+
+        return write_report(self.home, name, target)
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
+    from pipelines.operations.report import ReportResult
+    from pipelines.queries.hosts import HostView
     from pipelines.queries.usage import HomeUsage
 
 _POLL_S = 1.0  # a study takes minutes; each poll is a request to the service
@@ -81,6 +83,9 @@ class StudyClient(Protocol):
     def read_usage(self) -> HomeUsage:
         """Return the room that the home takes."""
 
+    def list_hosts(self) -> Sequence[HostView]:
+        """Return the processes that run studies on all hosts."""
+
     def export(
         self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False
     ) -> ExportResult:
@@ -88,6 +93,9 @@ class StudyClient(Protocol):
 
     def predict(self, name: str, file: Path, target: Path, trial: int | None) -> Predictions:
         """Write the predictions for the rows of a file to a new CSV file."""
+
+    def write_report(self, name: str, target: Path) -> ReportResult:
+        """Write a study's report to one HTML file."""
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""

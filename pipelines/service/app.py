@@ -97,7 +97,7 @@ def make_app(
         make_own_router(tokens, Accounts(store), spec.token_lifetime),
         make_account_router(store),
         make_audit_router(AuditLog(store)),
-        make_upkeep_router(monitors, version),
+        make_upkeep_router(monitors, store, version),
         make_problem_router(),
         make_sign_in_router(sign_in, callers),
         make_home_router(store, sign_in, _find_mlflow(studies), spec.token_lifetime),

@@ -153,7 +153,12 @@ class ServiceSpec(Section):
         False,
         description="A proxy in front uses TLS; without it or `tls`, `host` is an address of this machine only.",
     )
-    studies: int = Field(1, ge=1, le=64, description="Studies that run at a time.")
+    studies: int = Field(
+        1,
+        ge=0,
+        le=64,
+        description="Studies that run on this host at a time; with 0, only hosts with `kerastudy supervise` run any.",
+    )
     workers: int | None = Field(
         None, ge=1, le=256, description="Most worker processes of one study, whatever its file requests."
     )

@@ -90,14 +90,14 @@ def collect_context(record: logging.LogRecord) -> Mapping[str, Any]:
 
 
 @contextmanager
-def log_service(folder: Path, spec: LogsSpec, terminal: TextIO | None = None) -> Iterator[None]:
-    """Log into `service.log` in a folder, and to standard error: text on a terminal, JSON elsewhere."""
+def log_service(
+    folder: Path, spec: LogsSpec, terminal: TextIO | None = None, *, name: str = LOG_FILE
+) -> Iterator[None]:
+    """Log into a file in a folder, and to standard error: text on a terminal, JSON elsewhere."""
     stream = terminal or sys.stderr
     shown = logging.StreamHandler(stream)
     shown.setFormatter(TextFormatter() if stream.isatty() else JsonFormatter())
-    file = RotatingFileHandler(
-        folder / LOG_FILE, maxBytes=spec.size, backupCount=spec.files, encoding="utf-8", delay=True
-    )
+    file = RotatingFileHandler(folder / name, maxBytes=spec.size, backupCount=spec.files, encoding="utf-8", delay=True)
     file.setFormatter(JsonFormatter())
     with _handle_records(spec.level.upper(), shown, file):
         yield

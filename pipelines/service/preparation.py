@@ -51,20 +51,27 @@ class Preparation(CheckListener):
         self.is_stop_requested = False
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the study's lease within the context, up to `release`.
+    def hold(self, lease: str = "") -> Iterator[None]:
+        """Hold the study's lease within the context, up to `hand_over` or `release`.
+
+        Args:
+            lease: token of the lease that this one continues; see `LeaseKeeper.hand_over`.
 
         Raises:
             StudyBusyError: if another process works on the study.
         """
-        self._lease.claim(self._study)
+        self._lease.claim(self._study, lease)
         try:
             yield
         finally:
             self._lease.release()
 
+    def hand_over(self) -> str:
+        """Give up the lease without ending it; return its token, with which the study's supervisor continues it."""
+        return self._lease.hand_over()
+
     def release(self) -> None:
-        """End the lease, so that the study's supervisor can claim it."""
+        """End the lease."""
         self._lease.release()
 
     def describe(self, step: str) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.queries.hosts import count_hosts
 from pipelines.workspace.home import Home
 from tracking.store.database import Store
 
@@ -39,6 +40,13 @@ class Readiness:
         self._pool = ThreadPoolExecutor(1, "readiness")
         self._query: Future[None] | None = None
         self._checks: Mapping[str, Check] = {"store": self._check_store, "disk": self._check_disk, **further}
+
+    def count_hosts(self) -> Mapping[str, int]:
+        """Return how many processes run studies, on all hosts, by their state; nothing while the store is away."""
+        try:
+            return count_hosts(self._store)
+        except SQLAlchemyError:
+            return {}
 
     def check(self) -> Mapping[str, str]:
         """Return the reason why each part is not ready, by its name; empty for one that is."""

@@ -6,12 +6,10 @@ All its state is below the home, so it can be killed and started again at any ti
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import shutil
 import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,12 +30,14 @@ from pipelines.service.monitors import make_monitors
 from pipelines.service.notifications import Notifier
 from pipelines.service.ownership import Ownership
 from pipelines.service.problem_pages import ProblemPages
-from pipelines.service.readiness import UpkeepClock
 from pipelines.service.request_recorder import RequestRecorder
 from pipelines.service.security_middleware import MLFLOW, App, Receive, Scope, SecurityMiddleware, Send
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
+from pipelines.service.supervising_host import open_home
 from pipelines.service.supervisor_pool import SupervisorPool
+from pipelines.service.supervisor_process import STORE_PATIENCE_S
+from pipelines.service.upkeep import HostPresence, UpkeepThread
 from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
 from tracking.mlflow.server import MlflowServer
@@ -48,10 +48,6 @@ from tracking.store.database import Store
 from tracking.store.tokens import Tokens
 
 FIRST_TOKEN = "admin"
-
-_STEP_S = 0.5  # a submitted study starts within this time; a step is a few queries
-_RETRY_S = 5.0
-_log = logging.getLogger("kerastudy.service")
 
 
 def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> None:
@@ -71,7 +67,9 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
         # Before the store is opened: a second service would start the same studies again.
         stack.enter_context(_lock_home(home))
         stack.enter_context(log_service(home.folder, spec.logs))
-        store = stack.enter_context(Store.open(home.store))
+        store = stack.enter_context(Store.open(home.store, patience_s=STORE_PATIENCE_S))
+        if "://" in home.store:
+            open_home(home, store)
         supervisors = SupervisorPool(home, store, spec.studies, spec.study_limits)
         studies, models = StudyService(home, store, spec, supervisors), ModelService(home, store, spec)
         streams = StreamLimit(most_each=spec.ceilings.followers)
@@ -94,7 +92,7 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
 
         recorded = RequestRecorder(secured, monitors.metrics.observe_request, is_logged=spec.logs.requests)
         server = ServiceServer(make_uvicorn_config(recorded, spec), print_start, end_long_requests)
-        upkeep = _UpkeepThread(supervisors, mlflow, monitors.upkeep)
+        upkeep = UpkeepThread(supervisors, HostPresence(store, spec.studies), monitors.upkeep, mlflow)
         housekeeper = Housekeeper(home, store, spec.retention, spec.audit_age)
         notifier = Notifier(home, store, spec.notify, monitors.metrics.observe_event)
         with _ignore_signals():
@@ -172,42 +170,6 @@ def _combine_apps(api: App, proxy: MlflowProxy) -> App:
     return dispatch
 
 
-class _UpkeepThread:
-    """Thread that starts studies in their turn and keeps MLflow's UI running."""
-
-    def __init__(self, supervisors: SupervisorPool, mlflow: MlflowServer | None, clock: UpkeepClock) -> None:
-        self._supervisors = supervisors
-        self._clock = clock
-        self._mlflow = mlflow
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Put running studies back into the queue and end MLflow's UI."""
-        self._stopped.set()
-        # First, or a step could start a study that nobody ends.
-        self._thread.join()
-        self._supervisors.stop()
-        if self._mlflow is not None:
-            self._mlflow.stop()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._supervisors.step()
-                if self._mlflow is not None:
-                    self._mlflow.ensure_running()
-                self._clock.record_round()
-            except Exception:  # a store that is away comes back
-                _log.exception("a round of the service failed; the next one follows")
-                # An outage would otherwise fill the log with two tracebacks a second.
-                self._stopped.wait(_RETRY_S)
-            self._stopped.wait(_STEP_S)
-
-
 @contextmanager
 def _ignore_signals() -> Iterator[None]:
     """Ignore SIGINT and SIGTERM: uvicorn raises them again once it has ended, while there is work left to do."""
@@ -224,6 +186,8 @@ def _ignore_signals() -> Iterator[None]:
 def _print_addresses(home: Home, spec: ServiceSpec, mlflow_url: str, print_line: Callable[[str], None]) -> None:
     url = make_url(spec)
     print_line(f"kerastudy serves {home.folder}")
+    if not spec.studies:
+        print_line("  studies:   none run here (studies: 0); hosts with kerastudy supervise run them")
     print_line(f"  API:       {url}/docs")
     if mlflow_url:
         print_line(f"  MLflow UI: {mlflow_url}")

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.queries.hosts import list_hosts
 from pipelines.queries.study_reader import StudyReader
 from pipelines.service.model_service import ModelService
 from pipelines.service.readiness import Readiness
@@ -37,6 +38,7 @@ class StoreMetrics:
 
     def __init__(self, home: Home, store: Store, supervisors: SupervisorPool) -> None:
         self._home = home
+        self._store = store
         self._queue = StudyQueue(store)
         self._submissions = Submissions(store)
         self._reader = StudyReader(home, store)
@@ -53,7 +55,8 @@ class StoreMetrics:
         """Return the metrics as they are now; only that there is no store where it does not answer."""
         answers = GaugeMetricFamily("kerastudy_store_up", "Whether the store answers.")
         try:
-            yield from [*self._collect_queue(), *self._collect_running(), *self._collect_waiting_records()]
+            parts = (self._collect_queue, self._collect_running, self._collect_hosts, self._collect_waiting_records)
+            yield from [metric for collect in parts for metric in collect()]
             answers.add_metric((), 1)
         except SQLAlchemyError:
             _log.exception("the store does not answer")
@@ -91,6 +94,21 @@ class StoreMetrics:
             for each in waiting.values()
         ]
         return max(waits, default=0.0)
+
+    def _collect_hosts(self) -> Iterator[Metric]:
+        hosts = list_hosts(self._store)
+        processes = GaugeMetricFamily(
+            "kerastudy_supervising_processes", "Processes that run studies.", labels=["host", "state"]
+        )
+        for (host, state), count in Counter((each.host, each.state) for each in hosts).items():
+            processes.add_metric((host, state), count)
+        yield processes
+        room = Counter[str]()
+        for each in hosts:
+            room[each.host] += each.studies if each.state == "ready" else 0
+        yield _make_gauge("kerastudy_host_capacity", "Most studies at a time by host.", "host", room)
+        running = {each.host: len(each.running) for each in hosts}
+        yield _make_gauge("kerastudy_host_studies", "Studies that run by host.", "host", running)
 
     def _collect_running(self) -> Iterator[Metric]:
         trials, training = Counter[str](), Counter[str]()

@@ -37,10 +37,8 @@ class SupervisorHandle:
 
     def __init__(self, request: SupervisorRequest) -> None:
         self._folder = request.home.locate_study(request.study)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.log = prepare_folder(self._folder)
         take_failure(self._folder)  # of an earlier process
-        self.log = self._folder / LOG_FILE
-        _limit_log(self.log)
         with self.log.open("ab") as log:
             # A session of its own, so that Ctrl-C in the service's terminal reaches the service alone.
             self._process = subprocess.Popen(
@@ -100,6 +98,18 @@ class SupervisorHandle:
         if self._process.stdin is None:
             raise AssertionError("a supervisor process is started with a pipe")
         return self._process.stdin
+
+
+def prepare_folder(folder: Path) -> Path:
+    """Make the folder of a study and limit the log of its supervisors; return the log.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / LOG_FILE
+    _limit_log(log)
+    return log
 
 
 def _limit_log(log: Path) -> None:

@@ -39,6 +39,7 @@ class SupervisorRequest:
         max_memory: most bytes of memory of one worker; None for no limit.
         withheld_aliases: aliases that the study's end must not set: its winner becomes challenger instead.
         quota: most bytes of the home; None for no limit.
+        lease: token of the lease on the study that the process continues; empty where it has to claim one.
     """
 
     study: str
@@ -51,6 +52,7 @@ class SupervisorRequest:
     max_memory: int | None = None
     withheld_aliases: tuple[str, ...] = ()
     quota: int | None = None
+    lease: str = ""
 
     @property
     def home(self) -> Home:

@@ -1,7 +1,8 @@
-"""Supervisor processes of a service's studies: started in their turn, watched, and ended with the service.
+"""Supervisor processes of one host's studies: started in their turn, watched, and ended with the host's process.
 
-All state that decides is in the store, so a service that was killed goes on where it was. A waiting study is `queued`.
-A study that is `running` although no process works on it was cut off, and waits too.
+All state that decides is in the store, so a service that was killed goes on where it was, and several hosts share one
+queue. A waiting study is `queued`. A study that is `running` although no process works on it was cut off, and waits
+too. A host leases a study before it starts a process, which continues that lease.
 """
 
 from __future__ import annotations
@@ -12,21 +13,24 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.engines.local_engine import cores
 from pipelines.queries.record_reader import load_record
 from pipelines.queries.study_reader import StudyReader
 from pipelines.service.config import StudyLimits
-from pipelines.service.scheduler import NextStudy, RunningStudy, WaitingStudy, choose_next_study, order_waiting
-from pipelines.service.supervisor_handle import LOG_FILE, SupervisorHandle
+from pipelines.service.scheduler import WaitingStudy, choose_next_study, order_waiting
+from pipelines.service.study_rounds import WAITING_STATES, StudyRound, StudyRounds
+from pipelines.service.supervisor_handle import LOG_FILE, SupervisorHandle, prepare_folder
 from pipelines.service.supervisor_messages import SupervisorRequest, Task
 from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota
 from search_spaces.errors import InputError, KerastudyError
 from tracking.store.accounts import LOCAL_USER, Accounts
 from tracking.store.database import Store
+from tracking.store.lease_keeper import LEASE_TTL_S
 from tracking.store.model_grants import ModelGrants
-from tracking.store.study_queue import StudyQueue, StudyRecord
-from tracking.store.submissions import Submission, Submissions
+from tracking.store.processes import identify_process
+from tracking.store.study_queue import Lease, StudyQueue, StudyRecord
+from tracking.store.submissions import Submissions
+from tracking.store.turns import Turns
 
 _log = logging.getLogger("kerastudy.supervisors")
 _MAX_ATTEMPTS = 5  # with pauses of 1, 2, 4 and 8 seconds
@@ -34,7 +38,6 @@ _LONGEST_PAUSE_S = 60.0
 _GRACE_S = 60.0  # trials are put back within seconds; the rest is for a busy machine
 _CANCEL_S = 120.0  # the process loads Optuna and MLflow, and delivers the last records
 _ORDER_AGE_S = 1.0
-_WAITING_STATES = ("queued", "preparing", "running")
 
 
 @dataclass
@@ -51,15 +54,24 @@ class _Attempts:
     trials: int = -1
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """The study whose turn it is, as it was read, and how many trials it may train at once."""
+
+    number: int
+    record: StudyRecord
+    trials_at_once: int | None
+
+
 class SupervisorPool:
-    """One supervisor process for each running study.
+    """One supervisor process for each study that runs on this host.
 
     Attributes:
         failures: how many processes have ended before their study did.
         start_error: why the latest process could not be started; empty if it could.
 
     Args:
-        studies: most studies that run at a time.
+        studies: most studies that run here at a time; none where only other hosts run them.
         limits: most worker processes of one study, and other limits, whatever its file requests.
     """
 
@@ -75,9 +87,11 @@ class SupervisorPool:
         self._processes: dict[str, SupervisorHandle] = {}
         self._cancelling: dict[str, SupervisorHandle] = {}
         self._attempts: dict[str, _Attempts] = {}
+        self._leases: dict[str, Lease] = {}
+        self._turns = Turns(store)
+        self._rounds = StudyRounds(store)
+        self._rounds_lock = threading.Lock()  # requests read the queue too
         self._held_back = ""
-        # By study: the hash of its text, and how many trials it could train at once.
-        self._trials_at_once: dict[str, tuple[int, int | None]] = {}
         self.failures = 0
         self.start_error = ""
         self._order_lock = threading.Lock()
@@ -89,21 +103,24 @@ class SupervisorPool:
             if process.has_ended:
                 del self._processes[name]
                 self._handle_end(name, process.describe_end())
-        while (chosen := self._choose_next()) is not None:
+        while (turn := self._choose_next()) is not None:
             try:
-                self._start_process(chosen)
+                # Before its turn is taken: a study that cannot start has had none.
+                prepare_folder(self._home.locate_study(turn.record.name))
+                if not self._start_process(turn):
+                    return
                 self.start_error = ""
             except OSError as error:  # such as a folder that cannot be written: no reason to keep others waiting
                 self.start_error = f"no supervisor can be started: {error.strerror or type(error).__name__}"
-                self._handle_end(chosen.study, f"could not begin ({error})")
+                self._handle_end(turn.record.name, f"could not begin ({error})")
 
     def list_waiting(self) -> tuple[str, ...]:
         """Return the waiting studies in the order in which they will start; at most a second old."""
         with self._order_lock:  # of many requests at once, one puts a thousand studies in order
             ordered, at = self._order
             if time.monotonic() - at > _ORDER_AGE_S:
-                waiting, running = self._read_queue()
-                ordered = order_waiting(waiting, running, self._submissions.find_last_started_ms())
+                found = self._read_queue()
+                ordered = order_waiting(found.waiting, found.running, self._submissions.find_last_started_ms())
                 self._order = ordered, time.monotonic()
             return ordered
 
@@ -119,10 +136,12 @@ class SupervisorPool:
 
     def withdraw(self, name: str) -> None:
         """End a study's process that does not hold the study yet, so that it answers no request; the study waits."""
-        process = self._processes.get(name)
-        if process is not None and self._queue.get(name).holder is None:
+        process, lease = self._processes.get(name), self._leases.get(name)
+        # Until the process continues it, the lease is this one's.
+        if process is not None and lease is not None and self._queue.is_held(lease):
             process.terminate()
             process.wait(_GRACE_S)
+            self._queue.release(lease)
 
     def cancel(self, name: str) -> None:
         """Cancel a study that has begun and that no process works on; wait for the end.
@@ -160,13 +179,20 @@ class SupervisorPool:
             process.close()
         self._processes.clear()
 
-    def _choose_next(self) -> NextStudy | None:
-        waiting, running = self._read_queue()
-        if not waiting or len(running) >= self._max_studies or self._hold_back(waiting):
+    def _choose_next(self) -> _Turn | None:
+        if len(self._processes) >= self._max_studies:
+            return None
+        number = self._turns.read()  # before the queue: a turn in between is noticed
+        found = self._read_queue()
+        if not found.waiting or len(self._processes) + found.foreground >= self._max_studies:
+            return None
+        if self._hold_back(found.waiting):
             return None
         now = time.monotonic()
-        ready = [each for each in waiting if self._attempts.get(each.study, _Attempts()).not_before <= now]
-        return choose_next_study(ready, running, self._read_quotas(), self._submissions.find_last_started_ms())
+        ready = [each for each in found.waiting if self._attempts.get(each.study, _Attempts()).not_before <= now]
+        last_started_ms = self._submissions.find_last_started_ms()
+        chosen = choose_next_study(ready, found.running, self._read_quotas(), last_started_ms)
+        return None if chosen is None else _Turn(number, found.records[chosen.study], chosen.trials_at_once)
 
     def _hold_back(self, waiting: Sequence[WaitingStudy]) -> bool:
         """Return whether no study may start because of the home's quota; the waiting ones state the reason."""
@@ -179,44 +205,24 @@ class SupervisorPool:
             self._held_back = reason
         return bool(reason)
 
-    def _read_queue(self) -> tuple[list[WaitingStudy], list[RunningStudy]]:
-        records = self._queue.list(states=_WAITING_STATES)
-        submitted = self._submissions.find_many(record.name for record in records)
-        waiting, running = [], []
-        for record in records:
-            submission = submitted.get(record.name)
-            if record.name in self._cancelling:
-                continue
-            # A holder without a process of ours is a `kerastudy run` on the same home; it takes a place too.
-            if record.name in self._processes or record.holder is not None:
-                submitter = submission.submitter_id if submission else ""
-                running.append(RunningStudy(record.name, submitter, submission.trials_at_once if submission else None))
-            elif submission is not None:
-                waiting.append(self._describe_waiting(record, submission))
-        self._trials_at_once = {
-            each.study: known for each in waiting if (known := self._trials_at_once.get(each.study)) is not None
-        }
-        return waiting, running
-
-    def _describe_waiting(self, record: StudyRecord, submission: Submission) -> WaitingStudy:
-        # Kept, since thousands may wait, of which each round would load every file.
-        text = hash(record.document)
-        known = self._trials_at_once.get(record.name)
-        if known is None or known[0] != text:
-            known = self._trials_at_once[record.name] = text, _find_trials_at_once(record)
-        submitter = submission.submitter_id
-        return WaitingStudy(record.name, submitter, submission.priority, submission.submitted_ms, known[1])
+    def _read_queue(self) -> StudyRound:
+        with self._rounds_lock:
+            return self._rounds.read(frozenset(self._processes), frozenset(self._cancelling))
 
     def _read_quotas(self) -> Mapping[str, int]:
         return {each.id: each.running_trials for each in self._accounts.list() if each.running_trials is not None}
 
-    def _start_process(self, chosen: NextStudy) -> None:
-        request = self._make_request(chosen.study, "run", chosen.trials_at_once)
-        self._processes[chosen.study] = SupervisorHandle(request)
-        # Last: a study that could not start has had no turn.
-        self._submissions.record_start(chosen.study, chosen.trials_at_once)
+    def _start_process(self, turn: _Turn) -> bool:
+        """Lease a study and start its process; return whether no other host was faster."""
+        name = turn.record.name
+        lease = self._turns.take(turn.number, turn.record, identify_process(), LEASE_TTL_S, turn.trials_at_once)
+        if lease is None:
+            return False  # the next round reads the queue again
+        self._leases[name] = lease
+        self._processes[name] = SupervisorHandle(self._make_request(name, "run", turn.trials_at_once, lease.token))
+        return True
 
-    def _make_request(self, name: str, task: Task, max_trials: int | None = None) -> SupervisorRequest:
+    def _make_request(self, name: str, task: Task, max_trials: int | None = None, lease: str = "") -> SupervisorRequest:
         limits = self._limits
         return SupervisorRequest(
             name,
@@ -229,6 +235,7 @@ class SupervisorPool:
             limits.memory,
             self._list_withheld_aliases(name),
             limits.home,
+            lease,
         )
 
     def _list_withheld_aliases(self, name: str) -> tuple[str, ...]:
@@ -250,9 +257,13 @@ class SupervisorPool:
 
     def _handle_end(self, name: str, how: str) -> None:
         """Let a study whose process ended too early start again, later each time, and pause it in the end."""
+        if (lease := self._leases.pop(name, None)) is not None:
+            self._queue.release(lease)  # unless the process has continued it
         record = self._queue.find(name)
-        if record is None or record.state not in _WAITING_STATES:
+        if record is None or record.state not in WAITING_STATES:
             self._attempts.pop(name, None)
+            return
+        if record.holder is not None:  # another host took it over
             return
         self.failures += 1
         _log.warning("the supervisor %s", how, extra={"study": name})
@@ -268,10 +279,3 @@ class SupervisorPool:
             log = self._home.locate_study(name) / LOG_FILE
             reason = f"its supervisor {how}, {_MAX_ATTEMPTS} times without a step forward; see {log}"
             self._queue.set_state(name, "paused", reason)
-
-
-def _find_trials_at_once(record: StudyRecord) -> int | None:
-    """Return how many trials a study could train at once; None where that is known only once its data is read."""
-    resources = load_record(record).spec.resources
-    slots = 1 if resources.fleet == "off" else resources.fleet
-    return None if slots == "auto" else (resources.workers or cores()) * slots

@@ -33,7 +33,9 @@ from tracking.mlflow.names import CHALLENGER
 from tracking.store.database import Store
 from tracking.store.study_queue import ControlRequest, StudyQueue, StudyRecord
 
-SERVICE_STOPPED = "the service has stopped; it goes on with this study when it starts again"
+STORE_PATIENCE_S = 60.0
+"""How long a process that was started waits for a store that is away at that moment."""
+SERVICE_STOPPED = "its supervisor was stopped with the service or the host; it goes on in its turn"
 
 
 def main() -> None:
@@ -105,10 +107,10 @@ def run_study(request: SupervisorRequest, service: _ServiceLink) -> None:
         KerastudyError: if the store cannot be used.
     """
     name = request.study
-    with Store.open(request.store) as store:
+    with Store.open(request.store, patience_s=STORE_PATIENCE_S) as store:
         queue, preparation = StudyQueue(store), Preparation(request.home, store, name)
         # The states of other ends are set while the study is held: whoever waits for one sees no other.
-        with preparation.hold():
+        with preparation.hold(request.lease):
             try:
                 study = _limit_study(load_record(queue.get(name)), request)
                 quota = HomeQuota(request.home.folder, request.quota)
@@ -200,7 +202,7 @@ def _supervise(
     # The worker server imports TensorFlow while this process reads the store.
     LocalEngine(user_code=study.has_user_model).warm("tensorflow")
     with supervise(study, home, own_process=True, listener=preparation, quota=quota) as supervisor:
-        preparation.release()
+        supervisor.continue_lease(preparation.hand_over())
         if preparation.is_stop_requested:
             supervisor.stop()
         service.on_stop = supervisor.pause

@@ -53,6 +53,7 @@ class StudyControl:
         self._study = study
         self._queue = StudyQueue(store)
         self._lease = LeaseKeeper(store)
+        self._continued = ""
         self._counted_at = self._read_at = time.monotonic()
         self.halt: Literal["", "pause", "cancel"] = ""
         self.stop_reason = ""
@@ -66,13 +67,17 @@ class StudyControl:
         """Return the process that holds the study and may or may not be alive; None where there is none."""
         return self._queue.find_unseen_holder(self._study)
 
+    def continue_lease(self, token: str) -> None:
+        """Let `claim` continue a lease that this process was handed; see `LeaseKeeper.hand_over`."""
+        self._continued = token
+
     def claim(self) -> None:
         """Lease the study.
 
         Raises:
             StudyBusyError: if another supervisor works on it.
         """
-        self._lease.claim(self._study)
+        self._lease.claim(self._study, self._continued)
 
     def release(self) -> None:
         """Count the working time and end the lease."""

@@ -89,6 +89,10 @@ class Supervisor:
         """Request that no further trial starts, and that the study ends with its best one."""
         self._control.obey("stop")
 
+    def continue_lease(self, token: str) -> None:
+        """Let this supervisor continue a lease on the study that its process was handed."""
+        self._control.continue_lease(token)
+
     def is_in_charge(self) -> bool:
         """Return whether this supervisor works on the study and delivers its records."""
         return self._control.is_held()

@@ -92,6 +92,11 @@ class StudyRecord:
         return describe_owner(self.owner)
 
     @property
+    def is_unseen(self) -> bool:
+        """Whether it has a holder that can be seen neither alive nor dead from here."""
+        return self.owner is not None and is_alive(self.owner) is None
+
+    @property
     def host(self) -> str:
         """Host of the process that works on it; empty if none does, as far as can be seen."""
         return find_host(self.owner) if self.holder is not None else ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from served import detail
+from served import detail, study_text
 from sqlalchemy.exc import OperationalError
 
 from pipelines.service import readiness
+from tracking.store.study_queue import StudyQueue
+from tracking.store.supervisors import Supervisors
 
 
 def test_health_needs_no_token_and_metrics_do(service, reader):
@@ -24,7 +26,28 @@ def test_a_service_is_ready_when_every_check_passes(service):
     assert answer.json() == {
         "status": "ready",
         "checks": dict.fromkeys(("store", "disk", "upkeep", "supervisors"), "ok"),
+        "hosts": {},
     }
+
+
+def test_hosts_are_shown(service, reader):
+    """Readiness counts the processes that run studies, without names; their list and metrics have the hosts."""
+    service.monitors.upkeep.record_round()
+    table, queue = Supervisors(service.store), StudyQueue(service.store)
+    for host in ("b", "c"):
+        table.register(f"{host}/1/2/3", "1.0", 4)
+    queue.enqueue("s", study_text("s"), "d")
+    queue.claim("s", "c/9/9/9", 60.0)
+    queue.set_state("s", "running")
+    assert service.client.get("/readyz").json()["hosts"] == {"ready": 2}
+    found = service.client.get("/v1/hosts", headers=reader).json()
+    assert [(each["host"], each["state"], each["studies"], each["running"]) for each in found] == [
+        ("b", "ready", 4, []),
+        ("c", "ready", 4, ["s"]),
+    ]
+    metrics = service.client.get("/metrics", headers=reader).text
+    assert 'kerastudy_supervising_processes{host="b",state="ready"} 1.0' in metrics
+    assert 'kerastudy_host_studies{host="c"} 1.0' in metrics
 
 
 @pytest.mark.parametrize(
