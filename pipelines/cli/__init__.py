@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import click
 
-from pipelines.cli import access, life_cycle, maintenance, results, sharing, spaces, studies
+from pipelines.cli import access, life_cycle, maintenance, reports, results, sharing, spaces, studies
 from pipelines.cli.safe_stream import guard_output
 from search_spaces.errors import KerastudyError
 
@@ -59,6 +59,7 @@ for _verb in (
     results.show_best,
     results.export,
     results.predict,
+    reports.report,
     results.promote,
     results.replay,
     sharing.model,

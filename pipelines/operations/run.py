@@ -30,7 +30,7 @@ from pipelines.workspace.quota import HomeQuota, QuotaError
 from search_spaces.errors import KerastudyError
 from tracking.mlflow.sink import make_home_sink_factory
 from tracking.outbox.dispatcher import OutboxDispatcher
-from tracking.reports.plots import load_libraries
+from tracking.reports.study_report import load_libraries
 from tracking.store.database import Store
 from tracking.store.model_digests import ModelDigests
 from tracking.store.study_queue import ControlRequest, StudyRecord

@@ -285,15 +285,13 @@ class StudyReader:
         Raises:
             InputError: if there is no study of that name.
         """
-        from tracking.reports.plots import PlottedTrial, compute_importances
+        from pipelines.recording.report_content import convert_trials
+        from tracking.reports.analysis.importances import compute_importances
 
         record = self._records.find_record(name)
-        complete = [
-            PlottedTrial(trial.number, "complete", trial.value, trial.params)
-            for trial in self._records.list_trials(record)
-            if trial.state == "complete"
-        ]
-        return compute_importances(complete, direction=self._records.collect_facts(record).objective.direction)
+        objective = self._records.collect_facts(record).objective
+        trials = convert_trials(self._records.list_trials(record), objective)
+        return compute_importances(trials, (), objective.direction)
 
     def load_study(self, name: str) -> Study:
         """Return a study as it was submitted.

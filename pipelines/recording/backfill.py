@@ -105,7 +105,7 @@ def backfill_study(
     opened = _build_opened(context, record, previous.opened, rows, user)
     displaced = [ModelDisplaced(context.name, trial.number) for trial in latest if trials.is_displaced(trial)]
     rows += trials.backfill_retrainings(retrainings)
-    end = _build_closed(context, _find_outcome(context, record, latest, retrainings), latest, previous.closed)
+    end = _build_closed(context, find_outcome(context, record, latest, retrainings), latest, previous.closed)
     # Where no record has the time, the last end of a trial stands in: it is the same in every backfill.
     end = replace(end, finished_ms=end.finished_ms or trials.latest_ms or opened.started_ms)
     return Backfill((opened, *rows, *displaced, end), count, tuple(trials.notes))
@@ -244,7 +244,7 @@ def _build_opened(
     return build_study_opened(context, started_ms=started_ms, user=user)
 
 
-def _find_outcome(
+def find_outcome(
     context: StudyContext, record: StudyRecord, trials: Sequence[TrialSummary], retrainings: Sequence[Retraining]
 ) -> StudyOutcome:
     """Return the state of a study: ended, paused, or interrupted because its supervisor was killed."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.data.prepared import DataSummary
 from pipelines.workspace.atomic_files import write_text
-from tracking.reports.study_report import DataSection
+from tracking.reports.content import DataSection
 
 
 def write_data_report(file: Path, summary: DataSummary) -> None:
@@ -35,4 +35,7 @@ def describe_data(summary: DataSummary) -> DataSection:
             )
             for column in columns
         ),
+        class_counts=dict(zip(summary.task.classes, summary.task.class_counts, strict=False)),
+        has_rare_class=summary.task.has_rare_class,
+        part_rows={part: count for part, count in summary.rows.items() if count},
     )

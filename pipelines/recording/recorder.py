@@ -12,8 +12,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from pipelines.baselines.results import read_baselines
-from pipelines.recording.data_section import describe_data, write_data_report
+from pipelines.recording.data_section import write_data_report
 from pipelines.recording.provenance import describe_environment, hash_code
 from pipelines.recording.records import (
     MLFLOW_MODEL,
@@ -26,9 +25,8 @@ from pipelines.recording.records import (
     build_trial_finished,
     write_mlflow_model,
 )
+from pipelines.recording.report_content import collect_report, convert_trials, list_parameters
 from pipelines.search.optuna_search import OptunaSearch
-from pipelines.search.pruners import choose_pruner
-from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.trial_summaries import TrialSummary, select_kept
 from pipelines.selection.finalists import count_folds
 from pipelines.selection.model_locations import find_winning_model
@@ -41,8 +39,8 @@ from search_spaces.values import Value
 from search_spaces.yaml_writer import to_yaml
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import ModelDisplaced, ModelKept, Record, TrialPaused, TrialStarted
-from tracking.reports.plots import Curve, PlottedTrial, read_history
-from tracking.reports.study_report import StudyReport, draw_plots, write_page, write_retrainings_csv
+from tracking.reports.analysis.importances import Importance, estimate_importances
+from tracking.reports.study_report import write_report, write_retrainings_csv
 from tracking.store.database import Store
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue
@@ -95,7 +93,7 @@ class Recorder:
         self._check = check
         self._flushed_at = 0.0
         self._folds, self._seeds = context.summary.folds, context.spec.training.seeds
-        self._plots: tuple[Path, ...] | None = None
+        self._importances: list[Importance] | None = None
         # From Optuna, because a study that continues has models of earlier runs.
         self._kept = select_kept(search.trials, context.objective, study.spec.models_kept)
 
@@ -217,17 +215,23 @@ class Recorder:
         written = [trial for trial in self._kept if self._has_weights(trial) and self._has_model(trial)]
         self._add([self._build_late_model(trial.number) for trial in written])
 
-    def draw_plots(self) -> None:
-        """Draw the plots of the study's report, once no further trial will end."""
-        self._plots = draw_plots(self._home.locate_report(self._study.name), self._make_report(self._search.trials))
+    def estimate_importances(self) -> None:
+        """Estimate the importances for the report, which take longest of it, once no further trial will end."""
+        objective = self._context.objective
+        trials = convert_trials(self._search.trials, objective)
+        self._importances = estimate_importances(trials, list_parameters(self._context), objective.direction)
 
     def record_study_end(self, outcome: StudyOutcome) -> None:
         """Record that a study ended or was paused: its report, its record for MLflow, and its state in the queue."""
         spec, trials = self._context.spec, self._search.trials
         folder = self._home.locate_report(spec.study)
-        if self._plots is None and outcome.state in ("finished", "failed"):  # a requested end does not wait for plots
-            self.draw_plots()
-        write_page(folder, self._make_report(trials, outcome), self._plots or ())
+        write_report(
+            folder,
+            collect_report(self._context, trials, outcome, seconds=self._queue.get(spec.study).elapsed_s),
+            self._importances,
+            version=str(describe_environment().get("kerastudy", "")),
+            has_plots=outcome.state in ("finished", "failed"),  # a requested end does not wait for them
+        )
         if retrainings := self._retrainings.list(spec.study):
             write_retrainings_csv(folder / "retrainings.csv", retrainings)
         closed = build_study_closed(self._context, outcome, trials, finished_ms=now_ms())
@@ -290,66 +294,3 @@ class Recorder:
             (folder / MODEL_FILE).unlink(missing_ok=True)
             shutil.rmtree(folder / MLFLOW_MODEL, ignore_errors=True)
         return trial.number not in gone, [number for number in gone if number != trial.number]
-
-    def _make_report(self, trials: Sequence[TrialSummary], outcome: StudyOutcome | None = None) -> StudyReport:
-        """Return the contents of the report; without an outcome, only those of its plots matter."""
-        test, finalists = (outcome.test, outcome.finalists) if outcome else ({}, ())
-        summary = json.loads((self._home.locate_report(self._study.name) / "data.json").read_text(encoding="utf-8"))
-        facts = {
-            "data": f"{summary['source']}, {summary['digest'][:12]}",
-            "rows": ", ".join(f"{count} {part}" for part, count in summary["rows"].items()),
-            "task": summary["task"]["kind"],
-            "model": self._study.spec.model,
-            "objective": f"{self._objective.direction} {self._objective.metric}, at each trial's best epoch",
-            "search": f"{choose_sampler(self._context).name} sampler, {choose_pruner(self._context).name} pruner",
-            **{name: f"{value:.6g}" for name, value in test.items()},
-            **_describe_baselines(self._home.locate_study(self._study.name), outcome),
-            **(
-                {"ensemble": outcome.ensemble_reason.removeprefix("ensemble ")}
-                if outcome and outcome.ensemble_reason
-                else {}
-            ),
-            **({"refit": outcome.refit_reason.removeprefix("refit ")} if outcome and outcome.refit_reason else {}),
-            **{name: str(value) for name, value in describe_environment().items()},
-        }
-        return StudyReport(
-            study=self._study.name,
-            metric=self._objective.metric,
-            direction=self._objective.direction,
-            outcome=f"{outcome.state}: {outcome.reason}" if outcome else "",
-            rows=[row for trial in trials if (row := _make_row(trial)) is not None],
-            space=to_yaml(self._study.space.to_dict()),
-            data=describe_data(self._context.summary),
-            facts=facts,
-            curves={trial.number: self._read_curve(trial.number) for trial in self._kept},
-            winner=finalists[0].number if finalists else None,
-            selection=[
-                (each.number, each.mean, *(each.interval or (None, None)), " ".join(f"{s:.5g}" for s in each.scores))
-                for each in finalists
-            ],
-        )
-
-    def _read_curve(self, number: int) -> Curve:
-        return read_history(self._home.locate_trial(self._study.name, number) / ARTIFACTS / "history.csv")
-
-
-def _describe_baselines(folder: Path, outcome: StudyOutcome | None) -> dict[str, str]:
-    baselines = read_baselines(folder)
-    if baselines is None or outcome is None:
-        return {}
-    unbeaten = baselines.explain_unbeaten(outcome.score)
-    return {"baselines": baselines.describe(), **({"the winner is": unbeaten} if unbeaten else {})}
-
-
-def _make_row(trial: TrialSummary) -> PlottedTrial | None:
-    if (state := trial.end) is None:
-        return None
-    return PlottedTrial(
-        number=trial.number,
-        state=state,
-        value=trial.value,
-        params=trial.params,
-        best_epoch=trial.best_epoch,
-        duration_s=trial.seconds,
-        reason=trial.reason,
-    )

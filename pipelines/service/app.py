@@ -30,6 +30,7 @@ from pipelines.service.routes.parameters import refuse_unknown_parameters
 from pipelines.service.routes.problem_pages import make_problem_router
 from pipelines.service.routes.problems import RESPONSES, add_error_handlers
 from pipelines.service.routes.registered_models import make_registered_model_router
+from pipelines.service.routes.reports import make_report_router
 from pipelines.service.routes.sign_in import make_sign_in_router
 from pipelines.service.routes.streams import make_stream_router
 from pipelines.service.routes.studies import make_study_router, make_trial_router
@@ -87,6 +88,7 @@ def make_app(
     for router in (
         make_study_router(studies),
         make_trial_router(studies),
+        make_report_router(studies),
         make_upload_router(studies.uploads),
         make_control_router(studies),
         make_life_cycle_router(studies.life_cycle, studies.quotas, studies.versions),

@@ -113,8 +113,9 @@ class StudyEnd:
         try:
             if missing := recorder.find_missing_models():
                 job = make_models_job(self._context.home, self._context.name, missing)
-                # The plots are drawn here while a worker writes the models.
-                run_job(self._study.engine, job, self._control.keep_alive_unless_halted, on_start=recorder.draw_plots)
+                # Importances are estimated here while a worker writes the models.
+                start = recorder.estimate_importances
+                run_job(self._study.engine, job, self._control.keep_alive_unless_halted, on_start=start)
                 hit("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"

@@ -23,7 +23,7 @@ STEPS = [name for name in failpoints.FAILPOINTS if name.startswith("deletion-")]
 def home(tmp_path, monkeypatch):
     """A home with a delivered study."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+    monkeypatch.setattr("tracking.reports.study_report.write_pngs", lambda figures, folder: ())
     made = Home.find(str(tmp_path / "home"), {})
     with Store.open(made.store) as store:
         Desk(store, made).run(FakeEngine(scores(3.0, 2.0)), trials=2)

@@ -49,5 +49,5 @@ class TrackedDesk(Desk):
 def tracked_desk(store, tracked_home, monkeypatch):
     """A bench on that home."""
     # Plots take longer than the rest.
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+    monkeypatch.setattr("tracking.reports.study_report.write_pngs", lambda figures, folder: ())
     return TrackedDesk(store, tracked_home)

@@ -142,7 +142,7 @@ def test_a_restored_study_is_free(tracked_desk, tracked_home, tmp_path):
 
 def test_a_store_on_postgresql_is_backed_up(postgresql, tracked_home, tmp_path, monkeypatch):
     """A home whose store is on PostgreSQL becomes a file, and from it a store on either database."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+    monkeypatch.setattr("tracking.reports.study_report.write_pngs", lambda figures, folder: ())
     home = Home(tracked_home.folder, postgresql)
     with Store.open(postgresql) as store:
         Desk(store, home).run(FakeEngine(scores(3.0, 2.0)), trials=2)

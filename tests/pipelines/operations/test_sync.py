@@ -44,7 +44,7 @@ def home(tmp_path, _empty_mlflow, monkeypatch):
 @pytest.fixture
 def desk(store, home, monkeypatch):
     monkeypatch.setattr(
-        "pipelines.recording.recorder.draw_plots", lambda folder, report: ()
+        "tracking.reports.study_report.write_pngs", lambda figures, folder: ()
     )  # takes longer than the rest
     return Desk(store, home)
 

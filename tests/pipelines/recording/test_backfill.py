@@ -17,7 +17,7 @@ NONE_BEFORE = PreviousRecords(None, None)
 
 @pytest.fixture
 def desk(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+    monkeypatch.setattr("tracking.reports.study_report.write_pngs", lambda figures, folder: ())
     return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
 
 

@@ -15,4 +15,4 @@ def desk(store, tmp_path):
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
     """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+    monkeypatch.setattr("tracking.reports.study_report.write_pngs", lambda figures, folder: ())

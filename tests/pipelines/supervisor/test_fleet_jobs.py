@@ -13,7 +13,7 @@ from tracking.outbox.records import TrialFinished, TrialStarted
 @pytest.fixture(autouse=True)
 def _skip_plots(monkeypatch):
     """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+    monkeypatch.setattr("tracking.reports.study_report.write_pngs", lambda figures, folder: ())
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -17,7 +17,7 @@ MEMORY = 10**10
 @pytest.fixture(autouse=True)
 def _skip_plots(monkeypatch):
     """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+    monkeypatch.setattr("tracking.reports.study_report.write_pngs", lambda figures, folder: ())
 
 
 def study(space="", *, resources="fleet: 4", extra=""):

@@ -23,7 +23,7 @@ from search_spaces.errors import ConflictError
 @pytest.fixture
 def desk(store, tmp_path, monkeypatch):
     """A submitted study whose report goes without pictures."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+    monkeypatch.setattr("tracking.reports.study_report.write_pngs", lambda figures, folder: ())
     return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
 
 
