@@ -57,6 +57,7 @@ class Job(Generic[Payload, Result_co]):
         backend: Keras's backend in its worker; a worker for JAX never loads TensorFlow.
         fresh: whether its worker runs this job and no other.
         aside: whether it runs beside the other jobs at a low priority, in a worker that `Engine.idle` does not count.
+        devices: devices that it trains on: without GPUs, its worker's CPU is divided into as many.
         data: folder that it only reads; an engine with workers elsewhere may give them a copy.
         data_copy: that copy, set by the engine.
     """
@@ -71,6 +72,7 @@ class Job(Generic[Payload, Result_co]):
     backend: Backend = "tensorflow"
     fresh: bool = False
     aside: bool = False
+    devices: int = 1
     data: Path | None = None
     data_copy: Path | None = None
 

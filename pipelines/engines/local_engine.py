@@ -146,12 +146,12 @@ class LocalEngine:
         """
         place = None if job.aside else self._choose_place()
         is_new = job.fresh or job.aside
-        worker = self._start(job.backend, place) if is_new else self._take(job.backend, place)
+        worker = self._start(job, place) if is_new else self._take(job, place)
         try:
             worker.connection.send(job)
         except OSError:  # it died between two jobs
             worker.end()
-            worker = self._start(job.backend, place)
+            worker = self._start(job, place)
             worker.connection.send(job)
         worker.start_job(job)
         self._busy[job.name] = worker
@@ -211,28 +211,29 @@ class LocalEngine:
     def _count_busy(self, place: int) -> int:
         return sum(worker.place == place for worker in self._busy.values())
 
-    def _take(self, backend: Backend, place: int | None) -> WorkerProcess:
+    def _take(self, job: Job[Any, Any], place: int | None) -> WorkerProcess:
         for worker in self._free:
-            if worker.backend == backend and worker.place == place:
+            if (worker.backend, worker.devices, worker.place) == (job.backend, job.devices, place):
                 self._free.remove(worker)
                 return worker
-        return self._start(backend, place)
+        return self._start(job, place)
 
-    def _start(self, backend: Backend, place: int | None) -> WorkerProcess:
-        _check_installed(backend)
+    def _start(self, job: Job[Any, Any], place: int | None) -> WorkerProcess:
+        _check_installed(job.backend)
         if place is not None:
             self._end_free(place)
         # TensorFlow removes its temporary files at a normal exit, and workers are killed.
         self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
         setting = WorkerSettings(
-            backend,
-            self._choose_preload(backend),
+            job.backend,
+            self._choose_preload(job.backend),
             self.threads,
             Path.cwd(),
             self._temporary,
             self._cache,
             self._make_environment(place),
             gpus=0 if place is None or self._gpus.places is None else len(self._gpus.places.places[place].gpus),
+            devices=job.devices,
         )
         for _ in range(_STARTS):
             ours, theirs = multiprocessing.Pipe()
@@ -247,7 +248,7 @@ class LocalEngine:
             finally:
                 # A copy of this end that stayed open would hide the worker's death.
                 theirs.close()
-            return WorkerProcess(process, ours, backend, place)
+            return WorkerProcess(process, ours, job.backend, place, job.devices)
         raise KerastudyError(f"the process that workers are forked from was killed {_STARTS} times")
 
     def _end_free(self, place: int | None = None) -> None:

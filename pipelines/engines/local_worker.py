@@ -49,6 +49,7 @@ class WorkerSettings:
         temporary: folder for temporary files; the engine removes it.
         programs: folder of compiled programs; None keeps none.
         environment: variables that decide which devices its process sees.
+        devices: parts that its CPU is divided into, for trials on several devices.
         gpus: number of GPUs among them; its first message is how many its backend found, where there are any.
     """
 
@@ -60,6 +61,7 @@ class WorkerSettings:
     programs: Path | None
     environment: Mapping[str, str] = field(default_factory=dict)
     gpus: int = 0
+    devices: int = 1
 
 
 def serve(connection: Connection, setting: WorkerSettings) -> None:
@@ -75,9 +77,9 @@ def serve(connection: Connection, setting: WorkerSettings) -> None:
     tempfile.tempdir = os.environ["TMPDIR"] = str(setting.temporary)
     importlib.import_module(setting.preload)  # a no-op, unless the fork server failed to import it
     if setting.backend == "tensorflow":
-        gpus = _set_up_tensorflow(setting.threads, setting.gpus)
+        gpus = _set_up_tensorflow(setting.threads, setting.gpus, setting.devices)
     else:
-        gpus = _set_up_jax(setting.threads, setting.programs)
+        gpus = _set_up_jax(setting.threads, setting.programs, setting.devices)
     if setting.gpus:
         connection.send(("gpus", gpus))
     channel = PipeChannel(connection)
@@ -209,18 +211,21 @@ def _measure_data_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def _set_up_tensorflow(threads: int, gpus: int) -> int:
+def _set_up_tensorflow(threads: int, gpus: int, devices: int) -> int:
     """Set TensorFlow's threads, and return the number of GPUs that it found; without any to find it starts nothing."""
     import tensorflow as tf
 
     # Before the first operation, which starts the thread pools.
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if devices > 1:
+        [cpu] = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     # This starts CUDA. What it maps into memory must not count for the limit of the first job.
     return len(tf.config.list_logical_devices("GPU")) if gpus else 0
 
 
-def _set_up_jax(threads: int, programs: Path | None) -> int:
+def _set_up_jax(threads: int, programs: Path | None, devices: int) -> int:
     """Set XLA's environment variables, start it, and return the number of GPUs that it found.
 
     `NPROC` is the size of XLA's thread pools on a CPU: without it one worker's work goes over all cores, whatever the
@@ -229,10 +234,12 @@ def _set_up_jax(threads: int, programs: Path | None) -> int:
     import jax
 
     os.environ["NPROC"] = str(threads)
+    set_option: Callable[[str, Any], None] = jax.config.update
+    if devices > 1:
+        set_option("jax_num_cpu_devices", devices)
     if threads == 1:
         os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}".strip()
     if programs is not None:
-        set_option: Callable[[str, Any], None] = jax.config.update
         set_option("jax_compilation_cache_dir", str(programs))
         # By default JAX stores only programs that took a second to compile.
         set_option("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -24,6 +24,7 @@ class WorkerProcess:
     connection: Connection[Any, Any]
     backend: Backend
     place: int | None = None
+    devices: int = 1
     jobs_done: int = 0
     size_bytes: int = 0
     job: Job[Any, Any] | None = None

@@ -101,6 +101,7 @@ def check_study(
                 if study.has_user_model
                 else (*_check_models(study, folder, engine, listener, timed=timed), _list_notes(study, summary))
             )
+            notes += _note_uneven_batches(study)
             write_notes(folder, notes)
             shutil.rmtree(folder / "check", ignore_errors=True)
         _refuse_if_all_are_too_large(study, small)
@@ -155,6 +156,19 @@ def _list_notes(study: Study, summary: DataSummary) -> tuple[str, ...]:
     return notes
 
 
+def _note_uneven_batches(study: Study) -> tuple[str, ...]:
+    """Return that some trials train on one device, because several cannot share their batches evenly."""
+    devices, parameter = study.spec.resources.devices, study.space.parameters.get("batch_size")
+    if devices in (1, "all") or parameter is None:
+        return ()
+    sizes = parameter.spread(_SPREAD) if isinstance(parameter, Int | Float) else parameter.bounds
+    uneven = [str(size) for size in sizes if isinstance(size, int) and size % int(devices)]
+    if not uneven:
+        return ()
+    message = f"trials with a batch_size such as {uneven[0]}, no multiple of resources.devices ({devices})"
+    return (f"{message}, train on one device",)
+
+
 def _check_user_model(
     study: Study, folder: Path, engine: Engine, listener: CheckListener
 ) -> tuple[ModelCheck, ModelCheck, tuple[str, ...]]:
@@ -194,7 +208,8 @@ def _check_extremes(
     log = folder / "check" / "worker.log"
     try:
         # Within a trial's limit of memory: a model that does not fit fails here, and not after hours.
-        return run_job(engine, Job("check", function, jobs, log, memory_bytes=limits.memory), listener.keep_alive)
+        job = Job("check", function, jobs, log, memory_bytes=limits.memory, devices=small.cpu_devices)
+        return run_job(engine, job, listener.keep_alive)
     except JobError as error:
         raise _explain_memory(ends[1], limits.memory) if error.kind == "memory" else error from None
 
@@ -238,6 +253,7 @@ def _make_trial(study: Study, folder: Path, values: Mapping[str, Value]) -> Tria
         direction=objective.direction if objective else "minimize",
         # No pruning: these trials only train for an epoch, if at all.
         rungs=frozenset(),
+        devices=study.spec.resources.devices,
     )
 
 

@@ -193,11 +193,16 @@ class ResourcesSpec(Section):
         None,
         ge=1,
         le=1024,
-        description="Worker processes. Left out, as many as this machine has cores, or as the Ray cluster has room for.",
+        description="Worker processes. Left out, as many as there are cores, or as the Ray cluster has room for.",
     )
     cpus: int = Field(1, ge=1, le=1024, description="Cores of each worker, and threads of its arithmetic, with Ray.")
     gpus: float | None = Field(
         None, ge=0, le=64, description="GPUs of each worker; less than one where workers share a GPU, such as 0.25."
+    )
+    devices: Literal["all"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        description="Devices of its worker that one trial trains on, each with a share of every batch: a number, or "
+        "`all`. Without GPUs the CPU is divided into as many, to try a study out.",
     )
     memory: Bytes | None = Field(
         None,

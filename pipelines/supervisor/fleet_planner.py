@@ -193,6 +193,8 @@ def find_ineligible_reason(study: Study) -> str:
     spec = study.spec
     if spec.resources.fleet == "off":
         return "resources.fleet is off"
+    if spec.resources.devices != 1:
+        return f"resources.devices is {spec.resources.devices}"
     if study.has_user_model:
         return "a user model is trained by its own code"
     if spec.model != FAMILY:
@@ -219,6 +221,8 @@ def find_ineligible_data(study: Study, summary: DataSummary) -> str:
         return "fleets predict one class or numbers, and rows have several labels"
     if summary.features.text or summary.features.series:
         return "fleets take numbers, categories and images, and the data holds text or series"
+    if summary.streaming:
+        return "rows are read from disk batch by batch (data.streaming)"
     sizes = _estimate_sizes(summary, 1)
     # 4 bytes a float32.
     if 4 * sizes.inputs * sum(summary.rows.values()) > MOST_BYTES:

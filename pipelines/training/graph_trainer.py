@@ -7,6 +7,7 @@ each batch from Python. Here the rows are tensors already and a graph goes over 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.data.examples.examples import Examples
-from pipelines.data.examples.leaves import count_rows
+from pipelines.data.examples.leaves import count_rows, take_rows
 from pipelines.data.examples.model_tensors import can_gather, make_tensors, measure_bytes
 from pipelines.data.examples.structures import flatten, map_leaves
 from pipelines.training.batches import Rows, compute_row_weights, shuffle_rows
@@ -30,16 +31,22 @@ from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
 
 _CALL_S = 0.5  # seconds; a call that takes less is followed by one of twice the steps
-# A model that overrides one of these trains in another way than this trainer.
-_OF_KERAS = ("fit", "train_step", "test_step", "make_train_function", "make_test_function")
+
+OF_KERAS = ("fit", "train_step", "test_step", "make_train_function", "make_test_function")
+"""Methods of Keras's models: a class that overrides one trains in another way than this trainer."""
 
 
 def can_train_in_graph(model: keras.Model, rows: Rows) -> bool:
     """Return whether the model trains by Keras's steps, and its rows fit in memory."""
-    is_stock = all(getattr(type(model), name) is getattr(keras.Model, name) for name in _OF_KERAS)
+    is_stock = all(getattr(type(model), name) is getattr(keras.Model, name) for name in OF_KERAS)
+    return is_stock and not model.run_eagerly and fit_in_memory(rows)
+
+
+def fit_in_memory(rows: Rows) -> bool:
+    """Return whether a graph can pick batches of the rows from memory."""
     parts = [part for each in (rows.train, rows.validation) for part in (each.x, each.y, each.sample_weight)]
-    fits = all(map(can_gather, parts)) and sum(map(measure_bytes, parts)) <= MOST_BYTES
-    return is_stock and not model.run_eagerly and fits
+    is_small = rows.streaming is None and sum(map(measure_bytes, parts)) <= MOST_BYTES
+    return is_small and all(map(can_gather, parts))
 
 
 def train_in_graph(
@@ -58,13 +65,51 @@ def train_in_graph(
         TrialError: if the loss or the objective is not finite, or the objective is never reported.
     """
     monitor = EpochMonitor(schedule, metric, direction, listener)
-    train = _Steps(model.train_step, _make_rows(rows.train, compute_row_weights(rows)), schedule.batch_size, listener)
-    batch_size = max(schedule.batch_size, VALIDATION_BATCH)
-    validate = _Steps(model.test_step, _make_rows(rows.validation, rows.validation.sample_weight), batch_size, listener)
-    _create_variables(model, train.rows)
+    return train_by_steps(
+        model, rows, schedule, ModelSteps(model.train_step, model.test_step), monitor, listener, checkpoints
+    )
+
+
+@dataclass(frozen=True)
+class ModelSteps:
+    """A model's training step and test step over a batch (x, y, sample weights), the last ones where there are any.
+
+    Attributes:
+        devices: number of devices that divide a batch among them.
+        begin: called when the model has the state that its training starts or goes on from.
+    """
+
+    train: Callable[[Any], Any]
+    test: Callable[[Any], Any]
+    devices: int = 1
+    begin: Callable[[], None] = lambda: None
+
+
+def train_by_steps(
+    model: keras.Model,
+    rows: Rows,
+    schedule: Schedule,
+    steps: ModelSteps,
+    monitor: EpochMonitor,
+    listener: EpochListener,
+    checkpoints: CheckpointStore | None,
+) -> FitResult:
+    """Train by calling steps in graphs: over rows in memory, or batch by batch; see `train_in_graph`.
+
+    Raises:
+        TrialError: as there.
+    """
+    make = _Steps if fit_in_memory(rows) else _StreamedSteps
+    train = make(steps.train, rows.train, compute_row_weights(rows), schedule.batch_size, listener)
+    largest = max(schedule.batch_size, VALIDATION_BATCH)
+    batch_size = math.ceil(largest / steps.devices) * steps.devices
+    validate = make(steps.test, rows.validation, rows.validation.sample_weight, batch_size, listener)
+    _create_variables(model, train.first)
+    done = restore(model, monitor, checkpoints)
+    steps.begin()
     # int32 as in the signature, which accepts no other type.
     in_order = np.arange(rows.validation.rows, dtype=np.int32)
-    for epoch in range(restore(model, monitor, checkpoints), schedule.epochs):
+    for epoch in range(done, schedule.epochs):
         metrics = _run(model, train, shuffle_rows(schedule.seed, epoch, rows.train.rows))
         validation = _run(model, validate, in_order)
         metrics |= {f"val_{name}": value for name, value in validation.items()}
@@ -101,8 +146,10 @@ class _Rows:
 class _Steps:
     """Model step over many batches in one graph call, and over one last, partial batch."""
 
-    def __init__(self, step: Callable[[Any], Any], rows: _Rows, batch_size: int, listener: EpochListener) -> None:
-        self.rows = rows
+    def __init__(
+        self, step: Callable[[Any], Any], part: Examples, weights: Any, batch_size: int, listener: EpochListener
+    ) -> None:
+        self.first = rows = _make_rows(part, weights)
         self._batch_size = batch_size
         self._listener = listener
         self._steps_a_call = 1
@@ -113,7 +160,10 @@ class _Steps:
             for index in tf.range(tf.shape(batches)[0]):
                 step(rows.gather(batches[index]))
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])  # type: ignore[untyped-decorator]
+        # The last batch has one size in every epoch, which devices that divide it must know.
+        last = tf.TensorSpec([rows.count % batch_size], tf.int32)
+
+        @tf.function(input_signature=[last])  # type: ignore[untyped-decorator]
         def over_one(batch: Any) -> None:
             step(rows.gather(batch))
 
@@ -137,7 +187,31 @@ class _Steps:
             self._listener.record_batch()
 
 
-def _run(model: keras.Model, steps: _Steps, order: np.ndarray[Any, Any]) -> dict[str, float]:
+class _StreamedSteps:
+    """Model step over batches that are read from disk one by one."""
+
+    def __init__(
+        self, step: Callable[[Any], Any], part: Examples, weights: Any, batch_size: int, listener: EpochListener
+    ) -> None:
+        self._part, self._weights = part, weights
+        self._batch_size = batch_size
+        self._listener = listener
+        self._step = tf.function(step)
+        self.first = self._read(np.arange(min(2, part.rows)))
+
+    def run(self, order: np.ndarray[Any, Any]) -> None:
+        """Go over the rows in this order, with signs of life in between."""
+        for start in range(0, len(order), self._batch_size):
+            batch = self._read(order[start : start + self._batch_size])
+            self._step(batch.gather(tf.range(batch.count)))
+            self._listener.record_batch()
+
+    def _read(self, chosen: np.ndarray[Any, Any]) -> _Rows:
+        weights = None if self._weights is None else map_leaves(lambda leaf: take_rows(leaf, chosen), self._weights)
+        return _make_rows(self._part.take(chosen), weights)
+
+
+def _run(model: keras.Model, steps: _Steps | _StreamedSteps, order: np.ndarray[Any, Any]) -> dict[str, float]:
     model.reset_metrics()
     steps.run(order)
     return {name: float(np.mean(value)) for name, value in model.get_metrics_result().items()}

@@ -14,7 +14,7 @@ from pipelines.training.resource_use import UNKNOWN_USE, ResourceUse
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Direction, Value
 
-TrainerName = Literal["", "fit", "graph", "fleet", "user"]
+TrainerName = Literal["", "fit", "graph", "fleet", "user", "parallel"]
 
 RungDecision = Literal["go_on", "prune", "pause"]
 """Answer at a rung. A paused trial ends its attempt with a checkpoint, and goes on later or never."""
@@ -63,6 +63,7 @@ class TrialJob:
         keeps_folds: whether the model of each fold is written, and not the best one's alone.
         by_fit: whether `Model.fit`, or the user model's `fit`, trains it where the graph trainer could.
         spent_s: seconds that it has trained before it was paused.
+        devices: devices of its worker that it trains on.
         spent: what it has used before it was paused.
     """
 
@@ -85,6 +86,13 @@ class TrialJob:
     by_fit: bool = False
     keeps_folds: bool = False
     spent_s: float = 0.0
+    devices: Literal["all"] | int = 1
+
+    @property
+    def cpu_devices(self) -> int:
+        """Number of devices that its worker's CPU is divided into, where it has no GPU."""
+        return 1 if self.devices == "all" else self.devices
+
     spent: ResourceUse = UNKNOWN_USE
 
 
@@ -132,7 +140,8 @@ class TrialResult:
         parameters: trainable weights of the model.
         seconds: time from start to end, without the time for which it was paused.
         drawn: hyperparameters that the model requested and the space does not declare.
-        trainer: `fit`, `graph`, `fleet`, or `user` for a user model trained by its hypermodel's `fit`.
+        trainer: `fit`, `graph`, `fleet`, `parallel` for several devices, or `user` for a user model trained by its
+            hypermodel's `fit`.
         measures: measurements of its files, by the names of the objectives.
         resources: what it used of its worker.
     """

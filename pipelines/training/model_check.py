@@ -15,6 +15,7 @@ from pipelines.training.batches import Rows
 from pipelines.training.errors import ModelTooLargeError, TrialError
 from pipelines.training.messages import ModelCheck, RungDecision, TrialJob
 from pipelines.training.model_size import estimate_training_memory, limit_model_size, refuse_large_model
+from pipelines.training.parallel.device_group import DeviceGroup, build_for, open_group
 from pipelines.training.trainer import choose_trainer
 from pipelines.training.trial import BuiltTrial, build_trial
 
@@ -44,12 +45,15 @@ def _check(job: TrialJob, *, timed: bool) -> ModelCheck:
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(job.seed)
     try:
-        with limit_model_size(job):
+        group = open_group(job.devices)
+        with limit_model_size(job), build_for(group):
             trial = build_trial(job, fold=0)
         refuse_large_model(job, trial.model, trial.schedule.batch_size)
     except ModelTooLargeError as error:
         return ModelCheck(0, 0, 0.0, 0.0, 0, refused=str(error))
-    first_s, epoch_s = _time_epochs(trial) if timed else (0.0, 0.0)
+    if group is not None:
+        group.refuse_obstacle(trial.model, trial.rows)
+    first_s, epoch_s = _time_epochs(trial, group) if timed else (0.0, 0.0)
     return ModelCheck(
         parameters=trial.model.count_params(),
         memory_bytes=estimate_training_memory(trial.model, trial.schedule.batch_size),
@@ -59,7 +63,7 @@ def _check(job: TrialJob, *, timed: bool) -> ModelCheck:
     )
 
 
-def _time_epochs(trial: BuiltTrial) -> tuple[float, float]:
+def _time_epochs(trial: BuiltTrial, group: DeviceGroup | None) -> tuple[float, float]:
     """Return the seconds of the first epoch beyond a usual one, and of a usual epoch, from a few batches of each."""
     rows, schedule = trial.rows, trial.schedule
     steps = ceil(rows.train.rows / schedule.batch_size)
@@ -68,9 +72,10 @@ def _time_epochs(trial: BuiltTrial) -> tuple[float, float]:
         rows.train.take(slice(timed * schedule.batch_size)),
         rows.validation.take(slice(ceil(rows.validation.rows * timed / steps))),
         rows.class_weight,
+        rows.streaming,
     )
     stopwatch = _Stopwatch()
-    _, train = choose_trainer(trial.model, few)
+    _, train = choose_trainer(trial.model, few, group)
     two = replace(schedule, epochs=2, patience=None)
     with suppress(TrialError):  # a loss that is not finite on a handful of rows means nothing for the study
         train(trial.model, few, two, metric="val_loss", direction="minimize", listener=stopwatch)

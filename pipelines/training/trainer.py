@@ -12,6 +12,7 @@ from pipelines.training.epoch_monitor import EpochListener, FitResult
 from pipelines.training.fit_trainer import train_with_fit
 from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
 from pipelines.training.messages import TrainerName
+from pipelines.training.parallel.device_group import DeviceGroup
 from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
 
@@ -37,8 +38,19 @@ class Trainer(Protocol):
         """
 
 
-def choose_trainer(model: keras.Model, rows: Rows, *, by_fit: bool = False) -> tuple[TrainerName, Trainer]:
-    """Return the fastest trainer that can train a model on its rows, with its name; `by_fit` always chooses `fit`."""
+def choose_trainer(
+    model: keras.Model, rows: Rows, group: DeviceGroup | None = None, *, by_fit: bool = False
+) -> tuple[TrainerName, Trainer]:
+    """Return the fastest trainer that can train a model on its rows, with its name.
+
+    Args:
+        model: the model.
+        rows: its rows.
+        group: the devices that the model was built for; None for one.
+        by_fit: whether `fit` trains it in any case.
+    """
+    if group is not None:
+        return "parallel", group.train
     if not by_fit and can_train_in_graph(model, rows):
         return "graph", train_in_graph
     return "fit", train_with_fit

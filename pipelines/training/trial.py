@@ -26,7 +26,7 @@ from pipelines.models.objectives import calculate_class_weights
 from pipelines.models.user_model import ModelFatalError
 from pipelines.spec.code_errors import describe_error
 from pipelines.training.artifacts import write_artifacts
-from pipelines.training.batches import Rows
+from pipelines.training.batches import Rows, Streaming
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_log import EpochLog
 from pipelines.training.epoch_monitor import FitResult
@@ -43,6 +43,7 @@ from pipelines.training.messages import (
 )
 from pipelines.training.model_files import summarize_model, write_deployment_model
 from pipelines.training.model_size import limit_model_size, refuse_large_model
+from pipelines.training.parallel.device_group import build_for, open_group
 from pipelines.training.resource_use import ResourceMeter, ResourceUse, read_tensorflow_gpu_peak
 from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trainer import choose_trainer
@@ -131,11 +132,15 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     _reset_keras(job, fold)
     if job.user_model is not None:
         return _train_user_model_fold(job, job.user_model, fold, channel, by_fit=job.by_fit)
-    with limit_model_size(job):
+    group = open_group(job.devices)
+    with limit_model_size(job), build_for(group):
         trial = build_trial(job, fold)
     refuse_large_model(job, trial.model, trial.schedule.batch_size)
+    if group is not None and (reason := group.find_obstacle(trial.model, trial.rows, trial.schedule.batch_size)):
+        print(f"trial {job.number} trains on one device, since {reason}", flush=True)
+        return _train_fold(replace(job, devices=1), fold, channel)
     listener = _ChannelListener(job, fold, trial.schedule.epochs, channel)
-    trainer, train = choose_trainer(trial.model, trial.rows, by_fit=job.by_fit)
+    trainer, train = choose_trainer(trial.model, trial.rows, group, by_fit=job.by_fit)
     # With the trainer in it: a fleet's checkpoint of the same trial has another form.
     checkpoints = CheckpointStore(Path(job.folder), fold, (trainer, job.values, trial.schedule, job.training))
     if (checkpoint := checkpoints.read()) is not None:
@@ -153,23 +158,31 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
 
 
 def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, channel: Channel, *, by_fit: bool) -> _Fold:
-    with limit_model_size(job):
+    group = open_group(job.devices)
+    with limit_model_size(job), build_for(group):
         trial = build_user_model_trial(job, user_model, fold, request_from_supervisor(channel))
     refuse_large_model(job, trial.model, trial.schedule.batch_size)
+    if group is not None and (reason := trial.find_obstacle(group)):
+        print(f"trial {job.number} trains on one device, since {reason}", flush=True)
+        _reset_keras(job, fold)
+        return _train_user_model_fold(replace(job, devices=1), user_model, fold, channel, by_fit=by_fit)
     listener = _ChannelListener(job, fold, trial.schedule.epochs, channel, can_pause=trial.can_resume)
     in_graph = trial.can_train_in_graph and not by_fit
-    trainer: TrainerName = "graph" if in_graph else "user"
+    trainer: TrainerName = "parallel" if group is not None else "graph" if in_graph else "user"
     identity = (trainer, trial.hp.values, trial.schedule, job.training)
     checkpoints = CheckpointStore(Path(job.folder), fold, identity) if trial.can_resume else None
     if checkpoints is not None and (checkpoint := checkpoints.read()) is not None:
         listener.repeat(checkpoint.history)
     try:
-        done = (trial.train_in_graph if in_graph else trial.train)(listener, checkpoints)
+        if group is not None:
+            done = trial.train_with(group.train, listener, checkpoints)
+        else:
+            done = (trial.train_in_graph if in_graph else trial.train)(listener, checkpoints)
     except (KerastudyError, MemoryError):
         raise
     except Exception as error:
         # User code may work in `Model.fit` and still fail inside one graph: then `Model.fit` trains it.
-        if not in_graph or type(error).__name__ == "ResourceExhaustedError":
+        if group is not None or not in_graph or type(error).__name__ == "ResourceExhaustedError":
             raise
         reason = describe_error(error, trial.fit.user.file)
         print(f"trial {job.number} is trained by Model.fit, since in one graph it fails: {reason}", flush=True)
@@ -225,9 +238,9 @@ def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
     model = build_hypermodel(job.model, context).build(hp)
     schedule = make_schedule(job, fold, epochs=int(hp.values["epochs"]), batch_size=int(hp.values["batch_size"]))
     set_initial_weights(model, str(hp.values["kernel_initializer"]), schedule.seed)
-    rows = Rows(
-        train, load_part(Path(job.data), "validation", part), calculate_class_weights(context.task, context.training)
-    )
+    weights = calculate_class_weights(context.task, context.training)
+    streaming = Streaming(summary.streaming, Path(job.folder)) if summary.streaming else None
+    rows = Rows(train, load_part(Path(job.data), "validation", part), weights, streaming)
     return BuiltTrial(model, dict(hp.values), rows, schedule)
 
 

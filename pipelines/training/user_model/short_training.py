@@ -21,6 +21,7 @@ from pipelines.training.build_limits import TimeIsUp, limit_seconds
 from pipelines.training.errors import NoObjectiveError, TrialError
 from pipelines.training.messages import ModelCheck, RungDecision, TrialJob, UserModel
 from pipelines.training.model_size import estimate_training_memory, refuse_large_model
+from pipelines.training.parallel.device_group import build_for, open_group
 from pipelines.training.schedule import FIT_ARGUMENTS, is_stopping_requested
 from pipelines.training.user_model.fit_calls import UserFitResult
 from pipelines.training.user_model.input_notes import explain_inputs, note_input_layers
@@ -102,8 +103,10 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(job.seed)
     started = time.monotonic()
+    group = open_group(job.devices)
     with limit_seconds(LONGEST_S):
-        trial = build_user_model_trial(job, require_user_model(job), 0, choose)
+        with build_for(group):
+            trial = build_user_model_trial(job, require_user_model(job), 0, choose)
         seen.record(trial.hp)
         # By all values: names that only the code declares may differ where the space has one point.
         key = (frozenset(trial.hp.values.items()), frozenset(trial.fit.arguments.items()))
@@ -112,10 +115,13 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
             return TriedPoint(seen.checks[key])
         seen.note(*_note_stopping(job, trial))
         refuse_large_model(job, trial.model, trial.schedule.batch_size)
+        if group is not None:
+            group.refuse_obstacle(trial.model, trial.rows, own_fit=trial.fit.has_custom_fit)
         listener, is_first = _Stopwatch(), not seen.checks
         try:
             with explain_inputs(trial.model, load_summary(Path(job.data))):
-                done = _shorten(trial, is_short=is_short).train(listener)
+                short = _shorten(trial, is_short=is_short)
+                done = short.train(listener) if group is None else short.train_with(group.train, listener)
         except NoObjectiveError:
             raise
         except TrialError:  # a loss that is not finite on a handful of rows means nothing for the study
@@ -132,7 +138,8 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
 def _shorten(trial: UserModelTrial, *, is_short: bool) -> UserModelTrial:
     if not is_short:
         return trial
-    return replace(trial, rows=trial.rows.take(_ROWS), fit=replace(trial.fit, is_short=True))
+    once = replace(trial.schedule, epochs=1)
+    return replace(trial, rows=trial.rows.take(_ROWS), schedule=once, fit=replace(trial.fit, is_short=True))
 
 
 def _summarize(

@@ -23,6 +23,7 @@ from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
 from pipelines.training.keras_state import can_capture
 from pipelines.training.messages import TrialJob, UserModel
+from pipelines.training.parallel.device_group import OWN_FIT, DeviceGroup
 from pipelines.training.schedule import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_EPOCHS,
@@ -30,6 +31,7 @@ from pipelines.training.schedule import (
     is_stopping_requested,
     make_schedule,
 )
+from pipelines.training.trainer import Trainer
 from pipelines.training.trainings import find_fold, name_training
 from pipelines.training.trial_folder import locate_fit_folder
 from pipelines.training.user_model.fit_calls import UserFitResult, run_user_fit
@@ -89,6 +91,12 @@ class UserModelTrial:
         is_stock = self.model.built and not self.fit.has_custom_fit and self.rows.class_weight is None
         return is_stock and can_train_in_graph(self.model, self.rows)
 
+    def find_obstacle(self, group: DeviceGroup) -> str:
+        """Return why devices cannot share this training; empty where they can."""
+        if self.fit.has_custom_fit:
+            return OWN_FIT
+        return group.find_obstacle(self.model, self.rows, self.schedule.batch_size)
+
     def train(self, listener: UserModelListener, checkpoints: CheckpointStore | None = None) -> UserFitResult:
         """Train with the hypermodel's `fit`; see `run_user_fit`."""
         return run_user_fit(self.fit, self.hp, self.model, self.rows, listener, checkpoints)
@@ -99,14 +107,23 @@ class UserModelTrial:
         Raises:
             TrialError: if there is no finite score.
         """
+        return self.train_with(train_in_graph, listener, checkpoints)
+
+    def train_with(
+        self, trainer: Trainer, listener: UserModelListener, checkpoints: CheckpointStore | None = None
+    ) -> UserFitResult:
+        """Train with a trainer of compiled models.
+
+        Raises:
+            TrialError: if there is no finite score.
+        """
         train, validation = (
             replace(part, y=encode_targets(self.model, self.fit.task, part.y))
             for part in (self.rows.train, self.rows.validation)
         )
-        rows = Rows(train, validation, None)
-        fitted = train_in_graph(
+        fitted = trainer(
             self.model,
-            rows,
+            Rows(train, validation, self.rows.class_weight),
             self.schedule,
             metric=self.fit.metric,
             direction=self.fit.direction,
