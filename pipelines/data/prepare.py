@@ -53,7 +53,7 @@ from pipelines.data.splits.division import Division
 from pipelines.data.splits.split import Split
 from pipelines.data.splits.split_rows import divide_again, split_rows
 from pipelines.data.stored_rows import load_rows, save_rows
-from pipelines.data.streaming.choose_streaming import StreamingChoice, choose_streaming, trains_from_disk
+from pipelines.data.streaming.choose_streaming import StreamingChoice, choose_shuffle, choose_streaming
 from pipelines.data.streaming.prepare_table import prepare_table
 from pipelines.data.targets.labels import Labels
 from pipelines.spec.data_spec import DataSpec
@@ -106,8 +106,9 @@ def prepare(
         with _remove_on_failure(aside):
             summary, declared_digest = prepare_table(spec, base, aside, prefers, division, describe)
         size = sum(file.stat().st_size for file in aside.rglob("*.npy"))
-        streams = trains_from_disk(spec, size, memory_bytes)
-        summary = dataclasses.replace(summary, streams=streams, notes=(choice.note, *summary.notes))
+        shuffle, line = choose_shuffle(spec, size, memory_bytes)
+        lines = (line for line in (choice.note, line) if line)
+        summary = dataclasses.replace(summary, streaming=shuffle, notes=(*lines, *summary.notes))
     else:
         summary, declared_digest = _prepare_in_memory(
             spec, base, aside, prefers, division, raw or load(spec, base, prefers), describe, keeps_rows=not by_contents

@@ -30,6 +30,8 @@ RARE_SHARE = 0.05
 InputKind = Literal["dense", "image", "pixels", "series", "mixed", "any"]
 """Form of features that a model takes: "pixels" are images from 0 to 255, not standardised; "mixed" is the data's own
 form, preprocessed; "any" leaves the data as it is."""
+Shuffle = Literal["rows", "blocks"]
+"""How rows on disk are mixed in an epoch: each by itself, or in blocks that lie together."""
 PICTURES: tuple[InputKind, ...] = ("image", "pixels")
 
 
@@ -149,7 +151,7 @@ class DataSummary:
         given: form of examples that go to a user model unchanged; None for preprocessed data.
         report: columns, target and parts in figures; None in summaries that tests make by hand.
         channels: names of the channels of windows, in their order; empty for other data.
-        streams: whether trainings read each batch from disk, since the rows are too many for their memory.
+        streaming: how rows are mixed that trainings read batch by batch from disk; "" where they may be in memory.
     """
 
     source: str
@@ -164,7 +166,7 @@ class DataSummary:
     given: ExampleForm | None = None
     report: DataReport | None = None
     channels: tuple[str, ...] = ()
-    streams: bool = False
+    streaming: Shuffle | Literal[""] = ""
 
     def __post_init__(self) -> None:
         # Notes quote words of the data, and go to terminals, logs and pages.

@@ -48,7 +48,7 @@ def load_summary(folder: Path) -> DataSummary:
         given=None if read["given"] is None else ExampleForm.from_json(read["given"]),
         report=None if read["report"] is None else DataReport.from_json(read["report"]),
         channels=tuple(read["channels"]),
-        streams=read.get("streams", False),
+        streaming=read.get("streaming", ""),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,20 +14,40 @@ import numpy.typing as npt
 
 from pipelines.data.array_types import Array
 from pipelines.data.examples.examples import Examples
-from pipelines.data.examples.structures import flatten, map_leaves
+from pipelines.data.examples.structures import Structure, flatten, map_leaves
+from pipelines.data.prepared import Shuffle
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """How batches are read from disk.
+
+    Attributes:
+        shuffle: how rows are mixed.
+        folder: folder for the order of an epoch.
+    """
+
+    shuffle: Shuffle
+    folder: Path
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a training."""
+    """Rows of a training.
+
+    Attributes:
+        streaming: how each batch is read from disk; None where the rows may be in memory.
+    """
 
     train: Examples
     validation: Examples
     class_weight: Mapping[int, float] | None
+    streaming: Streaming | None = None
 
     def take(self, most: int) -> Rows:
         """Return the first rows of both parts."""
-        return Rows(self.train.take(slice(most)), self.validation.take(slice(most)), self.class_weight)
+        train, validation = (part.take(slice(most)) for part in (self.train, self.validation))
+        return Rows(train, validation, self.class_weight, self.streaming)
 
 
 def shuffle_rows(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
@@ -40,19 +61,29 @@ def compute_row_weights(rows: Rows) -> Any:
 
     In the structure of the rows' own weights, else float32 [row] in that of the targets.
     """
-    given = rows.train.sample_weight
-    if rows.class_weight is None:
+    return weigh_rows(rows.train.y, rows.train.sample_weight, rows.class_weight)
+
+
+def weigh_rows(targets: Structure, given: Structure, class_weight: Mapping[int, float] | None) -> Structure:
+    """Return the weight of each of some rows, as `compute_row_weights` does of all.
+
+    Args:
+        targets: their targets.
+        given: their own weights; None where all weigh alike.
+        class_weight: weight of each class; None where all weigh alike.
+    """
+    if class_weight is None:
         return given
     # Only a single target has classes to weigh.
-    [target] = flatten(rows.train.y)
+    [target] = flatten(targets)
     y = np.asarray(target)
     # One-hot rows name their class by its place.
     labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
     distinct, index = np.unique(labels, return_inverse=True)
-    by_class = np.array([rows.class_weight.get(int(label), 1.0) for label in distinct], np.float32)
+    by_class = np.array([class_weight.get(int(label), 1.0) for label in distinct], np.float32)
     weights: npt.NDArray[np.float32] = by_class[index]
     if given is None:
-        return map_leaves(lambda _: weights, rows.train.y)
+        return map_leaves(lambda _: weights, targets)
     # A row's weights may have further axes, such as one of time.
     return map_leaves(lambda own: (weights * np.asarray(own, np.float32).T).T, given)
 

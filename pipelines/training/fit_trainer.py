@@ -13,6 +13,7 @@ from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
 from pipelines.training.keras_state import offer_checkpoint, restore
 from pipelines.training.schedule import Schedule
+from pipelines.training.streamed_batches import OrderedBatches, StreamedBatches
 from search_spaces.values import Direction
 
 VALIDATION_BATCH = 1024  # rows; no gradients are stored, so it can be larger than in training
@@ -34,7 +35,7 @@ def train_with_fit(
         TrialError: if the loss or the objective is not finite, or the objective is never reported.
     """
     monitor = EpochMonitor(schedule, metric, direction, listener)
-    batches = TrainingBatches(rows.train, compute_row_weights(rows), schedule.batch_size, schedule.seed)
+    batches = _make_batches(rows, schedule)
     done = restore(model, monitor, checkpoints)
     if done >= schedule.epochs:  # the earlier attempt was killed after its last epoch
         return finish_training(model, monitor)
@@ -43,15 +44,25 @@ def train_with_fit(
         initial_epoch=done,
         epochs=schedule.epochs,
         shuffle=False,  # the batches are shuffled already; Keras would change their order once more
-        validation_data=_make_validation(rows),
-        validation_batch_size=max(schedule.batch_size, VALIDATION_BATCH),
+        validation_data=_make_validation(rows, max(schedule.batch_size, VALIDATION_BATCH)),
+        validation_batch_size=None if rows.streaming else max(schedule.batch_size, VALIDATION_BATCH),
         callbacks=[_EpochCallback(monitor, listener, batches, checkpoints)],
         verbose=0,
     )
     return finish_training(model, monitor)
 
 
-def _make_validation(rows: Rows) -> tuple[Any, ...]:
+def _make_batches(rows: Rows, schedule: Schedule) -> TrainingBatches | StreamedBatches:
+    if rows.streaming is None:
+        return TrainingBatches(rows.train, compute_row_weights(rows), schedule.batch_size, schedule.seed)
+    shuffle, folder = rows.streaming.shuffle, rows.streaming.folder
+    return StreamedBatches(rows.train, rows.class_weight, schedule.batch_size, schedule.seed, shuffle, folder)
+
+
+def _make_validation(rows: Rows, batch_size: int) -> tuple[Any, ...] | OrderedBatches:
+    if rows.streaming is not None:
+        # Of arrays, Keras would make tensors of all rows.
+        return OrderedBatches(rows.validation, batch_size)
     x, y, weights = dict(rows.validation.x), rows.validation.y, rows.validation.sample_weight
     return (x, y) if weights is None else (x, y, weights)
 
@@ -70,7 +81,7 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras h
         self,
         monitor: EpochMonitor,
         listener: EpochListener,
-        batches: TrainingBatches,
+        batches: TrainingBatches | StreamedBatches,
         checkpoints: CheckpointStore | None,
     ) -> None:
         super().__init__()

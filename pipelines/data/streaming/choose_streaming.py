@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from pipelines.data.prepared import PICTURES, InputKind
+import psutil
+
+from pipelines.data.prepared import PICTURES, InputKind, Shuffle
 from pipelines.data.reading.source_paths import COMPRESSIONS, find_sources
 from pipelines.data.streaming.pieces import find_unstreamed
 from pipelines.data.streaming.prepare_table import DIGEST_PREFIX
@@ -20,6 +23,7 @@ _TYPED_TIMES = 4  # of a typed file's values: the table, the columns, and copies
 _CELL_BYTES = 24
 _SHARE = 0.25
 """Share of the limit of memory that prepared rows may take in a training's memory; beyond it they stay on disk."""
+_SHARE_OF_MACHINE = 0.5  # of its memory, where the system keeps what was read from the disk
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,22 @@ def estimate_memory(spec: DataSpec, base: Path) -> int:
     return sum(map(_estimate_file, paths))
 
 
-def trains_from_disk(spec: DataSpec, prepared_bytes: int, memory_bytes: int | None) -> bool:
-    """Return whether trainings read each batch of streamed rows from disk: as declared, or where the rows are large."""
-    return spec.streaming is True or (memory_bytes is not None and prepared_bytes > _SHARE * memory_bytes)
+def choose_shuffle(spec: DataSpec, prepared_bytes: int, memory_bytes: int | None) -> tuple[Shuffle | Literal[""], str]:
+    """Return how trainings mix streamed rows that they read from disk, with a line; "" where they may be in memory.
+
+    Args:
+        spec: the study file's `data`.
+        prepared_bytes: size of the prepared rows.
+        memory_bytes: limit of memory; None for none.
+    """
+    is_large = memory_bytes is not None and prepared_bytes > _SHARE * memory_bytes
+    if not is_large and spec.streaming is not True:
+        return "", ""
+    shown = f"trainings read each batch of the {format_bytes(prepared_bytes)} of prepared rows from disk"
+    if prepared_bytes > _SHARE_OF_MACHINE * psutil.virtual_memory().total:
+        why = "since single rows would be read at random from all over the disk"
+        return "blocks", f"{shown}, mixed in blocks of 1 MB, 64 at a time, {why} (data.streaming)"
+    return "rows", f"{shown}, mixed over all rows (data.streaming)"
 
 
 def _estimate_file(path: Path) -> int:
