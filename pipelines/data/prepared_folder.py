@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 from pipelines.data.array_types import Array
 from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.examples.examples import Examples, load_examples
-from pipelines.data.examples.leaves import convert_for_model
+from pipelines.data.examples.leaves import convert_for_model, take_rows
 from pipelines.data.examples.structures import flatten
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.data.report import DataReport
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import keras
 
     from pipelines.data.raw import PartName
+
+_RAW_ROWS = 4_096  # in memory at a time; chosen
 
 
 def load_summary(folder: Path) -> DataSummary:
@@ -82,26 +85,57 @@ def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -
     Numbers are float32; strings are Python strings in an object array, to be passed through `tf.constant`.
     Examples that were given keep their types.
     """
-    below = locate(folder) / f"fold-{fold}"
-    if load_summary(folder).given is not None:
+    parts = list(iterate_raw(folder, part, fold))
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
+
+
+def load_first_raw(folder: Path, part: Literal["validation", "test"], fold: int, most: int) -> dict[str, Array]:
+    """Return no more than so many rows of what `load_raw` returns."""
+    raw = next(iterate_raw(folder, part, fold, most))
+    return {name: take_rows(values, slice(most)) for name, values in raw.items()}
+
+
+def iterate_raw(
+    folder: Path, part: Literal["validation", "test"], fold: int = 0, rows: int = _RAW_ROWS
+) -> Iterator[dict[str, Array]]:
+    """Yield what `load_raw` returns, so many rows at a time; examples that were given at once."""
+    below, summary = folder / f"fold-{fold}", load_summary(folder)
+    if summary.given is not None:
         leaves = flatten(load_examples_part(folder, part, fold).x)
-        return {column.name: leaf for column, leaf in zip(load_summary(folder).raw, leaves, strict=True)}
-    if (below / f"{part}.raw.npy").exists():
-        name = load_summary(folder).raw[0].name
-        return {name: np.load(below / f"{part}.raw.npy", mmap_mode="r").astype(np.float32)}
-    import pandas as pd  # takes half a second, and only exports and comparisons read tables
-
-    table = pd.read_parquet(below / f"{part}.raw.parquet")
-    return {column.name: _load_column(below, part, table, column) for column in load_summary(folder).raw}
-
-
-def _load_column(below: Path, part: str, table: Any, column: RawColumn) -> Array:
-    values: Array
-    if column.shape:
-        values = np.load(below / f"{part}.raw.{column.name}.npy", mmap_mode="r").astype(np.float32)
+        yield {column.name: leaf for column, leaf in zip(summary.raw, leaves, strict=True)}
+    elif (below / f"{part}.raw.npy").exists():
+        values = np.load(below / f"{part}.raw.npy", mmap_mode="r")
+        for start in range(0, max(1, len(values)), rows):
+            yield {summary.raw[0].name: values[start : start + rows].astype(np.float32)}
     else:
-        values = table[column.name].to_numpy(dtype=np.float32 if column.dtype == "float32" else object)
-    return values
+        yield from _iterate_raw_table(below, part, summary.raw, rows)
+
+
+def _iterate_raw_table(below: Path, part: str, columns: Sequence[RawColumn], rows: int) -> Iterator[dict[str, Array]]:
+    import pyarrow.parquet  # takes a while, and only exports and comparisons read tables
+
+    wide = {each.name: np.load(below / f"{part}.raw.{each.name}.npy", mmap_mode="r") for each in columns if each.shape}
+    types = {column.name: np.float32 if column.dtype == "float32" else object for column in columns}
+    with pyarrow.parquet.ParquetFile(below / f"{part}.raw.parquet") as opened:
+        count = next((len(values) for values in wide.values()), opened.metadata.num_rows)
+        batches = opened.iter_batches(rows) if len(wide) < len(columns) else itertools.repeat(None)
+        for start in range(0, max(1, count), rows):
+            batch = next(batches, None)
+            yield {
+                column.name: wide[column.name][start : start + rows].astype(np.float32)
+                if column.shape
+                else _convert_cells(batch, column.name, types[column.name])
+                for column in columns
+            }
+
+
+def _convert_cells(batch: Any, name: str, dtype: type) -> Array:
+    if batch is None:  # a part without rows
+        return np.zeros(0, dtype)
+    cells: Array = batch.column(name).to_numpy(zero_copy_only=False).astype(dtype)
+    return cells
 
 
 def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:

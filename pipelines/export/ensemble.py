@@ -45,9 +45,9 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
         EnsembleError: if predictions have no score, an output cannot be averaged, or no file can hold a model.
         KerastudyError: if the code of a user model is not there, or raises.
     """
-    from pipelines.data.prepared_folder import load_raw, load_summary
+    from pipelines.data.prepared_folder import iterate_raw, load_summary
     from pipelines.data.raw_inputs import arrange_names, make_pack
-    from pipelines.models.raw_predict import predict_outputs
+    from pipelines.models.raw_predict import predict_parts
     from pipelines.training.deployed_model import load_deployed_model
 
     trial, folder = job.trials[job.winner], Path(job.folder)
@@ -61,8 +61,9 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
         summary = load_summary(data)
         ensemble, pack = average_models(models, summary), make_pack(arrange_names(summary))
         # On the validation rows: the test rows choose nothing.
-        raw = load_raw(data, "validation")
-        ours, winners = (predict_outputs(model, raw, pack) for model in (ensemble, models[job.winner]))
+        ours, winners = (
+            predict_parts(model, iterate_raw(data, "validation"), pack) for model in (ensemble, models[job.winner])
+        )
         channel.beat()
         scorer = make_scorer(trial, "validation", len(ours[0]))
         our_scores, winner_scores = scorer.score(ours), scorer.score(winners)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.examples.leaves import is_ragged, take_rows
+from pipelines.data.examples.leaves import is_ragged
 from pipelines.data.prepared_folder import load_summary
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import read_trial_config
@@ -21,11 +21,12 @@ _ODD_ROWS = 32  # chosen: each column gets a gap in tables of up to 32 columns
 
 def load_held_out(trial: PastTrial) -> dict[str, Array]:
     """Return the raw rows of the comparison: of the test part, or of the validation part where that is empty."""
-    from pipelines.data.prepared_folder import load_raw  # loads pandas
+    from pipelines.data.prepared_folder import load_first_raw  # loads Arrow
 
     # The trial's own fold: it was trained on validation rows of the others.
-    raw = load_raw(Path(trial.data), find_held_out_part(trial), read_trial_config(Path(trial.folder))["fold"])
-    return {name: _convert_to_array(take_rows(values, slice(MOST_ROWS))) for name, values in raw.items()}
+    fold = read_trial_config(Path(trial.folder))["fold"]
+    raw = load_first_raw(Path(trial.data), find_held_out_part(trial), fold, MOST_ROWS)
+    return {name: _convert_to_array(values) for name, values in raw.items()}
 
 
 def make_dense(rows: Mapping[str, Any]) -> dict[str, Array]:

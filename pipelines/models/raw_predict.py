@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -35,6 +35,12 @@ def predict_outputs(model: keras.Model, raw: Mapping[str, Array], pack: Pack = d
     """
     # Called directly: `predict` would trace a graph first, which pays for many rows only.
     return join_batches(keras.tree.flatten(model(pack(batch), training=False)) for batch in iterate_batches(raw))
+
+
+def predict_parts(model: keras.Model, parts: Iterable[Mapping[str, Array]], pack: Pack = dict) -> tuple[Array, ...]:
+    """Return what `predict_outputs` returns for raw columns that come some rows at a time."""
+    found = [predict_outputs(model, raw, pack) for raw in parts]
+    return tuple(np.concatenate(outputs) for outputs in zip(*found, strict=True))
 
 
 def join_batches(batches: Iterator[list[Any]]) -> tuple[Array, ...]:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from pipelines.data.examples.model_tensors import make_tensors
-from pipelines.data.prepared_folder import load_examples_part, load_preprocessing, load_raw, load_summary
+from pipelines.data.prepared_folder import load_examples_part, load_first_raw, load_preprocessing, load_summary
 from pipelines.models.compose import compose_user_model
 from pipelines.models.raw_predict import iterate_batches
 from pipelines.models.user_model import has_call
@@ -119,7 +119,7 @@ def _prepare_deployment(model: keras.Model, data: Path, fold: int) -> tuple[kera
     if load_summary(data).given is not None:
         # It takes the data as it is, so it is deployed as it is.
         return model, make_tensors(load_examples_part(data, "validation", fold).take(slice(_ROWS)).x)
-    raw = {name: values[:_ROWS] for name, values in load_raw(data, "validation", fold).items()}
+    raw = load_first_raw(data, "validation", fold, _ROWS)
     return compose_user_model(load_preprocessing(data, fold), model), next(iter(iterate_batches(raw)))
 
 
