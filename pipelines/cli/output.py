@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import platform
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pipelines.operations.replay.comparison import ItemComparison
     from pipelines.operations.replay.replay import ReplayResult
     from pipelines.operations.spaces import ShippedSpace
+    from pipelines.operations.starter.init_study import StarterFile
     from pipelines.operations.sync import RebuildResult, SyncResult
     from pipelines.queries.views import BestTrial, StudyRow, StudyView
     from pipelines.training.messages import ModelCheck
@@ -52,7 +55,10 @@ def print_json(value: Any) -> None:
 
 def print_studies(studies: Sequence[StudyRow]) -> None:
     """Print a list of studies."""
-    table = make_table("study", "state", "trials", "metric", "best", "best trial")
+    # On one machine it would be the same word in each row.
+    has_hosts = any(study.host not in ("", platform.node()) for study in studies)
+    further = ["host"] if has_hosts else []
+    table = make_table("study", "state", "trials", "metric", "best", "best trial", *further)
     for study in studies:
         which = "" if study.best_trial is None else format_trial_name(study.best_trial)
         table.add_row(
@@ -62,6 +68,7 @@ def print_studies(studies: Sequence[StudyRow]) -> None:
             study.metric,
             format_cell(study.best),
             which,
+            *([study.host] if has_hosts else []),
         )
     print_table(table)
 
@@ -212,6 +219,15 @@ def print_check(study: str, checked: StudyCheck) -> None:
 
 def _list_class_lines(report: DataReport | None) -> list[str]:
     return [each.describe_classes() for each in (report.targets if report else ()) if each.classes]
+
+
+def print_starter(written: StarterFile) -> None:
+    """Print where a study file was written, what was decided for it, and the next commands."""
+    print(f"{written.file}: {written.task}, model {written.model}")
+    for note in written.notes:
+        print(f"- {note}")
+    print(f"next: kerastudy validate {shlex.quote(written.file)}")
+    print(f"      kerastudy run {shlex.quote(written.file)}")
 
 
 def print_export(exported: ExportResult) -> None:

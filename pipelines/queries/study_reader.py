@@ -361,6 +361,7 @@ class StudyReader:
             best=best.value if best else record.best_value,
             best_trial=best.number if best else record.winner,
             archived=record.archived_ms is not None,
+            host=record.host,
         )
 
 

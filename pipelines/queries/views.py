@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyRow:
-    """One study in a list; `trials` counts those that have ended."""
+    """One study in a list; `trials` counts those that have ended, `host` is where it runs; empty if it does not."""
 
     name: str
     state: str
@@ -42,6 +42,7 @@ class StudyRow:
     best: float | None
     best_trial: int | None
     archived: bool = False
+    host: str = ""
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,10 @@ class Preparation(CheckListener):
 
     @contextmanager
     def hold(self, lease: str = "") -> Iterator[None]:
-        """Hold the study's lease within the context, up to `hand_over` or `release`.
+        """Hold the study's lease within the context, up to `pass_on` or `release`.
 
         Args:
-            lease: token of the lease that this one continues; see `LeaseKeeper.hand_over`.
+            lease: token of the lease that this one continues; see `LeaseKeeper.pass_on`.
 
         Raises:
             StudyBusyError: if another process works on the study.
@@ -66,9 +66,9 @@ class Preparation(CheckListener):
         finally:
             self._lease.release()
 
-    def hand_over(self) -> str:
+    def pass_on(self) -> str:
         """Give up the lease without ending it; return its token, with which the study's supervisor continues it."""
-        return self._lease.hand_over()
+        return self._lease.pass_on()
 
     def release(self) -> None:
         """End the lease."""

@@ -202,7 +202,7 @@ def _supervise(
     # The worker server imports TensorFlow while this process reads the store.
     LocalEngine(user_code=study.has_user_model).warm("tensorflow")
     with supervise(study, home, own_process=True, listener=preparation, quota=quota) as supervisor:
-        supervisor.continue_lease(preparation.hand_over())
+        supervisor.continue_lease(preparation.pass_on())
         if preparation.is_stop_requested:
             supervisor.stop()
         service.on_stop = supervisor.pause

@@ -30,36 +30,69 @@ def explain_unavailable() -> str:
     return ""
 
 
-@contextmanager
-def server(*, durable: bool = False) -> Iterator[str]:
-    """Run a server on a free port of the loopback address, and yield its URL without a database.
+class Server:
+    """Server on a free port of the loopback address, which a test can restart; use it as a context manager.
 
     Args:
         durable: whether commits are synced to disk, which a test of anything but power cuts does without.
+
+    Attributes:
+        url: its URL without a database.
     """
-    programs, user = _programs(), _find_user()
-    assert programs is not None
-    # Not below pytest's folder, which the server's user may not enter.
-    folder = Path(tempfile.mkdtemp(prefix="kerastudy-postgresql-"))
-    if user is not None:
-        os.chown(folder, user.pw_uid, user.pw_gid)
-    data, port = folder / "data", _free_port()
-    options = ["--auth=trust", f"--username={_USER}", "--encoding=UTF8", "--locale=C", "--no-sync"]
-    with (folder / "log").open("ab") as log:
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._durable, self._port = durable, _free_port()
+        # Not below pytest's folder, which the server's user may not enter.
+        self._folder = Path(tempfile.mkdtemp(prefix="kerastudy-postgresql-"))
+        self.url = f"postgresql://{_USER}@127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Server:
+        user, folder = _find_user(), self._folder
+        if user is not None:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        options = ["--auth=trust", f"--username={_USER}", "--encoding=UTF8", "--locale=C", "--no-sync"]
         try:
-            _run([str(programs / "initdb"), "-D", str(data), *options], log, folder)
-            settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "jit": "off"}
-            settings |= {} if durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-            arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-            process = _start([str(programs / "postgres"), "-D", str(data), *arguments], log, folder)
-            try:
-                _wait_until_ready(process, port, folder / "log")
-                yield f"postgresql://{_USER}@127.0.0.1:{port}"
-            finally:
-                process.send_signal(signal.SIGQUIT)  # at once: its data goes too
-                process.wait(timeout=_WAIT_S)
-        finally:
+            with (folder / "log").open("ab") as log:
+                _run([self._find("initdb"), "-D", str(folder / "data"), *options], log, folder)
+            self.start()
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop(signal.SIGQUIT)  # at once: its data goes too
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections."""
+        settings: dict[str, object] = {
+            "listen_addresses": "127.0.0.1", "port": self._port, "unix_socket_directories": "", "jit": "off"
+        }  # fmt: skip
+        settings |= {} if self._durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self._folder / "log").open("ab") as log:
+            command = [self._find("postgres"), "-D", str(self._folder / "data"), *arguments]
+            self._process = _start(command, log, self._folder)
+        _wait_until_ready(self._process, self._port, self._folder / "log")
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """Stop the server: SIGINT ends every connection, as `pg_ctl stop` does; SIGQUIT leaves a recovery to `start`."""
+        self._process.send_signal(how)
+        self._process.wait(timeout=_WAIT_S)
+
+    @staticmethod
+    def _find(program: str) -> str:
+        folder = _programs()
+        assert folder is not None
+        return str(folder / program)
+
+
+@contextmanager
+def server(*, durable: bool = False) -> Iterator[str]:
+    """Run a server and yield its URL without a database; see `Server`."""
+    with Server(durable=durable) as running:
+        yield running.url
 
 
 def create_database(server_url: str) -> str:

@@ -1,5 +1,6 @@
 """Plain values on a terminal: JSON, tables, and pairs."""
 
+import dataclasses
 import json
 import math
 from dataclasses import replace
@@ -71,6 +72,16 @@ def test_studies_as_a_table(capsys):
         "study  state     trials  metric   best  best trial",
         "a      finished  2/2     val_auc  0.5   t001",
         "b      queued    0/9",
+    ]
+
+
+def test_studies_of_other_hosts_have_a_column(capsys):
+    """Where studies run elsewhere, the list has their hosts."""
+    rows = [StudyRow("a", "running", 1, 2, "val_auc", 0.5, 1), StudyRow("b", "queued", 0, 9, "", None, None)]
+    output.print_studies([dataclasses.replace(rows[0], host="host-b"), rows[1]])
+    assert printed(capsys)[:2] == [
+        "study  state    trials  metric   best  best trial  host",
+        "a      running  1/2     val_auc  0.5   t001        host-b",
     ]
 
 

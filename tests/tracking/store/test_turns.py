@@ -81,7 +81,7 @@ def test_of_many_hosts_each_takes_another_study(store, queue):
     assert sorted(taken) == sorted(each.name for each in queue.list())
 
 
-def test_a_lease_that_is_handed_over_keeps_its_request(store, queue):
+def test_a_lease_that_is_passed_on_keeps_its_request(store, queue):
     """A request that came while the host started a process is the process's; others cannot continue the lease."""
     turns = Turns(store)
     lease = turns.take(turns.read(), queue.get("first"), identify_process(), 60.0, None)
