@@ -38,7 +38,7 @@ class StudyControl:
         stop_reason: why no further trial starts; empty while trials may start.
         is_stop_requested: whether a person requested that trials under way are the last ones.
         fatal: error of a trial that every other trial would repeat; empty while there is none.
-        full_disk: error of a worker without space on the disk; empty while there is none.
+        outage: why the work cannot go on for now, such as a full disk or a lost cluster; empty while it can.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class StudyControl:
         self.stop_reason = ""
         self.is_stop_requested = False
         self.fatal = ""
-        self.full_disk = ""
+        self.outage = ""
         if control_request is not None:
             self.obey(control_request)
 
@@ -68,7 +68,7 @@ class StudyControl:
         return self._queue.find_unseen_holder(self._study)
 
     def continue_lease(self, token: str) -> None:
-        """Let `claim` continue a lease that this process was handed; see `LeaseKeeper.hand_over`."""
+        """Let `claim` continue a lease that was passed to this process; see `LeaseKeeper.pass_on`."""
         self._continued = token
 
     def claim(self) -> None:
@@ -101,7 +101,7 @@ class StudyControl:
     @property
     def is_halted(self) -> bool:
         """Whether all trials stop."""
-        return bool(self.halt or self.fatal or self.full_disk)
+        return bool(self.halt or self.fatal or self.outage)
 
     def keep_alive(self) -> None:
         """Renew the lease and read control requests where they are due; called about twice a second.

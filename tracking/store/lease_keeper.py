@@ -33,7 +33,7 @@ class LeaseKeeper:
 
         Args:
             study: its name.
-            after: token of the lease that this one continues; see `hand_over`.
+            after: token of the lease that this one continues; see `pass_on`.
 
         Raises:
             StudyBusyError: if another live process holds it.
@@ -67,7 +67,7 @@ class LeaseKeeper:
         """Return whether all leases are still valid."""
         return all(self._queue.is_held(lease) for lease in self._leases)
 
-    def hand_over(self) -> str:
+    def pass_on(self) -> str:
         """Forget the only lease without ending it; return its token, with which another keeper continues it."""
         (lease,) = self._leases
         self._leases = []
