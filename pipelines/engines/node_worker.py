@@ -52,7 +52,7 @@ class NodeWorker:
         self._settings = settings
         self._problem = _find_problem(settings)
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._submitted: set[str] = set()
+        self._submitted: set[str] = set()  # those that were stopped before they came included
         self._answered: set[int] = set()
         self._events: list[tuple[int, Event]] = []
         self._count = 0
@@ -85,9 +85,12 @@ class NodeWorker:
             self._engine.answer(job, message)  # at once: the engine's thread never writes to a job that waits
 
     def stop(self, job: str) -> None:
-        """End a job at once, or keep it from starting."""
-        self._submitted.add(job)
-        self._commands.put(lambda: self._engine.stop(job))
+        """End a job at once, or keep it from starting: a call may overtake another one."""
+        if job in self._submitted:
+            self._commands.put(lambda: self._engine.stop(job))
+        else:
+            self._submitted.add(job)
+            self._publish(Failed(job, "stopped", "stopped on request"))
 
     def poll(self, seen: int) -> Sequence[tuple[int, Event]]:
         """Return the numbered events after number `seen`; wait for the first one, for some seconds."""
@@ -111,13 +114,13 @@ class NodeWorker:
     def _work(self) -> None:
         """Own the engine: no other thread changes its jobs."""
         while True:
-            self._run_commands()
+            if not self._engine.busy:
+                self._commands.get()()
+            while not self._commands.empty():
+                self._commands.get()()
+            # Also after a stop, whose event is all that is left of the job.
             for event in self._engine.events(_TICK_S):
                 self._publish(event)
-
-    def _run_commands(self) -> None:
-        while not (self._commands.empty() and self._engine.busy):
-            self._commands.get()()
 
     def _submit(self, job: Job[Any, Any]) -> None:
         # The loop of the engine must go on: its other jobs are running.

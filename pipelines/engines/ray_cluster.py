@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import socket
 import threading
 import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+import psutil
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, LocalRayletDiedError, RayError
 
@@ -50,6 +52,7 @@ _CREATION = "error raised in its creation task"
 _LOOK_EVERY_S = 1.0
 _RETRY_S = 0.5
 _CLOSE_S = 10.0
+_ANSWER_S = 10.0
 _THREADS = 8  # of an actor: one polls, one starts or stops, and answers overtake both
 _SHARE_OF_STORE = 0.2  # chosen: larger data stays on the shared storage, and is not spilled to disk by Ray
 
@@ -99,17 +102,31 @@ def run_link(connection: Connection[Any, Any], settings: ClusterSettings) -> Non
 
 
 def _connect(settings: ClusterSettings) -> None:
-    quiet = {"log_to_driver": False, "configure_logging": False, "include_dashboard": None}
-    if settings.address is None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init("local", num_cpus=_count_local_cores(settings), **{**quiet, "include_dashboard": False})
-    else:
-        ray.init(settings.address, **quiet)
+    if settings.address is not None:
+        _check_answer(settings.address)
+        ray.init(settings.address, log_to_driver=False, configure_logging=False)
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # As on the local engine, there may be more workers than cores.
+    cores = None if settings.workers is None else settings.workers * settings.cpus
+    ray.init(
+        "local",
+        num_cpus=cores,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        _node_ip_address="127.0.0.1",  # nobody else has to reach it
+    )
 
 
-def _count_local_cores(settings: ClusterSettings) -> int | None:
-    """Return the cores that a cluster of this machine has: those of the workers that were asked for."""
-    return None if settings.workers is None else settings.workers * settings.cpus
+def _check_answer(address: str) -> None:
+    """Raise an OSError at once where nothing answers at `host:port`: Ray would try for more than a minute."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+        except OSError as error:
+            raise OSError(f"nothing answers at {address}: {error.strerror or error}") from None
 
 
 @dataclass
@@ -160,14 +177,14 @@ class _Link:
         try:
             self._connection.send(notice)
         except OSError:
-            os._exit(1)  # the supervisor is gone, and Ray ends the actors of a process that is gone
+            _end_at_once()
 
     def _read_command(self) -> None:
         try:
             while self._connection.poll():
                 self._obey(self._connection.recv())
         except (EOFError, OSError):
-            os._exit(1)
+            _end_at_once()
 
     def _obey(self, command: Command) -> None:
         if isinstance(command, Submit):
@@ -176,8 +193,8 @@ class _Link:
         elif isinstance(command, Close):
             self._is_closed.set()
         elif isinstance(command, Warm):
-            for agent in self._agents:
-                self._start(self._call(agent, "warm", command.backend))
+            for each in self._agents:
+                self._start(self._call(each, "warm", command.backend))
         elif isinstance(command, Stop):
             self._stop(command.job)
         elif (agent := self._find(command.job)) is not None:
@@ -197,12 +214,11 @@ class _Link:
         """Give every queued job that has a free worker to it."""
         waiting, self._queued = self._queued, []
         for job in waiting:
-            agent = self._choose_agent(job)
-            if agent is None:
+            if (agent := self._choose_agent(job)) is None:
                 self._queued.append(job)
-            else:
-                agent.jobs[job.name], agent.last_backend = job, job.backend
-                self._start(self._submit(agent, job))
+                continue
+            agent.jobs[job.name], agent.last_backend = job, job.backend
+            self._start(self._submit(agent, job))
 
     def _choose_agent(self, job: Job[Any, Any]) -> _Agent | None:
         if job.aside:
@@ -252,10 +268,10 @@ class _Link:
     async def _look_after_agents(self) -> None:
         """Keep as many agents as there is room for, and notice that the head is lost."""
         while True:
-            nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
-            if not any(node["NodeID"] == self._node for node in nodes):
+            nodes = await asyncio.to_thread(_list_alive)
+            if self._node not in nodes:
                 return self._lose_cluster("the node that the supervisor is connected to was lost")
-            resources = [node["Resources"] for node in nodes]
+            resources = list(nodes.values())
             room = sum(compute_room(each, self._settings) for each in resources)
             if not room and not self._has_waited:
                 self._has_waited = True
@@ -316,10 +332,11 @@ class _Link:
 
     async def _poll(self, agent: _Agent, seen: int) -> Sequence[tuple[int, Event]]:
         try:
-            return await agent.handle.poll.remote(seen)
+            polled: Sequence[tuple[int, Event]] = await agent.handle.poll.remote(seen)
         except ActorUnavailableError:  # the node may come back; Ray decides when it is dead
             await asyncio.sleep(_RETRY_S)
             return ()
+        return polled
 
     async def _call(self, agent: _Agent, method: str, *arguments: Any) -> None:
         """Call a method of an actor, again while it cannot be reached; its end is noticed by `_follow`."""
@@ -377,8 +394,13 @@ def _read_bytes(file: Path) -> Any:
 
 def _measure_object_store() -> float:
     """Return the bytes of the smallest object store of a node."""
-    stores = [node["Resources"].get("object_store_memory", 0.0) for node in ray.nodes() if node["Alive"]]
-    return min(stores, default=0.0)
+    return min((node.get("object_store_memory", 0.0) for node in _list_alive().values()), default=0.0)
+
+
+def _list_alive() -> dict[str, Mapping[str, float]]:
+    """Return what each node of the cluster has in all, by the node's id; waits while the head does not answer."""
+    list_nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
+    return {node["NodeID"]: node["Resources"] for node in list_nodes() if node["Alive"]}
 
 
 def _explain(error: BaseException) -> str:
@@ -399,4 +421,13 @@ def _redirect_output(log: Path) -> None:
 def _end_with_supervisor() -> None:
     if (supervisor := parent_process()) is not None:
         wait([supervisor.sentinel])
-        os._exit(1)
+        _end_at_once()
+
+
+def _end_at_once() -> NoReturn:
+    """End this process, whose supervisor is gone, and a cluster that it has started; Ray ends its actors elsewhere."""
+    # Some of Ray's processes would outlive the one that has started them.
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.kill()
+    os._exit(1)

@@ -37,6 +37,7 @@ _ROOM_S = 600.0  # chosen: a cluster that grows by itself starts machines meanwh
 _STOP_S = 10.0  # longer, and the node is lost: Ray ends its jobs
 _CLOSE_S = 15.0
 _KEPT_ALIVE_S = 0.5
+_HOSTS = 5  # that are named
 
 
 @dataclass
@@ -89,11 +90,6 @@ class RayEngine:
         return self._capacity.wanted
 
     @property
-    def layout(self) -> Layout:
-        """GPUs of its workers: Ray lays them out."""
-        return Layout()
-
-    @property
     def idle(self) -> int:
         """Number of jobs that can be submitted right now."""
         return self._capacity.ready - sum(1 for each in self._running.values() if not each.job.aside)
@@ -107,6 +103,16 @@ class RayEngine:
     def worker_memory_bytes(self) -> int:
         """Memory that each worker may hold: what Ray sets aside for it, or its share of the smallest node."""
         return self._capacity.memory_bytes
+
+    @property
+    def layout(self) -> Layout:
+        """The cluster and its workers."""
+        where = f"at {self._settings.address}" if self._settings.address else "started on this machine"
+        ready, wanted = self._capacity.ready, self._capacity.wanted
+        workers = f"{ready} of {wanted} workers" if ready < wanted else "1 worker" if ready == 1 else f"{ready} workers"
+        hosts = ", ".join(self._capacity.nodes[:_HOSTS]) + (", ..." if len(self._capacity.nodes) > _HOSTS else "")
+        gpus = f", {self._settings.gpus:g} GPUs each" if self._settings.gpus else ""
+        return Layout(f"Ray {where}: {workers} of {self._settings.cpus} cores{gpus} (resources), on {hosts}")
 
     def warm(self, backend: Backend) -> None:
         """Prepare the workers for jobs on a backend; return at once."""
@@ -164,12 +170,6 @@ class RayEngine:
         self._connection.close()
         self._running.clear()
 
-    def describe(self) -> str:
-        """Return the cluster and its workers in a few words."""
-        nodes, capacity = len(self._capacity.nodes), self._capacity
-        where = self._settings.address or "started on this machine"
-        return f"Ray cluster {where}: {capacity.ready} of {capacity.wanted} workers ready on {nodes} hosts"
-
     def _wait_for_worker(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
         started = time.monotonic()
         limit_s = _START_S
@@ -184,8 +184,8 @@ class RayEngine:
                 self._take(notice)
             if time.monotonic() - started > limit_s:
                 raise KerastudyError(
-                    f"no worker has started on the Ray cluster within {limit_s:g} s: is it busy with other work? "
-                    f"What Ray printed is in {self._settings.log}"
+                    f"no worker has started on the Ray cluster within {limit_s:g} s: it does not answer, or is busy "
+                    f"with other work; what Ray printed is in {self._settings.log}"
                 )
 
     def _find(self, job: str) -> str | None:

@@ -11,8 +11,11 @@ from functools import partial
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.reading.source_paths import list_source_files
+from pipelines.engines.base import Engine
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.check import check_study, clean_up_on_failure
+from pipelines.operations.engine_choice import open_engine
+from pipelines.operations.gpu_plan import plan_gpus
 from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.submit import check_evolution, enqueue
 from pipelines.queries.earlier_study import keep_earlier_trials
@@ -21,9 +24,9 @@ from pipelines.spec.home_rules import read_home_rules
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.stored import find_known_study, is_same_study, serialize_study
 from pipelines.study.study import Study
+from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import StudyEnded, StudyEvent
 from pipelines.supervisor.fleet_planner import find_ineligible_reason
-from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota, QuotaError
@@ -140,7 +143,7 @@ def supervise(
     known = find_known_study(study, home, evolve=evolve)
     if known is not None and evolve:
         _check_evolution_early(study, home, known)
-    with closing(LocalEngine(study.spec.resources.workers, home.programs, user_code=study.has_user_model)) as engine:
+    with closing(open_engine(study, home, listener or CheckListener())) as engine:
         if not find_ineligible_reason(study):
             # JAX takes seconds to load; the server does that while the data is prepared.
             engine.warm("jax")
@@ -149,6 +152,8 @@ def supervise(
             # The check waits for a worker, so the plots' libraries load in this process meanwhile.
             with checking or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
                 checked = check_study(study, folder, engine, known, listener=listener)
+            if isinstance(engine, LocalEngine):
+                plan_gpus(study, checked, home.locate_data(study.name), engine)
             if study.spec.search.start_from is not None:
                 with Store.open(home.store) as store:
                     keep_earlier_trials(study, checked.summary.task, home, store)
@@ -199,7 +204,7 @@ def _make_supervisor(
     summary: DataSummary,
     home: Home,
     store: Store,
-    engine: LocalEngine,
+    engine: Engine,
     control_request: ControlRequest | None = None,
     quota: HomeQuota | None = None,
 ) -> Supervisor:

@@ -21,6 +21,7 @@ def format_opening(event: events.SearchStarted) -> str:
         # A study that continues has shown the notes of its preparation.
         *(f"note: {note}" for note in (*event.data.notes, *event.notes) if not event.done),
         f"{search}, {format_count(event.workers, 'worker')}",
+        *([event.layout] if event.layout else []),
         *event.combinations,
         *([f"trials train {event.trained}"] if event.trained else []),
         *([f"sampler {event.sampling}"] if event.sampling else []),

@@ -54,6 +54,7 @@ class SearchStarted:
         pruning: the pruner, in words.
         starting: the starting points beside those of the space, in words.
         paused: trials of earlier runs that are paused.
+        layout: the engine and the devices of its workers, in words; empty where they are this machine's cores.
         states: see `SearchFacts`; so are `curve` and `left_s`.
     """
 
@@ -71,6 +72,7 @@ class SearchStarted:
     pruning: str = ""
     starting: str = ""
     paused: tuple[int, ...] = ()
+    layout: str = ""
     states: Mapping[str, int] = field(default_factory=dict)
     curve: tuple[float, ...] = ()
     left_s: float | None = None

@@ -74,6 +74,7 @@ class FleetJobs:
                 stall_s=context.spec.limits.stall,
                 memory_bytes=self._study.memory_bytes,
                 backend="jax",
+                data=context.home.locate_data(context.name),
             )
         )
 

@@ -15,7 +15,6 @@ from pipelines.search.starting_points import choose_starting_points
 from pipelines.study.context import StudyContext
 from pipelines.supervisor.running_trials import RunningTrials
 from pipelines.supervisor.study_control import StudyControl
-from pipelines.supervisor.trial_jobs import compute_worker_memory
 from tracking.store.database import Store
 
 
@@ -68,7 +67,7 @@ class OpenStudy:
         )
         recorder = Recorder(context, store, search, control.verify)
         trials = RunningTrials(context, search, recorder)
-        memory_bytes = compute_worker_memory(context.study, engine.workers)
+        memory_bytes = context.spec.limits.memory or engine.worker_memory_bytes
         return cls(context, store, engine, control, search, recorder, trials, memory_bytes)
 
     @property

@@ -6,6 +6,7 @@ import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from pipelines.data.splits.division import Division
 from pipelines.engines.attempts import RetryPolicy
@@ -153,6 +154,8 @@ class RetrainingJobs:
                 time_s=limits.trial_time,
                 stall_s=limits.stall,
                 memory_bytes=self._study.memory_bytes,
+                devices=training.job.cpu_devices,
+                data=Path(training.job.data),
             )
         )
 

@@ -33,6 +33,10 @@ from search_spaces.values import Value
 _TICK_S = 0.5
 _PLAN_FILE = "fleet_plan.json"
 _MOST_CURVE = 200  # of earlier scores: more than a terminal has columns
+_PARTS = (
+    "there is no GPU to train on, so resources.devices divides the CPU into {devices}: a trial does the same as on "
+    "GPUs, and takes longer than on one device"
+)
 _FALLBACK = (
     "trials of this model cannot be paused, since its own training keeps its state to itself: those worse than the "
     "median end instead; search.pruner changes that"
@@ -59,6 +63,7 @@ class SearchLoop:
             trials=_count_planned_trials(study),
             workers=study.engine.workers,
             memory_bytes=study.memory_bytes,
+            gpu_bytes=study.engine.layout.gpu_bytes,
             learns=choose_sampler(study.context).learns,
         )
         self._supply = TrialSupply(study, self._planner)
@@ -85,6 +90,7 @@ class SearchLoop:
             pruning=choose_pruner(self._context).reason,
             starting=choose_starting_points(self._context).describe(),
             paused=tuple(trial.number for trial in self._search.trials if trial.state == "paused"),
+            layout=self._engine.layout.text,
             states=count_by_state(ended),
             curve=tuple(sample_curve(list_best_so_far(ended, self._context.objective), _MOST_CURVE)),
             left_s=None if left_s is None else left_s - self._control.compute_elapsed_s(),
@@ -92,6 +98,9 @@ class SearchLoop:
 
     def run(self) -> Iterator[StudyEvent]:
         """Train trials until there is a reason to stop; those that an earlier run left come first."""
+        resources = self._context.spec.resources
+        if resources.devices not in (1, "all") and resources.engine == "local" and not self._engine.layout.gpu_bytes:
+            yield Noted(_PARTS.format(devices=resources.devices))
         self._supply.load()
         while not self._control.is_halted:
             self._control.keep_alive()
@@ -142,6 +151,8 @@ class SearchLoop:
             time_s=self._trials.compute_left_s(number),
             stall_s=self._context.spec.limits.stall,
             memory_bytes=self._study.memory_bytes,
+            devices=payload.cpu_devices,
+            data=Path(payload.data),
         )
         measured = tuple(goal for goal in self._context.objective.goals if goal.format)
         if measured:  # converters leave traces in their process, so such a trial gets a fresh one
@@ -163,7 +174,7 @@ class SearchLoop:
     def _handle(self, event: Event) -> Iterator[StudyEvent]:
         # A full disk ends the work of all trials, and costs none of them an attempt.
         if isinstance(event, Failed) and event.kind == "disk":
-            self._control.full_disk = event.reason
+            self._control.outage = event.reason
         elif self._baselines.is_of(event):
             yield from self._baselines.handle(event)
         elif event.job in self._fleets:

@@ -12,9 +12,10 @@ from pipelines.engines.run_job import JobError, run_job
 from pipelines.recording.records import StudyOutcome
 from pipelines.search.stopping import decide_outcome
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, count_epochs
-from pipelines.selection.evaluate import list_trials_with_scores, make_evaluation_job
+from pipelines.selection.evaluate import list_trials_with_scores
 from pipelines.selection.finalists import REFIT
 from pipelines.selection.model_locations import find_winning_model, make_models_job
+from pipelines.selection.winner import make_winner_job
 from pipelines.supervisor.event_text import format_trial_name
 from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent
 from pipelines.supervisor.final_selection import FinalSelection
@@ -96,8 +97,8 @@ class StudyEnd:
         yield from self._flush(state)
         yield self._describe(state, reason, test, selection)
 
-    def pause_for_full_disk(self, reason: str) -> StudyEnded:
-        """Pause the study with the space that the reserve has freed; all that was recorded before is complete."""
+    def pause_for_outage(self, reason: str) -> StudyEnded:
+        """Pause the study, whose disk is full or whose engine is lost; all that was recorded before is complete."""
         name = self._context.name
         with suppress(Exception):  # if even that cannot be written, the next run finds an interrupted study
             StudyQueue(self._study.store).set_state(name, "paused", reason)
@@ -159,10 +160,15 @@ class StudyEnd:
         return f"; the test rows have scored {', '.join(names)} before: a choice between these scores uses them up"
 
     def _score_winner(self, winner: TrialSummary | None) -> Mapping[str, float]:
-        """Return the winner's metrics on the test rows, which have chosen nothing."""
-        if winner is None or not self._context.summary.rows.get("test"):
+        """Return the winner's metrics on the test rows, which have chosen nothing; sum up its predictions."""
+        summary = self._context.summary
+        if winner is None:
             return {}
-        job = make_evaluation_job(self._context.study, self._context.home, winner.number)
+        job = make_winner_job(
+            self._context.study, self._context.home, winner.number, rows=summary.rows, folds=summary.folds
+        )
+        if not job.payload.parts:
+            return {}
         return run_job(self._study.engine, job, self._control.keep_alive_unless_halted)
 
     def _find_outcome(self) -> tuple[StudyState, str]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from pipelines.data.prepared import DataSummary
-from pipelines.engines.base import Engine
+from pipelines.engines.base import Engine, EngineLostError
 from pipelines.study.context import StudyContext
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEvent, Watching
@@ -90,7 +90,7 @@ class Supervisor:
         self._control.obey("stop")
 
     def continue_lease(self, token: str) -> None:
-        """Let this supervisor continue a lease on the study that its process was handed."""
+        """Let this supervisor continue a lease on the study that was passed to its process."""
         self._control.continue_lease(token)
 
     def is_in_charge(self) -> bool:
@@ -127,17 +127,19 @@ class Supervisor:
             search = SearchLoop(study)
             yield search.describe_start()
             yield from search.run()
-            if not self._control.full_disk:
+            if not self._control.outage:
                 yield from end.run()
+        except EngineLostError as error:
+            self._control.outage = reason = f"{error}; run the same file again when it is back: no trial is lost"
         # Of any type, because SQLite, Optuna and files report a full disk in many.
         except Exception as error:
             self._raise_unless_full(error)
-            self._control.full_disk = reason = self._explain_full(error)
-        if self._control.full_disk:
+            self._control.outage = reason = self._explain_full(error)
+        if self._control.outage:
             study.stop_jobs()
             self._delivery.stop(0.0)
             self._reserve.release()  # its space takes the records of the pause
-            yield end.pause_for_full_disk(reason)
+            yield end.pause_for_outage(reason)
 
     def _open(self) -> OpenStudy:
         # First, so that a full disk shows before anything else is written.

@@ -1,4 +1,4 @@
-"""Payloads of training jobs: one trial, one fleet, and the memory that a worker may hold."""
+"""Payloads of training jobs: one trial, and one fleet."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
-
 from pipelines.study.context import StudyContext
-from pipelines.study.study import Study
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.messages import FleetJob
 from pipelines.training.messages import TrialJob
 from search_spaces.values import Value
-
-# The rest is for this process and the system.
-_SHARE_OF_MEMORY = 0.9
 
 
 def make_trial_job(
@@ -47,6 +41,7 @@ def make_trial_job(
         most_parameters=spec.limits.parameters,
         most_model_bytes=spec.limits.model_memory,
         user_model=context.user_model,
+        devices=spec.resources.devices,
     )
 
 
@@ -68,8 +63,3 @@ def compute_trial_seed(seed: int, number: int) -> int:
     """Return the seed of a trial: it depends only on the study's seed and the trial's number."""
     # A hash, so that neighbours have unrelated seeds; Keras accepts seeds of 32 bits.
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
-
-
-def compute_worker_memory(study: Study, workers: int) -> int:
-    """Return the bytes that each of so many workers may hold."""
-    return study.spec.limits.memory or int(psutil.virtual_memory().total * _SHARE_OF_MEMORY / workers)

@@ -19,7 +19,7 @@ from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.context import StudyContext
 from pipelines.supervisor.fleet_planner import FleetPlanner
-from pipelines.supervisor.trial_jobs import compute_worker_memory, make_fleet_job, make_trial_job
+from pipelines.supervisor.trial_jobs import make_fleet_job, make_trial_job
 from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.fleet.envelope import Envelope, find_envelope
 from pipelines.training.fleet.member import build_member
@@ -120,12 +120,12 @@ def train_again(
         JobError: if the disk is full.
     """
     job = _make_job(context, trial, data, folder)
-    memory_bytes = compute_worker_memory(context.study, engine.workers)
+    memory_bytes = context.spec.limits.memory or engine.worker_memory_bytes
     program = _find_program(context, job, trial.outcome.trainer, engine.workers, memory_bytes)
     log = folder / ARTIFACTS / "worker.log"
     work: Job[Any, TrialOutcome | None]
     if program is None:
-        work = Job("replay", TRAIN_TRIAL, job, log)
+        work = Job("replay", TRAIN_TRIAL, job, log, devices=job.cpu_devices)
     else:
         # No limits of time: this machine may be slower than the one then.
         fleet = replace(make_fleet_job(context, data, *program), per_layer=job.per_layer, trial_s=None)
@@ -156,6 +156,7 @@ def _make_job(context: StudyContext, trial: RecordedTrial, data: Path, folder: P
         data=str(data),
         folder=str(folder),
         by_fit=outcome.trainer in ("fit", "user"),
+        devices=job.devices if outcome.trainer in ("parallel", "") else 1,
     )
 
 

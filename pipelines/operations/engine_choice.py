@@ -1,0 +1,65 @@
+"""Choice of the engine that a study's jobs run on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from pipelines.engines.base import Engine
+from pipelines.engines.gpus.places import choose_gpus
+from pipelines.engines.local_engine import LocalEngine
+from pipelines.engines.ray_engine import RayEngine
+from pipelines.engines.ray_messages import ClusterSettings, NodeSettings
+from pipelines.study.check_listener import CheckListener
+from pipelines.study.study import Study
+from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
+
+_ADDRESS = "RAY_ADDRESS"
+_LOG = "ray.log"
+
+
+def open_engine(study: Study, home: Home, listener: CheckListener) -> Engine:
+    """Return the engine that a study's `resources` name, with its workers started or about to start.
+
+    Args:
+        study: the study.
+        home: the home that holds it.
+        listener: follows the start of a cluster's workers.
+
+    Raises:
+        InputError: if this machine has fewer GPUs than a worker is to have.
+        KerastudyError: if a cluster cannot be reached, or its nodes cannot run the jobs.
+    """
+    resources = study.spec.resources
+    if resources.engine == "local":
+        try:
+            gpus = choose_gpus(resources.gpus)
+        except InputError as error:
+            raise study.locate_problems(error) from None
+        return LocalEngine(resources.workers, home.programs, user_code=study.has_user_model, gpus=gpus)
+    listener.describe("starting workers on the Ray cluster")
+    return RayEngine(_make_cluster_settings(study, home), listener.describe, listener.keep_alive)
+
+
+def _make_cluster_settings(study: Study, home: Home) -> ClusterSettings:
+    resources = study.spec.resources
+    return ClusterSettings(
+        address=resources.address or os.environ.get(_ADDRESS) or None,
+        workers=resources.workers,
+        cpus=resources.cpus,
+        gpus=resources.gpus or 0.0,
+        memory=resources.memory or study.spec.limits.memory,
+        log=home.folder / _LOG,
+        node=NodeSettings(
+            version=version("kerastudy"),
+            home=home.folder.resolve(),
+            folder=Path.cwd(),
+            search_path=tuple(sys.path),
+            threads=resources.cpus,
+            programs=home.programs,
+            user_code=study.has_user_model,
+        ),
+    )
