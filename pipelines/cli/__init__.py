@@ -70,6 +70,7 @@ for _verb in (
     maintenance.serve,
     maintenance.supervise,
     maintenance.hosts,
+    maintenance.upgrade_store,
     maintenance.login,
     access.token,
     access.account,

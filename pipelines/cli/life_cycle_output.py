@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipelines.operations.delete import DeletionResult
     from pipelines.operations.gc import GcResult
     from pipelines.operations.restore import RestoreResult
+    from pipelines.operations.upgrade_store import StoreUpgrade
     from pipelines.operations.verify_backup import VerificationResult
     from pipelines.queries.hosts import HostView
     from pipelines.queries.usage import HomeUsage
@@ -48,6 +49,16 @@ def print_usage(usage: HomeUsage) -> None:
         room = format_bytes(each.bytes) + _format_quota(usage.submitter_quota)
         table.add_row(each.submitter, str(each.studies), waiting, room)
     print_table(table)
+
+
+def print_store_upgrade(done: StoreUpgrade) -> None:
+    """Print what became of a store's tables."""
+    if done.before is None:
+        print(f"{done.store}: created, schema {done.after}")
+    elif done.before == done.after:
+        print(f"{done.store}: schema {done.after}, nothing to upgrade")
+    else:
+        print(f"{done.store}: upgraded from schema {done.before} to {done.after}")
 
 
 def print_hosts(hosts: Sequence[HostView]) -> None:

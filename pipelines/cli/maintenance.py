@@ -129,6 +129,30 @@ def supervise(home: Home, config: Path | None, studies: int | None) -> None:
     run_host(home, spec, lambda line: print(line, flush=True))
 
 
+@click.command(name="upgrade-store")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=WholeNumber(0),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait so long for a database server that is away.",
+)
+@json_option
+@pass_home
+def upgrade_store(home: Home, wait_s: int, as_json: bool) -> None:
+    """Create the store's tables, or upgrade those of an earlier version.
+
+    Every command does that when it opens the store. This one does nothing else: run it before a new version starts on
+    several hosts. A store in a file is copied first; of one on a server, make a backup with the old version.
+    """
+    from pipelines.cli import life_cycle_output, output
+    from pipelines.operations.upgrade_store import upgrade_store as upgrade
+
+    (output.print_json if as_json else life_cycle_output.print_store_upgrade)(upgrade(home, wait_s))
+
+
 @click.command()
 @json_option
 @pass_client

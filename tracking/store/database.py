@@ -27,7 +27,7 @@ from sqlalchemy.exc import (
 
 from search_spaces.errors import KerastudyError
 from tracking.store.connections import Address, make_engine, parse_address
-from tracking.store.schema import ensure_schema
+from tracking.store.schema import ensure_schema, read_version
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -77,6 +77,27 @@ class Store:
             raise
         patience.seconds = address.patience_s
         return cls(address, engine, identity)
+
+    @staticmethod
+    def find_version(url_or_home: str | Path, *, patience_s: float = 0.0) -> int | None:
+        """Return the version of a store's schema, and change nothing; None where there is no store yet.
+
+        Raises:
+            KerastudyError: if the database cannot be opened.
+        """
+        address = parse_address(url_or_home)
+        if address.is_file and not Path(str(address.url.database)).exists():
+            return None
+        engine = None
+        try:
+            engine, _ = make_engine(address, patience_s=patience_s)
+            with engine.connect() as connection:
+                return read_version(connection)
+        except (DBAPIError, NoSuchModuleError, ImportError, OSError, sqlite3.Error) as error:
+            raise KerastudyError(_describe_open_error(address.shown, error)) from error
+        finally:
+            if engine is not None:
+                engine.dispose()
 
     def open_optuna_storage(self) -> RDBStorage:
         """Return Optuna's storage in the same database, with the same durability.
