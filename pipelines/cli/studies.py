@@ -56,8 +56,9 @@ def run(
     study = load_study(file, overrides)
     # Before the seconds of loading, so that a study with a wrong setting can be stopped at once.
     print_notes(study.list_notes())
-    # TensorFlow takes seconds to load: a worker process does that while this one imports the rest.
-    LocalEngine(user_code=study.has_user_model).warm("tensorflow")
+    if study.spec.resources.engine == "local":
+        # TensorFlow takes seconds to load: a worker process does that while this one imports the rest.
+        LocalEngine(user_code=study.has_user_model).warm("tensorflow")
     from pipelines.cli.foreground import run_in_foreground
 
     sys.exit(run_in_foreground(study, home, evolve=evolve))

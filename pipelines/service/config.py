@@ -173,6 +173,11 @@ class ServiceSpec(Section):
         default=[],
         description="Code that studies may name as model or loader, with its full path: `/folder/file.py:function`.",
     )
+    ray: list[str] = Field(
+        default=[],
+        description="Addresses of Ray clusters that studies may name; a study without one uses `RAY_ADDRESS` of the "
+        "service, or Ray on its host.",
+    )
     uploads: Bytes | None = Field(
         None, description='Largest uploaded file, such as "200MB"; without it, uploads are refused.'
     )

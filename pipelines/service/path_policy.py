@@ -1,4 +1,4 @@
-"""Policy on the files that a submitted study may name: data in the operator's folders, code on the operator's list.
+"""Policy on what a submitted study may name: data in the operator's folders, code and clusters on the operator's lists.
 
 The rest of the study file is checked as on the command line. Paths are resolved before they are compared, links and
 `..` included, and the resolved path is stored.
@@ -22,6 +22,7 @@ from search_spaces.shipped_spaces import list_shipped
 from search_spaces.yaml_document import Document, KeyPath
 
 _WEIGHTS: KeyPath = ("training", "weights")
+_ADDRESS: KeyPath = ("resources", "address")
 _MAX_LISTED = 100
 
 
@@ -44,6 +45,8 @@ def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Docum
         for keys, name in _list_extended_spaces(document)
         if name not in list_shipped()
     ]
+    if (problem := _check_address(document, spec.ray)) is not None:
+        problems.append(problem)
     if problems:
         raise InputError(problems)
     data = copy.deepcopy(document.data)
@@ -75,6 +78,16 @@ def _list_extended_spaces(document: Document) -> Iterator[tuple[KeyPath, str]]:
     for index, name in enumerate(written if isinstance(written, list) else ()):
         if isinstance(name, str):
             yield ("space", "extends", index), name
+
+
+def _check_address(document: Document, allowed: Sequence[str]) -> Problem | None:
+    """Return the problem of a cluster's address: code of any cluster could run in the supervisor's process."""
+    written = document.get(_ADDRESS)
+    if written is None or written in allowed:
+        return None
+    return document.make_problem(
+        _ADDRESS, f"{written} is not on this service's list of Ray clusters; {suggest_choice(str(written), allowed)}"
+    )
 
 
 def _resolve_allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Path) -> list[str]:

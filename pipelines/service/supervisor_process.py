@@ -158,10 +158,12 @@ def cancel_study(request: SupervisorRequest) -> None:
 
 def limit_resources(study: Study, max_trials: int | None, max_workers: int | None) -> Study:
     """Return the study with as many workers, and slots in a fleet, as it is allowed."""
-    resources = study.spec.resources
-    workers = min(resources.workers or cores(), max_workers or cores(), max_trials or cores())
     if max_workers is None and max_trials is None:
         return study
+    resources = study.spec.resources
+    here = None if resources.address else cores()  # a cluster has its own
+    limits = [limit or here for limit in (resources.workers, max_workers, max_trials)]
+    workers = min(limit for limit in limits if limit is not None)
     fleet = resources.fleet
     if max_trials is not None and fleet != "off":
         slots = max_trials // workers
@@ -199,8 +201,9 @@ def limit_check(study: Study, max_data_s: float | None, max_memory: int | None) 
 def _supervise(
     study: Study, home: Home, service: _ServiceLink, preparation: Preparation, quota: HomeQuota
 ) -> StudyEnded:
-    # The worker server imports TensorFlow while this process reads the store.
-    LocalEngine(user_code=study.has_user_model).warm("tensorflow")
+    if study.spec.resources.engine == "local":
+        # The worker server imports TensorFlow while this process reads the store.
+        LocalEngine(user_code=study.has_user_model).warm("tensorflow")
     with supervise(study, home, own_process=True, listener=preparation, quota=quota) as supervisor:
         supervisor.continue_lease(preparation.pass_on())
         if preparation.is_stop_requested:

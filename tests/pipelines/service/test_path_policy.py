@@ -161,3 +161,14 @@ def test_a_file_of_weights_lies_in_the_data_folders(place, spec):
     for written in ("../secret.csv", "out.csv", "'*.csv'"):
         with pytest.raises(InputError, match=r"training.weights: this service has no data called"):
             confine_paths(parse_document(f"{head}{written}}}\n", "s.yaml"), spec, place / "uploads")
+
+
+@pytest.mark.parametrize("address", ["other:6379", "auto", "ray://head:10001"])
+def test_only_listed_clusters_are_named(place, address):
+    """A cluster runs code in the process that connects to it, so the operator lists those that studies may use."""
+    text = "study: s\ndata: {source: a.csv}\nmodel: mlp\nresources: {engine: ray, address: %r}\n"
+    spec = ServiceSpec(data=[str(place / "data")], ray=["head:6379"])
+    listed = confine_paths(parse_document(text % "head:6379", "s.yaml"), spec, place / "uploads")
+    assert listed.data["resources"]["address"] == "head:6379"
+    with pytest.raises(InputError, match=r"s\.yaml:4:35: resources\.address: .* is not on this service's list of Ray"):
+        confine_paths(parse_document(text % address, "s.yaml"), spec, place / "uploads")

@@ -33,7 +33,15 @@ def test_a_quota_is_divided_among_workers_and_slots(monkeypatch, resources, most
 
 
 @pytest.mark.parametrize(
-    ("resources", "limit", "workers"), [("{workers: 4}", 2, 2), ("{workers: 1}", 2, 1), ("{}", 3, 3)]
+    ("resources", "limit", "workers"),
+    [
+        ("{workers: 4}", 2, 2),
+        ("{workers: 1}", 2, 1),
+        ("{}", 3, 3),
+        ("{workers: 20}", 12, 8),
+        ("{engine: ray, address: 'head:6379', workers: 20}", 12, 12),
+        ("{engine: ray, address: 'head:6379'}", 12, 12),
+    ],
 )
 def test_an_operator_limits_workers(monkeypatch, resources, limit, workers):
     """The limit holds whatever a study's file requests, or leaves to the machine."""
