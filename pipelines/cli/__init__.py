@@ -49,6 +49,7 @@ for _verb in (
     life_cycle.back_up,
     life_cycle.verify,
     life_cycle.restore,
+    spaces.init,
     spaces.validate,
     spaces.print_schema,
     spaces.list_spaces,

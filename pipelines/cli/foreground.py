@@ -23,6 +23,7 @@ from pipelines.operations import sync
 from pipelines.operations.check import check_study
 from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.run import find_finished, run_to_end, supervise
+from pipelines.operations.starter.init_study import StarterFile, init_study
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.study import Study
 from pipelines.supervisor.event_text import format_count, format_end
@@ -88,6 +89,18 @@ def validate_in_foreground(study: Study, *, as_json: bool) -> None:
         output.print_json(checked)
     else:
         output.print_check(study.name, checked)
+
+
+def init_in_foreground(source: str, targets: Sequence[str], file: Path | None, name: str | None) -> StarterFile:
+    """Write a study file for a data source, and show the steps on a terminal.
+
+    Raises:
+        InputError: if the data cannot be used, or the file exists; nothing is written.
+    """
+    # On standard error, so that `--json` output can be read by another program.
+    status = make_console(stderr=True).status("reading the data")
+    with status:
+        return init_study(source, targets, file=file, name=name, listener=_StatusListener(status))
 
 
 def sync_in_foreground(home: Home, studies: Sequence[str], wait_s: float, *, as_json: bool) -> int:

@@ -33,6 +33,27 @@ def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     validate_in_foreground(study, as_json=as_json)
 
 
+@click.command()
+@click.argument("source")
+@click.option("--target", "targets", multiple=True, metavar="COLUMN", help="Column to predict; may be repeated.")
+@click.option(
+    "--to", "file", type=click.Path(path_type=Path), metavar="FILE", help="File to write; default: NAME.yaml."
+)
+@click.option("--name", metavar="NAME", help="The study's name; that of SOURCE by default.")
+@json_option
+def init(source: str, targets: tuple[str, ...], file: Path | None, name: str | None, as_json: bool) -> None:
+    """Write a study file for the data in SOURCE: a file, an image folder, or sklearn:NAME.
+
+    The data is read as a study reads it. The file's comments state what was inferred, what looks wrong, and the key
+    that changes it; model and space suit the columns and the rows. It is ready to run.
+    """
+    from pipelines.cli import output
+    from pipelines.cli.foreground import init_in_foreground
+
+    written = init_in_foreground(source, targets, file, name)
+    (output.print_json if as_json else output.print_starter)(written)
+
+
 @click.command(name="schema")
 def print_schema() -> None:
     """Print the JSON Schema of study files."""
