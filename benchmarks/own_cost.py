@@ -5,6 +5,10 @@ engine whose trials end at once with a curve of 20 epochs. Every figure is CPU t
 so that other work on the machine does not count; commits are counted too, since each waits for the disk.
 
     python benchmarks/own_cost.py [--trials N] [--sampler random|tpe] [--pruner none|median|hyperband] [--workers N]
+        [--home FOLDER] [--without-pictures]
+
+With `--home` the home stays in a folder, for `many_trials.py`. The picture of a trial's curve is its worker's cost, and
+no part of the sum.
 """
 
 from __future__ import annotations
@@ -16,7 +20,8 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,7 @@ from pipelines.operations.submit import enqueue
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import OptunaSearch
 from pipelines.study.study import Study
+from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import TrialEnded
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
@@ -82,20 +88,22 @@ def main() -> None:
     parser.add_argument("--sampler", default="random")
     parser.add_argument("--pruner", default="none")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--without-pictures", action="store_true")
     options = parser.parse_args()
     study = load_study(trials=options.trials, sampler=options.sampler, pruner=options.pruner)
     spent, commits = Spent(), itertools.count()
     memory: list[float] = []
     sa.event.listen(sa.Engine, "commit", lambda connection: next(commits))
     _time_parts(spent)
-    with tempfile.TemporaryDirectory() as folder, Store.open(folder) as store:
-        engine = SimulatedEngine(options.workers, SimulatedClock(), draw=spent.time_drawing)
-        seconds = _run(study, Home(Path(folder), folder), store, engine, spent, memory)
+    draw = None if options.without_pictures else spent.time_drawing
+    with _open_home(options.home) as home, Store.open(home.store) as store:
+        seconds = _run(study, home, store, SimulatedEngine(options.workers, SimulatedClock(), draw=draw), spent, memory)
     hundreds = [range(start, min(start + 100, options.trials)) for start in range(0, options.trials, 100)]
     first, last = hundreds[0], range(max(0, options.trials - 100), options.trials)
     print(f"{options.trials} trials, {options.sampler} sampler, {options.pruner} pruner, {options.workers} workers")
     print(f"{'CPU ms a trial, medians of':<28}{'the first 100':>16}{'the last 100':>16}")
-    for part in (*PARTS, "sum"):
+    for part in (*PARTS, "sum", "learning curve"):
         columns = [statistics.median(_of(spent, part, number) for number in numbers) for numbers in (first, last)]
         print(f"{part:<28}{columns[0]:>16.1f}{columns[1]:>16.1f}")
     print(
@@ -107,7 +115,17 @@ def main() -> None:
         print(f"{f'{numbers[0]} to {numbers[-1]}':>12}{cost:>26.1f}{resident_mb:>20.0f}")
 
 
-PARTS = ("ask", "rungs", "tell", "rows for MLflow", "rest of the supervisor", "delivery to MLflow", "learning curve")
+PARTS = ("ask", "rungs", "tell", "rows for MLflow", "rest of the supervisor", "delivery to MLflow")
+
+
+@contextmanager
+def _open_home(folder: Path | None) -> Iterator[Home]:
+    if folder is not None:
+        folder.mkdir(parents=True)
+        yield Home(folder, str(folder))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Home(Path(temporary), temporary)
 
 
 def _of(spent: Spent, part: str, number: int) -> float:
@@ -140,14 +158,18 @@ def _run(study: Study, home: Home, store: Store, engine: SimulatedEngine, spent:
     (home.locate_data(study.name) / "split.csv").write_text("row,part\n")
     uri, root = urls.make_home_tracking_uri(home.folder), urls.get_artifact_folder(home.folder).as_uri()
 
+    def may_deliver() -> bool:  # the supervisor that it refers to is made from the dispatcher
+        return supervisor.is_in_charge()
+
     def delivery() -> OutboxDispatcher:
         sink = make_sink_factory(uri, namespace=store.identity, artifact_root=root)
-        return OutboxDispatcher(store, sink, study=study.name)
+        return OutboxDispatcher(store, sink, study=study.name, may_deliver=may_deliver)
 
+    supervisor = Supervisor(study, SUMMARY, home, store, engine, delivery())
     started = time.perf_counter()
     inside = ("ask", "rungs", "tell", "rows for MLflow", "learning curve")
     counted = thread = 0.0
-    for event in Supervisor(study, SUMMARY, home, store, engine, delivery()).run():
+    for event in record_events(home, study.name, supervisor.run()):
         if isinstance(event, TrialEnded):
             spent.current = event.number + 1
             now, known = 1000 * time.thread_time(), sum(sum(spent.ms[part].values()) for part in inside)
@@ -157,6 +179,7 @@ def _run(study: Study, home: Home, store: Store, engine: SimulatedEngine, spent:
             if event.number % 100 == 99:
                 memory.append(_resident_mb())
     left = delivery()  # the study waits for MLflow for two minutes only
+    left.may_deliver = None
     left.start()
     waiting = left.stop(3600.0)
     assert not waiting.pending, waiting

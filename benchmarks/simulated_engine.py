@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
-from pipelines.engines.base import Backend, Event, Failed, Finished, Job, Reported, Requested
+from pipelines.engines.base import Backend, Event, Failed, Finished, Job, Layout, Reported, Requested
 from pipelines.study.load import check_document
 from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialOutcome, TrialResult
@@ -76,16 +76,18 @@ class SimulatedClock:
 
     def __init__(self, read: Callable[[], float] = time.thread_time) -> None:
         self._read = read
-        self._skipped = -read()
+        self._began = read()
+        self._skipped = -self._began
+        self._stopped_s = 0.0
 
     def __call__(self) -> float:
         """Return the simulated time."""
         return self._read() + self._skipped
 
     @property
-    def computed_s(self) -> float:
-        """Real seconds so far, those of workers included."""
-        return self._read()
+    def worked_s(self) -> float:
+        """Real seconds of the supervisor's work so far."""
+        return self._read() - self._began - self._stopped_s
 
     def skip(self, seconds: float) -> None:
         """Let time pass without work."""
@@ -98,7 +100,9 @@ class SimulatedClock:
         try:
             yield
         finally:
-            self._skipped -= self._read() - before
+            took = self._read() - before
+            self._skipped -= took
+            self._stopped_s += took
 
 
 @dataclass
@@ -112,19 +116,19 @@ class _Training:
 
 @dataclass
 class Workers:
-    """Time of the workers, in seconds of the simulated clock.
+    """What the workers did, by the simulated clock.
 
     Attributes:
-        trained_s: sum over all trials of the time from their start to their end.
-        ended: trials that have ended.
-        first_s: time at which each trial was submitted.
+        trainings: start and end of each training.
         late_s: by how much the supervisor was late for each message.
     """
 
-    trained_s: float = 0.0
-    ended: int = 0
-    submitted: list[float] = field(default_factory=list)
+    trainings: list[tuple[float, float]] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)
+
+    def compute_busy_s(self, start: float, end: float) -> float:
+        """Return the seconds of training between two times, over all workers."""
+        return sum(max(0.0, min(end, ended) - max(start, began)) for began, ended in self.trainings)
 
 
 class SimulatedEngine:
@@ -148,6 +152,8 @@ class SimulatedEngine:
         draw: Callable[[Path, Sequence[Mapping[str, float]], int], None] | None = None,
     ) -> None:
         self.workers = workers
+        self.worker_memory_bytes = 10**9
+        self.layout = Layout()
         self.clock = clock
         self.spent = Workers()
         self._seconds = seconds
@@ -185,7 +191,6 @@ class SimulatedEngine:
             if isinstance(job.payload, TrialJob):
                 self._running[job.name] = training = _Training(iter(()), now)
                 training.steps = self._train(job.name, job.payload, training)
-                self.spent.submitted.append(now)
                 self._advance(job.name, now)
             else:
                 self._running[job.name] = _Training(iter(()), now)
@@ -220,8 +225,7 @@ class SimulatedEngine:
         if isinstance(event, Finished | Failed):
             ended = self._running.pop(name, None)
             if ended is not None and isinstance(event, Finished):
-                self.spent.trained_s += due - ended.started
-                self.spent.ended += 1
+                self.spent.trainings.append((ended.started, due))
         elif isinstance(event, Reported):
             self._advance(name, due)
 

@@ -50,6 +50,8 @@ from tracking.testing.failpoints import hit
 
 # Chosen: one transaction a second for all running trials, however short their epochs are.
 _FLUSH_EVERY_S = 1.0
+# Chosen: nobody follows a thousand curves at once, and each record costs MLflow a little.
+_MOST_ROWS_A_SECOND = 100
 
 
 class EpochSource(Protocol):
@@ -71,6 +73,7 @@ class Recorder:
         store: the database of the studies.
         search: the study in Optuna.
         check: called within each transaction; raises if the study is no longer this supervisor's.
+        clock: seconds that pass.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Recorder:
         store: Store,
         search: OptunaSearch,
         check: Callable[[Connection], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
         self._study = study = context.study
@@ -91,6 +95,7 @@ class Recorder:
         self._registered = RegisteredFiles(context.home, store)
         self._search = search
         self._check = check
+        self._clock = clock
         self._flushed_at = 0.0
         self._folds, self._seeds = context.summary.folds, context.spec.training.seeds
         self._importances: list[Importance] | None = None
@@ -137,10 +142,11 @@ class Recorder:
         self._add(build_parameters_drawn(self._study, number, params))
 
     def flush_epochs(self, running: Iterable[EpochSource]) -> None:
-        """Record the epochs of the running trials, at most once a second."""
-        if time.monotonic() - self._flushed_at < _FLUSH_EVERY_S:
+        """Record the epochs of the running trials, at most once a second, and less often where many run."""
+        running = list(running)
+        if self._clock() - self._flushed_at < max(_FLUSH_EVERY_S, len(running) / _MOST_ROWS_A_SECOND):
             return
-        self._flushed_at = time.monotonic()
+        self._flushed_at = self._clock()
         self._add(
             [row for trial in running for row in self._build_epochs(trial.number, trial.unsent, trial.retraining)]
         )

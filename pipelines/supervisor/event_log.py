@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,7 +57,9 @@ class StoredEvent:
     content: Mapping[str, Any]
 
 
-def record_events(home: Home, study: str, events: Iterable[StudyEvent]) -> Iterator[StudyEvent]:
+def record_events(
+    home: Home, study: str, events: Iterable[StudyEvent], clock: Callable[[], float] = time.monotonic
+) -> Iterator[StudyEvent]:
     """Pass a supervisor's events on, and write them to both files; of a trial's epochs at most one a second.
 
     A full disk costs events, and nothing else.
@@ -66,7 +68,7 @@ def record_events(home: Home, study: str, events: Iterable[StudyEvent]) -> Itera
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG_FILE).open("a", encoding="utf-8") as log, (folder / EVENTS_FILE).open("ab") as file:
         _cut_broken_line(folder / EVENTS_FILE)
-        writer = _EventWriter(log, file)
+        writer = _EventWriter(log, file, clock)
         for event in events:
             with suppress(OSError):
                 writer.write(event)
@@ -84,7 +86,8 @@ def append_to_log(home: Home, study: str, line: str) -> None:
 
 
 class _EventWriter:
-    def __init__(self, log: TextIO, file: BinaryIO) -> None:
+    def __init__(self, log: TextIO, file: BinaryIO, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._log = log
         self._file = file
         self._lines = EventLines()
@@ -109,7 +112,7 @@ class _EventWriter:
     def _is_due(self, event: StudyEvent) -> bool:
         if not isinstance(event, EpochEnded):
             return True
-        now = time.monotonic()
+        now = self._clock()
         is_due = now - self._epochs_at.get(event.number, 0.0) > _EPOCH_EVERY_S
         if is_due:
             self._epochs_at[event.number] = now

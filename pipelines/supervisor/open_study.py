@@ -65,8 +65,8 @@ class OpenStudy:
             ),
             check=control.verify,
         )
-        recorder = Recorder(context, store, search, control.verify)
-        trials = RunningTrials(context, search, recorder)
+        recorder = Recorder(context, store, search, control.verify, control.clock)
+        trials = RunningTrials(context, search, recorder, control.clock)
         memory_bytes = context.spec.limits.memory or engine.worker_memory_bytes
         return cls(context, store, engine, control, search, recorder, trials, memory_bytes)
 

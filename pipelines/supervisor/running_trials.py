@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -47,6 +47,7 @@ class RunningTrial:
 
     Attributes:
         values: hyperparameters that it was started with.
+        started: when it was started, by the supervisor's clock.
         params: these, and those that its user model has requested since.
         unsent: epochs that are not recorded for MLflow yet.
         recorded_epochs: epochs of its first training that were recorded before it was paused.
@@ -62,11 +63,6 @@ class RunningTrial:
     recorded_params: int = 0
     recorded_epochs: int = 0
     retraining: str = ""
-
-    @property
-    def seconds(self) -> float:
-        """Return the seconds since it was started."""
-        return time.monotonic() - self.started
 
 
 @dataclass(frozen=True)
@@ -84,17 +80,25 @@ class RunningTrials:
         context: the study.
         search: the study in Optuna.
         recorder: writes the rows for MLflow.
+        clock: see `Supervisor`.
 
     Attributes:
         best: the best trial of the study so far.
     """
 
-    def __init__(self, context: StudyContext, search: OptunaSearch, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        context: StudyContext,
+        search: OptunaSearch,
+        recorder: Recorder,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._context = context
         self._objective = context.objective
         self._limits = context.spec.limits
         self._search = search
         self._recorder = recorder
+        self._clock = clock
         self._running: dict[int, RunningTrial] = {}
         self.best = find_best(search.trials, context.objective)
 
@@ -107,7 +111,7 @@ class RunningTrials:
     def start(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
         """Record that a trial starts or goes on, with tags for its run, and return the payload of its job."""
         before = self._search.get_reached(number)
-        self._running[number] = running = RunningTrial(number, values, values, time.monotonic())
+        self._running[number] = running = RunningTrial(number, values, values, self._clock())
         if before is not None:
             running.recorded_epochs = before.epochs or 0
             remove_pause(self._folder(number))
@@ -162,7 +166,7 @@ class RunningTrials:
         if outcome.result is not None:
             return self._record_result(running, outcome.result)
         if outcome.kind == "rejected":
-            return self._record_end(running, _summarize(running, "pruned", outcome.reason), None)
+            return self._record_end(running, self._summarize(running, "pruned", outcome.reason), None)
         self._write_traceback(number, outcome.traceback)
         return self._record_failure(running, self._write_failure(running, outcome.reason))
 
@@ -186,7 +190,7 @@ class RunningTrials:
         """Record the end of a trial that had ended before a crash; return None for one that had not."""
         folder = self._folder(number)
         # All of its epochs: which were recorded is unknown, and MLflow stores a repeated point once.
-        running = RunningTrial(number, values, values, time.monotonic(), list(read_epochs(folder)))
+        running = RunningTrial(number, values, values, self._clock(), list(read_epochs(folder)))
         if (result := read_result(folder)) is not None:
             return self._record_result(running, result)
         if (failure := _read_failure(folder)) is not None:
@@ -203,7 +207,7 @@ class RunningTrials:
             return False
         if self._search.get_paused(number) is None:
             epochs = list(read_epochs(folder))
-            self._record_pause(RunningTrial(number, values, values, time.monotonic(), epochs), result)
+            self._record_pause(RunningTrial(number, values, values, self._clock(), epochs), result)
         return True
 
     def get_resumed_after(self, number: int) -> int:
@@ -214,7 +218,7 @@ class RunningTrials:
         """Record that a paused trial ends as pruned, with the result of its last rung."""
         paused = self._search.get_paused(number)
         assert paused is not None, f"trial {number} is not paused"
-        running = RunningTrial(number, paused.params, paused.params, time.monotonic())
+        running = RunningTrial(number, paused.params, paused.params, self._clock())
         if (result := read_pause(self._folder(number))) is not None:
             write_result(self._folder(number), result)
         summary = replace(paused, state="pruned", reason=f"{paused.reason} {reason}")
@@ -232,10 +236,10 @@ class RunningTrials:
     def cancel(self, number: int, values: Mapping[str, Value]) -> TrialEnded:
         """Record that a trial ends because its study was cancelled, unless it had ended before."""
         # An interrupted trial may not have been started in this run.
-        running = self._running.pop(number, None) or RunningTrial(number, values, values, time.monotonic())
+        running = self._running.pop(number, None) or RunningTrial(number, values, values, self._clock())
         if (result := read_result(self._folder(number))) is not None:
             return self._record_result(running, result)
-        return self._record_end(running, _summarize(running, "cancelled", "the study was cancelled"), None)
+        return self._record_end(running, self._summarize(running, "cancelled", "the study was cancelled"), None)
 
     def _record_files(self, running: RunningTrial) -> TrialEnded | TrialPaused | None:
         """Record the end or the pause that the files of a trial show; return None where they show neither."""
@@ -259,7 +263,7 @@ class RunningTrials:
     def _record_attempt(self, running: RunningTrial, event: Failed) -> TrialEnded | TrialTriedAgain:
         number, limit_s = running.number, self._limits.trial_time
         over_time = f"over its time limit of {limit_s:g} s" if limit_s is not None and event.kind == "time" else ""
-        failed = Attempt(over_time or _join_lines(event.reason), running.seconds)
+        failed = Attempt(over_time or _join_lines(event.reason), self._clock() - running.started)
         spent_s = [*(attempt.seconds for attempt in self._search.list_failed_attempts(number)), failed.seconds]
         policy = RetryPolicy(self._limits.attempts, time_s=self._compute_limit_s(number))
         if policy.allows_retry(event, spent_s):
@@ -299,8 +303,15 @@ class RunningTrials:
             resources=result.resources,
         )
 
+    def _summarize(
+        self, running: RunningTrial, state: TrialState, reason: str, seconds: float | None = None
+    ) -> TrialSummary:
+        """Return the summary of a trial that ended without a result, after so many seconds or just now."""
+        spent_s = self._clock() - running.started if seconds is None else seconds
+        return TrialSummary(running.number, state, None, running.params, seconds=spent_s, reason=reason)
+
     def _record_failure(self, running: RunningTrial, failure: _Failure) -> TrialEnded:
-        return self._record_end(running, _summarize(running, "failed", failure.reason, failure.seconds), None)
+        return self._record_end(running, self._summarize(running, "failed", failure.reason, failure.seconds), None)
 
     def _record_end(self, running: RunningTrial, summary: TrialSummary, result: TrialResult | None) -> TrialEnded:
         """Record a trial's end: the rows for MLflow first, then Optuna."""
@@ -323,7 +334,7 @@ class RunningTrials:
 
     def _write_failure(self, running: RunningTrial, reason: str) -> _Failure:
         """Write a trial's failure to its folder, for a supervisor that finds it there after a crash."""
-        failure = _Failure(_join_lines(reason), running.seconds)
+        failure = _Failure(_join_lines(reason), self._clock() - running.started)
         write_text(self._folder(running.number) / _FAILURE_FILE, json.dumps(asdict(failure)))
         return failure
 
@@ -337,11 +348,6 @@ class RunningTrials:
 
     def _folder(self, number: int) -> Path:
         return self._context.home.locate_trial(self._context.name, number)
-
-
-def _summarize(running: RunningTrial, state: TrialState, reason: str, seconds: float | None = None) -> TrialSummary:
-    spent_s = running.seconds if seconds is None else seconds
-    return TrialSummary(running.number, state, None, running.params, seconds=spent_s, reason=reason)
 
 
 def _extract_goal(goal: Goal, result: TrialResult) -> float:

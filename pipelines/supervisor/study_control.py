@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Literal
 
@@ -32,6 +33,7 @@ class StudyControl:
         study: name of the study.
         control_request: request that holds from the start.
         quota: the home's quota; none if None.
+        clock: see `Supervisor`.
 
     Attributes:
         halt: requested end of all work: trials stop and, after a pause, continue later.
@@ -47,6 +49,7 @@ class StudyControl:
         study: str,
         control_request: ControlRequest | None = None,
         quota: HomeQuota | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._quota = quota
@@ -54,7 +57,8 @@ class StudyControl:
         self._queue = StudyQueue(store)
         self._lease = LeaseKeeper(store)
         self._continued = ""
-        self._counted_at = self._read_at = time.monotonic()
+        self.clock = clock
+        self._counted_at = self._read_at = clock()
         self.halt: Literal["", "pause", "cancel"] = ""
         self.stop_reason = ""
         self.is_stop_requested = False
@@ -115,7 +119,7 @@ class StudyControl:
         # With each renewal, so that a kill costs at most ten seconds of the working time.
         if self._lease.renew_if_due():
             self.count_time()
-        now = time.monotonic()
+        now = self.clock()
         if now - self._read_at > _READ_REQUESTS_EVERY_S:
             self._read_at = now
             if (control_request := self._queue.find_control_request(self._study)) is not None:
@@ -133,7 +137,7 @@ class StudyControl:
 
     def count_time(self) -> None:
         """Add the working time since the last call to the stored one."""
-        now = time.monotonic()
+        now = self.clock()
         with self._store.write() as connection:
             self.verify(connection)
             self._queue.add_elapsed(self._study, now - self._counted_at, connection=connection)
@@ -141,7 +145,7 @@ class StudyControl:
 
     def compute_elapsed_s(self) -> float:
         """Return the working time of the study in seconds, earlier runs included."""
-        return self._queue.get(self._study).elapsed_s + time.monotonic() - self._counted_at
+        return self._queue.get(self._study).elapsed_s + self.clock() - self._counted_at
 
     def obey(self, control_request: ControlRequest) -> None:
         """Begin what was requested."""

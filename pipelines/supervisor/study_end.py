@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -202,7 +201,7 @@ class StudyEnd:
             value=best.value if best else None,
             test=test,
             trials=count_by_state(self._study.search.trials),
-            seconds=time.monotonic() - self._started,
+            seconds=self._control.clock() - self._started,
             undelivered=backlog.pending + backlog.set_aside,
             undelivered_error=backlog.last_error,
             is_requested=bool(self._control.halt),

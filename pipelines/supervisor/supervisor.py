@@ -8,7 +8,7 @@ continues from the step of that order that it reached.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Engine, EngineLostError
@@ -41,6 +41,7 @@ class Supervisor:
         delivery: the thread that delivers records to MLflow; started and stopped here.
         control_request: what to do with the study besides working on it, from the start.
         quota: the home's quota; at it, the study is paused as at a full disk.
+        clock: seconds that pass, for the time that trials and the study take; simulations have their own.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Supervisor:
         *,
         control_request: ControlRequest | None = None,
         quota: HomeQuota | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
         self._summary = summary
@@ -61,9 +63,9 @@ class Supervisor:
         self._store = store
         self._engine = engine
         self._delivery = delivery
-        self._control = StudyControl(store, study.name, control_request, quota)
+        self._control = StudyControl(store, study.name, control_request, quota, clock)
         self._reserve = DiskReserve(home.locate_study(study.name))
-        self._started = time.monotonic()
+        self._started = clock()
         self._end: StudyEnd | None = None
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -93,7 +95,13 @@ class Desk:
         return study_of(text.replace("epochs: 3", f"epochs: {epochs}"))
 
     def supervisor(
-        self, engine: FakeEngine, *, summary: DataSummary = SUMMARY, study: Study | None = None, **choices: Any
+        self,
+        engine: FakeEngine,
+        *,
+        summary: DataSummary = SUMMARY,
+        study: Study | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **choices: Any,
     ) -> Supervisor:
         study = study or self.study(**choices)
         enqueue(study, summary, self.store)
@@ -101,7 +109,7 @@ class Desk:
         (self.home.locate_data("it") / "split.csv").write_text("row,part\n")
         (self.home.locate_data("it") / "summary.json").write_text(json.dumps(asdict(summary)))
         self.delivery = FakeDelivery(self.outbox)
-        return Supervisor(study, summary, self.home, self.store, engine, self.delivery)
+        return Supervisor(study, summary, self.home, self.store, engine, self.delivery, clock=clock)
 
     def run(self, engine: FakeEngine, **choices: Any) -> list[StudyEvent]:
         """Run the study to its end, and return its events."""

@@ -31,13 +31,15 @@ def open_storage(address: Address, engine: sa.Engine) -> RDBStorage:
     """
     import optuna
 
+    from tracking.store.optuna_storage import TrialStorage
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     options = make_engine_options(address, begins_immediately=False)
     # Optuna would read braces in a path as a template, so the path of an SQLite file is in `creator` alone.
     url = "sqlite:///store.db" if address.is_file else address.url.render_as_string(hide_password=False)
     for attempt in range(_ATTEMPTS):
         try:
-            storage = optuna.storages.RDBStorage(url, engine_kwargs=options, skip_compatibility_check=True)
+            storage = TrialStorage(url, engine_kwargs=options, skip_compatibility_check=True)
             break
         except (OperationalError, IntegrityError, ProgrammingError):
             # Another process creates the same tables at this moment; the next attempt finds them.

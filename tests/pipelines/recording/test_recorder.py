@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 import zipfile
 
 import pytest
@@ -13,7 +14,6 @@ from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary
 from pipelines.operations.submit import enqueue
-from pipelines.recording import recorder as recording
 from pipelines.recording.provenance import describe_environment, hash_code
 from pipelines.recording.recorder import Recorder
 from pipelines.recording.records import StudyOutcome
@@ -40,14 +40,14 @@ def desk(store, tmp_path):
 def recorder(desk):
     """Return a function that makes a recorder of an opened study."""
 
-    def make(check=lambda connection: None, folds=1):
+    def make(check=lambda connection: None, folds=1, clock=time.monotonic):
         study = desk.study()
         enqueue(study, SUMMARY, desk.store)
         search = OptunaSearch(
             desk.store.open_optuna_storage(), "it", SearchSettings(study.space, LOSS, study.spec.search, 3)
         )
         context = StudyContext.from_study(study, DataSummary(**{**vars(SUMMARY), "folds": folds}), desk.home)
-        made = Recorder(context, desk.store, search, check)
+        made = Recorder(context, desk.store, search, check, clock)
         desk.home.locate_data("it").mkdir(parents=True, exist_ok=True)
         (desk.home.locate_data("it") / "split.csv").write_text("row,part\n0,train\n")
         made.record_study_start()
@@ -94,11 +94,10 @@ def test_folds_have_metrics_of_their_own_and_a_mean(desk, recorder):
     assert points == [{"fold_1/val_loss": 1.0}, {"fold_2/val_loss": 3.0}, {"val_loss": 2.0}]
 
 
-def test_epochs_are_passed_on_once_and_at_most_once_a_second(desk, recorder, monkeypatch):
+def test_epochs_are_passed_on_once_and_at_most_once_a_second(desk, recorder):
     """Epochs gather for a second; then they go on in one go, and are not sent again."""
     clock = [100.0]
-    monkeypatch.setattr(recording.time, "monotonic", lambda: clock[0])
-    made = recorder()
+    made = recorder(clock=lambda: clock[0])
     trials = [Trial(0, [epoch(0, 0, 1.0)]), Trial(1, []), Trial(2, [epoch(0, 0, 2.0), epoch(1, 0, 1.5)])]
     made.flush_epochs(trials)
     trials[1].unsent.append(epoch(0, 0, 3.0))
@@ -109,6 +108,20 @@ def test_epochs_are_passed_on_once_and_at_most_once_a_second(desk, recorder, mon
     made.flush_epochs(trials)
     assert [record.number for record in desk.records(EpochsRecorded)] == [0, 2, 1]
     assert all(trial.unsent == [] for trial in trials)
+
+
+def test_epochs_of_many_trials_gather_for_longer(desk, recorder):
+    """At most a hundred records a second, however many trials run."""
+    clock = [100.0]
+    made, trials = recorder(clock=lambda: clock[0]), [Trial(number, []) for number in range(1000)]
+    for second in range(30):
+        for trial in trials:
+            trial.unsent.append(epoch(second, 0, 1.0))
+        clock[0] += 1.0
+        made.flush_epochs(trials)
+    written = desk.records(EpochsRecorded)
+    assert 2000 <= len(written) <= 30 * 100
+    assert sum(len(record.epochs) for record in written) + sum(len(trial.unsent) for trial in trials) == 30_000
 
 
 def test_a_trial_under_way_has_no_end(recorder):

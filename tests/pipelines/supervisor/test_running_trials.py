@@ -7,7 +7,7 @@ from desk import scores
 from fake_engine import Ends, FakeEngine, training
 from small_studies import study_of
 
-from pipelines.engines.base import Job
+from pipelines.engines.base import Event, Failed, Job
 from pipelines.supervisor.events import TrialTriedAgain
 from pipelines.training.messages import TrialOutcome
 from tracking.outbox.records import (
@@ -155,11 +155,16 @@ def test_attempts_are_counted_over_a_kill_of_the_supervisor(desk):
     assert last.trials == {"failed": 1}
 
 
-def test_the_time_limit_is_one_for_all_attempts(desk, monkeypatch):
+def test_the_time_limit_is_one_for_all_attempts(desk):
     """A second attempt has what the first one left of the time; where nothing is left there is none."""
-    monkeypatch.setattr("pipelines.supervisor.running_trials.RunningTrial.seconds", property(lambda self: 40.0))
-    engine = Timed(dies(99))
-    desk.run(engine, study=limited("attempts: 5, trial_time: 100s", trials=1))
+    now_s = 0.0
+
+    def pass_time(event: Event) -> None:
+        nonlocal now_s
+        now_s += 40.0 if isinstance(event, Failed) else 0.0
+
+    engine = Timed(dies(99), on_event=pass_time)
+    desk.run(engine, clock=lambda: now_s, study=limited("attempts: 5, trial_time: 100s", trials=1))
     assert engine.times == [100.0, 60.0, 20.0]
     assert desk.trials()[0].state == "failed"
 

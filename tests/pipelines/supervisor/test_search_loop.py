@@ -10,7 +10,6 @@ from desk import FILE, scores
 from fake_engine import Ends, FakeEngine, leave_files, training
 from small_studies import study_of
 
-from pipelines.supervisor import study_control
 from pipelines.supervisor.events import EpochEnded, TrialEnded
 from pipelines.training.messages import TrialOutcome, TrialResult
 
@@ -30,21 +29,23 @@ def test_patience_ends_the_study(desk):
     assert last.winner == 1
 
 
-def test_time_ends_the_study_and_is_counted_over_pauses(desk, monkeypatch):
+def test_time_ends_the_study_and_is_counted_over_pauses(desk):
     """Working time is what counts: it adds up over runs, and no trial starts when it is used up."""
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(study_control, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
     def on_event(event):
         clock.now += 15.0  # three epochs and the end: a minute each trial
 
-    first = desk.supervisor(FakeEngine(scores(1.0), on_event=on_event), trials=50, budget=", time: 150s")
+    first = desk.supervisor(
+        FakeEngine(scores(1.0), on_event=on_event), trials=50, budget=", time: 150s", clock=lambda: clock.now
+    )
     for event in first.run():
         if isinstance(event, TrialEnded):
             first.pause()
     assert event.state == "paused"
     clock.now += 10_000.0  # the pause
-    last = desk.run(FakeEngine(scores(1.0), on_event=on_event), trials=50, budget=", time: 150s")[-1]
+    engine = FakeEngine(scores(1.0), on_event=on_event)
+    last = desk.run(engine, trials=50, budget=", time: 150s", clock=lambda: clock.now)[-1]
     assert last.reason == "time budget of 150 s used up"
     assert last.trials == {"complete": 3}
     assert desk.queue.get("it").elapsed_s == pytest.approx(180.0)
