@@ -18,15 +18,16 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.data.examples.examples import Examples
-from pipelines.data.examples.leaves import count_rows, take_rows
+from pipelines.data.examples.leaves import count_rows
 from pipelines.data.examples.model_tensors import can_gather, make_tensors, measure_bytes
 from pipelines.data.examples.structures import flatten, map_leaves
 from pipelines.training.batches import Rows, compute_row_weights, shuffle_rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
 from pipelines.training.fit_trainer import VALIDATION_BATCH, finish_training
-from pipelines.training.keras_state import offer_checkpoint, restore
+from pipelines.training.keras_state import create_variables, offer_checkpoint, restore
 from pipelines.training.messages import MOST_BYTES
+from pipelines.training.model_steps import ModelSteps
 from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
 
@@ -70,21 +71,6 @@ def train_in_graph(
     )
 
 
-@dataclass(frozen=True)
-class ModelSteps:
-    """A model's training step and test step over a batch (x, y, sample weights), the last ones where there are any.
-
-    Attributes:
-        devices: number of devices that divide a batch among them.
-        begin: called when the model has the state that its training starts or goes on from.
-    """
-
-    train: Callable[[Any], Any]
-    test: Callable[[Any], Any]
-    devices: int = 1
-    begin: Callable[[], None] = lambda: None
-
-
 def train_by_steps(
     model: keras.Model,
     rows: Rows,
@@ -94,17 +80,17 @@ def train_by_steps(
     listener: EpochListener,
     checkpoints: CheckpointStore | None,
 ) -> FitResult:
-    """Train by calling steps in graphs: over rows in memory, or batch by batch; see `train_in_graph`.
+    """Train by calling steps in graphs over rows in memory; see `train_in_graph`.
 
     Raises:
         TrialError: as there.
     """
-    make = _Steps if fit_in_memory(rows) else _StreamedSteps
-    train = make(steps.train, rows.train, compute_row_weights(rows), schedule.batch_size, listener)
+    train = _Steps(steps.train, rows.train, compute_row_weights(rows), schedule.batch_size, listener)
     largest = max(schedule.batch_size, VALIDATION_BATCH)
     batch_size = math.ceil(largest / steps.devices) * steps.devices
-    validate = make(steps.test, rows.validation, rows.validation.sample_weight, batch_size, listener)
-    _create_variables(model, train.first)
+    validate = _Steps(steps.test, rows.validation, rows.validation.sample_weight, batch_size, listener)
+    # TensorFlow refuses new variables inside a graph's loop.
+    create_variables(model, train.rows.gather(tf.range(min(2, train.rows.count))))
     done = restore(model, monitor, checkpoints)
     steps.begin()
     # int32 as in the signature, which accepts no other type.
@@ -149,7 +135,7 @@ class _Steps:
     def __init__(
         self, step: Callable[[Any], Any], part: Examples, weights: Any, batch_size: int, listener: EpochListener
     ) -> None:
-        self.first = rows = _make_rows(part, weights)
+        self.rows = rows = _make_rows(part, weights)
         self._batch_size = batch_size
         self._listener = listener
         self._steps_a_call = 1
@@ -187,31 +173,7 @@ class _Steps:
             self._listener.record_batch()
 
 
-class _StreamedSteps:
-    """Model step over batches that are read from disk one by one."""
-
-    def __init__(
-        self, step: Callable[[Any], Any], part: Examples, weights: Any, batch_size: int, listener: EpochListener
-    ) -> None:
-        self._part, self._weights = part, weights
-        self._batch_size = batch_size
-        self._listener = listener
-        self._step = tf.function(step)
-        self.first = self._read(np.arange(min(2, part.rows)))
-
-    def run(self, order: np.ndarray[Any, Any]) -> None:
-        """Go over the rows in this order, with signs of life in between."""
-        for start in range(0, len(order), self._batch_size):
-            batch = self._read(order[start : start + self._batch_size])
-            self._step(batch.gather(tf.range(batch.count)))
-            self._listener.record_batch()
-
-    def _read(self, chosen: np.ndarray[Any, Any]) -> _Rows:
-        weights = None if self._weights is None else map_leaves(lambda leaf: take_rows(leaf, chosen), self._weights)
-        return _make_rows(self._part.take(chosen), weights)
-
-
-def _run(model: keras.Model, steps: _Steps | _StreamedSteps, order: np.ndarray[Any, Any]) -> dict[str, float]:
+def _run(model: keras.Model, steps: _Steps, order: np.ndarray[Any, Any]) -> dict[str, float]:
     model.reset_metrics()
     steps.run(order)
     return {name: float(np.mean(value)) for name, value in model.get_metrics_result().items()}
@@ -219,12 +181,3 @@ def _run(model: keras.Model, steps: _Steps | _StreamedSteps, order: np.ndarray[A
 
 def _make_rows(part: Examples, weights: Any) -> _Rows:
     return _Rows(make_tensors(part.x), make_tensors(part.y), make_tensors(weights))
-
-
-def _create_variables(model: keras.Model, rows: _Rows) -> None:
-    """Create the variables of optimizer, loss and metrics: TensorFlow refuses new variables inside a graph's loop."""
-    x, y, weights, *_ = (*rows.gather(tf.range(min(2, rows.count))), None, None)
-    prediction = model(x, training=False)
-    model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weights, training=False)
-    model.compute_metrics(x, y, prediction, weights)
-    model.optimizer.build(model.trainable_variables)

@@ -17,6 +17,15 @@ def can_capture(model: keras.Model) -> bool:
     return not has_own_step and isinstance(getattr(model, "optimizer", None), keras.optimizers.Optimizer)
 
 
+def create_variables(model: keras.Model, batch: tuple[Any, ...]) -> None:
+    """Create the variables of optimizer, loss and metrics from a few rows (x, y, sample weights)."""
+    x, y, weights, *_ = (*batch, None, None)
+    prediction = model(x, training=False)
+    model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weights, training=False)
+    model.compute_metrics(x, y, prediction, weights)
+    model.optimizer.build(model.trainable_variables)
+
+
 def restore(model: keras.Model, monitor: EpochMonitor, checkpoints: CheckpointStore | None) -> int:
     """Set a model and its monitor to the state of an earlier attempt; return the number of finished epochs."""
     checkpoint = checkpoints.read() if checkpoints else None

@@ -15,7 +15,7 @@ from pipelines.training.batches import Rows
 from pipelines.training.errors import ModelTooLargeError, TrialError
 from pipelines.training.messages import ModelCheck, RungDecision, TrialJob
 from pipelines.training.model_size import estimate_training_memory, limit_model_size, refuse_large_model
-from pipelines.training.parallel.device_group import DeviceGroup, build_for, open_group
+from pipelines.training.parallel.device_group import DeviceGroup, build_for, open_group, refuse_obstacle
 from pipelines.training.trainer import choose_trainer
 from pipelines.training.trial import BuiltTrial, build_trial
 
@@ -52,7 +52,7 @@ def _check(job: TrialJob, *, timed: bool) -> ModelCheck:
     except ModelTooLargeError as error:
         return ModelCheck(0, 0, 0.0, 0.0, 0, refused=str(error))
     if group is not None:
-        group.refuse_obstacle(trial.model, trial.rows)
+        refuse_obstacle(group, trial.model, trial.rows)
     first_s, epoch_s = _time_epochs(trial, group) if timed else (0.0, 0.0)
     return ModelCheck(
         parameters=trial.model.count_params(),

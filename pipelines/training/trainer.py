@@ -10,7 +10,6 @@ from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, FitResult
 from pipelines.training.fit_trainer import train_with_fit
-from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
 from pipelines.training.messages import TrainerName
 from pipelines.training.parallel.device_group import DeviceGroup
 from pipelines.training.schedule import Schedule
@@ -51,6 +50,10 @@ def choose_trainer(
     """
     if group is not None:
         return "parallel", group.train
-    if not by_fit and can_train_in_graph(model, rows):
-        return "graph", train_in_graph
+    if not by_fit and keras.backend.backend() == "tensorflow":
+        # Here, since a worker for JAX never loads TensorFlow.
+        from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
+
+        if can_train_in_graph(model, rows):
+            return "graph", train_in_graph
     return "fit", train_with_fit

@@ -43,7 +43,7 @@ from pipelines.training.messages import (
 )
 from pipelines.training.model_files import summarize_model, write_deployment_model
 from pipelines.training.model_size import limit_model_size, refuse_large_model
-from pipelines.training.parallel.device_group import build_for, open_group
+from pipelines.training.parallel.device_group import build_for, find_obstacle, open_group
 from pipelines.training.resource_use import ResourceMeter, ResourceUse, read_tensorflow_gpu_peak
 from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trainer import choose_trainer
@@ -136,7 +136,7 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     with limit_model_size(job), build_for(group):
         trial = build_trial(job, fold)
     refuse_large_model(job, trial.model, trial.schedule.batch_size)
-    if group is not None and (reason := group.find_obstacle(trial.model, trial.rows, trial.schedule.batch_size)):
+    if group is not None and (reason := find_obstacle(group, trial.model, trial.rows, trial.schedule.batch_size)):
         print(f"trial {job.number} trains on one device, since {reason}", flush=True)
         return _train_fold(replace(job, devices=1), fold, channel)
     listener = _ChannelListener(job, fold, trial.schedule.epochs, channel)

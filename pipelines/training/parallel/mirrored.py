@@ -20,12 +20,6 @@ from pipelines.training.errors import TrialError
 _SEED_STEP = 1_000_003  # chosen: any number that keeps the devices' seeds apart
 
 
-def open_strategy(devices: int) -> tf.distribute.Strategy:
-    """Return a strategy over the first devices of this process: its GPUs, or the parts of its CPU where it has none."""
-    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in found[:devices]])
-
-
 class MirroredSteps:
     """Training step and test step of a model whose variables were created in the scope of a strategy.
 

@@ -21,7 +21,7 @@ from pipelines.training.build_limits import TimeIsUp, limit_seconds
 from pipelines.training.errors import NoObjectiveError, TrialError
 from pipelines.training.messages import ModelCheck, RungDecision, TrialJob, UserModel
 from pipelines.training.model_size import estimate_training_memory, refuse_large_model
-from pipelines.training.parallel.device_group import build_for, open_group
+from pipelines.training.parallel.device_group import build_for, open_group, refuse_obstacle
 from pipelines.training.schedule import FIT_ARGUMENTS, is_stopping_requested
 from pipelines.training.user_model.fit_calls import UserFitResult
 from pipelines.training.user_model.input_notes import explain_inputs, note_input_layers
@@ -116,7 +116,7 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
         seen.note(*_note_stopping(job, trial))
         refuse_large_model(job, trial.model, trial.schedule.batch_size)
         if group is not None:
-            group.refuse_obstacle(trial.model, trial.rows, own_fit=trial.fit.has_custom_fit)
+            refuse_obstacle(group, trial.model, trial.rows, own_fit=trial.fit.has_custom_fit)
         listener, is_first = _Stopwatch(), not seen.checks
         try:
             with explain_inputs(trial.model, load_summary(Path(job.data))):

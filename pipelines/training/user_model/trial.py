@@ -23,7 +23,7 @@ from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
 from pipelines.training.keras_state import can_capture
 from pipelines.training.messages import TrialJob, UserModel
-from pipelines.training.parallel.device_group import OWN_FIT, DeviceGroup
+from pipelines.training.parallel.device_group import OWN_FIT, DeviceGroup, find_obstacle
 from pipelines.training.schedule import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_EPOCHS,
@@ -95,7 +95,7 @@ class UserModelTrial:
         """Return why devices cannot share this training; empty where they can."""
         if self.fit.has_custom_fit:
             return OWN_FIT
-        return group.find_obstacle(self.model, self.rows, self.schedule.batch_size)
+        return find_obstacle(group, self.model, self.rows, self.schedule.batch_size)
 
     def train(self, listener: UserModelListener, checkpoints: CheckpointStore | None = None) -> UserFitResult:
         """Train with the hypermodel's `fit`; see `run_user_fit`."""
