@@ -13,13 +13,14 @@ from tracking.mlflow.cell_values import MISSING_WORDS, CellForm, clean_word
 
 def clean_text(series: pd.Series, spec: DataSpec, *, is_target: bool = False) -> pd.Series:
     """Return a column's cells as text without whitespace around, missing ones as "", others after their replacement."""
-    if pd.api.types.infer_dtype(series, skipna=False) != "string" or series.dtype != object:
+    is_typed = isinstance(series.dtype, pd.StringDtype)
+    if not is_typed and (pd.api.types.infer_dtype(series, skipna=False) != "string" or series.dtype != object):
         series = series.astype(object).map(convert_to_text)
     form = find_cell_rules(str(series.name), spec, is_target=is_target)
-    # Distinct cells are few in most columns: clean each once.
+    # Distinct cells are few in most columns: clean each once. The code -1 of a missing one finds the last.
     codes, words = pd.factorize(series)
-    clean = np.array([clean_word(word, form) for word in words], dtype=object)
-    return pd.Series(clean[codes] if len(clean) else clean, dtype=object, name=series.name)
+    clean = np.array([*(clean_word(str(word), form) for word in words), ""], dtype=object)
+    return pd.Series(clean[codes], dtype=object, name=series.name)
 
 
 def find_cell_rules(name: str, spec: DataSpec, *, is_target: bool = False) -> CellForm:

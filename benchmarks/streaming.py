@@ -1,0 +1,216 @@
+"""Memory of a study whose data is larger than its limit, over time; and its speed beside rows in memory.
+
+Writes a table of so many times the limit of memory, runs a study on it as a user would, and reads what every process
+below holds (resident without shared pages) five times a second. Then the same study runs on a table that fits, once
+streamed and once in memory: same scores, and the ratio of their times.
+
+    python benchmarks/streaming.py [--limit-gb 1] [--times 10] [--format parquet|csv] [--folder FOLDER] [--small-only]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import yaml
+
+COLUMNS = 24
+PIECE = 100_000
+SMALL_ROWS = 200_000
+EVERY_S = 0.2
+KERASTUDY = [sys.executable, "-m", "kerastudy"]
+
+
+def main() -> None:
+    """Run both parts and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limit-gb", type=float, default=1.0)
+    parser.add_argument("--times", type=float, default=10.0)
+    parser.add_argument("--format", choices=["parquet", "csv"], default="parquet")
+    parser.add_argument("--folder", type=Path, default=None, help="takes about three times the data; temporary if none")
+    parser.add_argument("--small-only", action="store_true")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(dir=arguments.folder))
+    try:
+        if not arguments.small_only:
+            measure_large(folder, arguments.limit_gb, arguments.times, arguments.format)
+        compare_small(folder, arguments.format)
+    finally:
+        shutil.rmtree(folder)
+
+
+def measure_large(folder: Path, limit_gb: float, times: float, form: str) -> None:
+    """Run a study on a table of so many times the limit, and print what its processes held."""
+    file = folder / f"large.{form}"
+    rows = write_table(file, size=int(limit_gb * times * 1e9))
+    size_gb = file.stat().st_size / 1e9
+    print(
+        f"table: {rows:,} rows, {size_gb:.2f} GB of {form}; limit: {limit_gb:g} GB, so {size_gb / limit_gb:.1f} times"
+    )
+    study = write_study(folder, "large", file, limit=limit_gb, streaming="auto", epochs=1, trials=1)
+    started = time.monotonic()
+    watch = Watch(folder / "home-large" / "studies" / "large" / "data" / "summary.json")
+    output = run_study(study, folder / "home-large", watch)
+    print("\n".join(f"    {line}" for line in output.splitlines() if "streaming" in line or "complete" in line))
+    for phase in ("preparation", "training"):
+        print(f"{phase}: {watch.describe(phase)}")
+    print(f"whole study: {time.monotonic() - started:.0f} s")
+    shutil.rmtree(folder / "home-large")
+    file.unlink()
+
+
+def compare_small(folder: Path, form: str) -> None:
+    """Run a study on a table that fits, streamed and in memory, and print its scores and times."""
+    file = folder / f"small.{form}"
+    rows, found = write_table(file, rows=SMALL_ROWS), {}
+    for streaming in (True, False):
+        name = "streamed" if streaming else "in-memory"
+        study = write_study(folder, name, file, limit=None, streaming=streaming, epochs=4, trials=2)
+        home = folder / f"home-{name}"
+        run_study(study, home, None)
+        command = [*KERASTUDY, "trials", name, "--json", "--home", str(home)]
+        trials = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        found[name] = [(trial["values"][0], trial["seconds"]) for trial in trials]
+        print(f"{name}: {rows:,} rows, scores {[value for value, _ in found[name]]}")
+    seconds = {name: sum(spent for _, spent in trials) for name, trials in found.items()}
+    ratio = seconds["streamed"] / seconds["in-memory"]
+    print(f"training, streamed to in memory: {ratio:.1f} times as long ({seconds['streamed']:.0f} s, 8 epochs)")
+    apart = max(abs(ours - theirs) / theirs for (ours, _), (theirs, _) in zip(*found.values(), strict=True))
+    print(f"largest difference of scores: {apart:.1e} of the score")
+
+
+class Watch(threading.Thread):
+    """What processes below this one hold over time, by the phase of a study."""
+
+    def __init__(self, prepared: Path) -> None:
+        super().__init__(daemon=True)
+        self._prepared = prepared
+        self._done = threading.Event()
+        self.samples: list[tuple[str, float, float]] = []
+
+    def run(self) -> None:
+        """Sample until `stop`."""
+        started = time.monotonic()
+        while not self._done.wait(EVERY_S):
+            phase = "training" if self._prepared.exists() else "preparation"
+            held = max([0, *map(measure, psutil.Process().children(recursive=True))])
+            self.samples.append((phase, time.monotonic() - started, held / 1e6))
+
+    def stop(self) -> None:
+        """Take no further sample."""
+        self._done.set()
+        self.join()
+
+    def describe(self, phase: str, parts: int = 10) -> str:
+        """Return the peak of the largest process in each tenth of a phase."""
+        held = [size for word, _, size in self.samples if word == phase]
+        if not held:
+            return "no sample"
+        bounds = np.linspace(0, len(held), parts + 1).astype(int)
+        tenths = [max(held[low:high]) for low, high in itertools.pairwise(bounds) if high > low]
+        peaks = ", ".join(f"{size:.0f}" for size in tenths)
+        return f"{len(held) * EVERY_S:.0f} s, peak {max(held):.0f} MB; by tenths: {peaks} MB"
+
+
+def measure(process: psutil.Process) -> int:
+    """Return the bytes that a process holds, as kerastudy's limit counts them."""
+    try:
+        held = process.memory_info()
+    except psutil.Error:
+        return 0
+    return int(held.rss - held.shared)
+
+
+def write_table(file: Path, size: int | None = None, rows: int | None = None) -> int:
+    """Write a table until its file has a size or so many rows, and return its rows."""
+    random, written = np.random.default_rng(0), 0
+    writer: Any = None
+    while (rows is not None and written < rows) or (size is not None and (not written or file.stat().st_size < size)):
+        table = make_piece(random, written)
+        if writer is None:
+            writer = open_writer(file, table.schema)
+        writer.write_table(table)
+        written += table.num_rows
+    writer.close()
+    return written
+
+
+def open_writer(file: Path, schema: pa.Schema) -> Any:
+    """Return a writer of tables."""
+    if file.suffix == ".csv":
+        return pyarrow.csv.CSVWriter(file, schema)
+    # Random digits have no dictionary, and compressing them takes long.
+    return pyarrow.parquet.ParquetWriter(file, schema, compression="none", use_dictionary=["shop", "city"])
+
+
+def make_piece(random: np.random.Generator, start: int) -> pa.Table:
+    """Return some rows: numbers, gaps, a long tail, two columns of categories and a target of them."""
+    x = random.normal(size=(PIECE, COLUMNS))
+    x[:, 1] = np.exp(2 * x[:, 1])
+    gaps = random.random(PIECE) < 0.05
+    shop, city = random.integers(0, 30, PIECE), random.integers(0, 900, PIECE)
+    y = 2 * x[:, 0] + np.log(x[:, 1]) + 0.1 * shop + random.normal(size=PIECE)
+    columns: dict[str, Any] = {f"x{index}": x[:, index] for index in range(COLUMNS)}
+    columns["x2"] = pa.array(x[:, 2], mask=gaps)
+    columns["shop"] = [f"shop {number}" for number in shop]
+    columns["city"] = [f"city {number}" for number in city]
+    return pa.table({**columns, "y": y})
+
+
+def write_study(
+    folder: Path, name: str, file: Path, *, limit: float | None, streaming: bool | str, epochs: int, trials: int
+) -> Path:
+    """Write a study file and return its path."""
+    study = {
+        "study": name,
+        "data": {
+            "source": file.name,
+            "target": "y",
+            "streaming": streaming,
+            "split": {"validation": 0.05, "test": 0.05},
+        },
+        "model": "mlp",
+        "space": {"extends": "mlp", "epochs": epochs, "batch_size": 4096, "depth": 1, "units": 32},
+        "search": {"sampler": "random", "seed": 1},
+        "budget": {"trials": trials},
+        "limits": {"data_time": "24h", **({} if limit is None else {"memory": f"{limit:g}GB"})},
+        "resources": {"workers": 1, "fleet": "off"},
+        "selection": {"finalists": 0},
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(study), encoding="utf-8")
+    return path
+
+
+def run_study(study: Path, home: Path, watch: Watch | None) -> str:
+    """Run a study and return what it printed."""
+    command: Sequence[str] = [*KERASTUDY, "run", str(study), "--home", str(home)]
+    if watch is not None:
+        watch.start()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        if watch is not None:
+            watch.stop()
+    if done.returncode:
+        raise SystemExit(f"{study.name} failed:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
