@@ -28,6 +28,7 @@ from pipelines.recording.records import (
 from pipelines.recording.report_content import collect_report, convert_trials, list_parameters
 from pipelines.search.optuna_search import OptunaSearch
 from pipelines.search.trial_summaries import TrialSummary, select_kept
+from pipelines.selection.evaluation_files import locate_evaluation
 from pipelines.selection.finalists import count_folds
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.selection.registered_files import RegisteredFiles
@@ -40,6 +41,9 @@ from search_spaces.yaml_writer import to_yaml
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import ModelDisplaced, ModelKept, Record, TrialPaused, TrialStarted
 from tracking.reports.analysis.importances import Importance, estimate_importances
+from tracking.reports.content import StudyReport
+from tracking.reports.figures.evaluation import draw_evaluation
+from tracking.reports.figures.gallery import write_pngs
 from tracking.reports.study_report import write_report, write_retrainings_csv
 from tracking.store.database import Store
 from tracking.store.retrainings import Retraining, Retrainings
@@ -231,9 +235,11 @@ class Recorder:
         """Record that a study ended or was paused: its report, its record for MLflow, and its state in the queue."""
         spec, trials = self._context.spec, self._search.trials
         folder = self._home.locate_report(spec.study)
+        report = collect_report(self._context, trials, outcome, seconds=self._queue.get(spec.study).elapsed_s)
+        self._draw_evaluation(report, outcome)
         write_report(
             folder,
-            collect_report(self._context, trials, outcome, seconds=self._queue.get(spec.study).elapsed_s),
+            report,
             self._importances,
             version=str(describe_environment().get("kerastudy", "")),
             has_plots=outcome.state in ("finished", "failed"),  # a requested end does not wait for them
@@ -257,6 +263,13 @@ class Recorder:
                 connection=connection,
             )
         hit("study-closed")
+
+    def _draw_evaluation(self, report: StudyReport, outcome: StudyOutcome) -> None:
+        """Draw what the winner's run shows of its predictions, beside the file that the report has them from."""
+        if outcome.best is not None and report.evaluation is not None:
+            model = find_winning_model(self._study, self._home, outcome.best.number)
+            figures = {figure.name: figure for figure in draw_evaluation(report.evaluation)}
+            write_pngs(figures, locate_evaluation(Path(model.folder)))
 
     def _add(self, rows: Sequence[Record], rewritten: Iterable[Path] = ()) -> None:
         """Add records, and forget the digests of models in folders that are written anew."""

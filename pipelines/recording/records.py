@@ -13,6 +13,7 @@ from pipelines.search.pruners import choose_pruner
 from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.starting_points import choose_starting_points
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_pareto_front
+from pipelines.selection.evaluation_files import WINNER_ARTIFACTS, list_evaluation_metrics, read_evaluation
 from pipelines.selection.finalists import Finalist
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.spec.schema import MEASURES
@@ -218,6 +219,7 @@ def build_study_closed(
     pareto_front = find_pareto_front(trials, objective) if objective.goals else ()
     is_registered = is_finished and not _is_refused(context, best)
     baselines = _describe_baselines(context, outcome)
+    model = find_winning_model(context.study, context.home, best.number) if is_finished and best else None
     return StudyClosed(
         study=spec.study,
         state=outcome.state,
@@ -240,6 +242,8 @@ def build_study_closed(
         },
         pareto_front=tuple(trial.number for trial in pareto_front),
         tags=baselines[1],
+        winner_artifacts=str(Path(model.folder) / WINNER_ARTIFACTS) if model else "",
+        winner_metrics=list_evaluation_metrics(read_evaluation(model)) if model else {},
     )
 
 

@@ -10,12 +10,12 @@ from typing import Final
 
 from pipelines.baselines.results import read_baselines
 from pipelines.recording.data_section import describe_data
-from pipelines.recording.evaluation_file import read_evaluation
 from pipelines.recording.provenance import describe_environment
 from pipelines.recording.records import StudyOutcome
 from pipelines.search.pruners import choose_pruner
 from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.trial_summaries import TrialSummary, find_pareto_front, rank_trials
+from pipelines.selection.evaluation_files import read_evaluation
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.study.context import StudyContext
 from pipelines.study.objective import Objective

@@ -5,27 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.engines.base import Channel, Job
 from pipelines.selection.finalists import ENSEMBLE, REFIT
-from pipelines.selection.jobs import EVALUATE_MODEL, EVALUATE_MODELS, Evaluation
+from pipelines.selection.jobs import EVALUATE_MODELS, Evaluation
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.study.study import Study
-from pipelines.training.jobs import EVALUATE_USER_MODEL
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import TEST_FILE
-from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
 
-
-def make_evaluation_job(study: Study, home: Home, number: int) -> Job[Any, Mapping[str, float]]:
-    """Return the job that evaluates the winning model on the test rows; its result is that of `evaluate_model`."""
-    trial = find_winning_model(study, home, number)
-    log = Path(trial.folder) / "test.log"
-    if study.has_user_model:
-        return Job("test", EVALUATE_USER_MODEL, trial, log)
-    return Job("test", EVALUATE_MODEL, Evaluation(trial, study.spec.training), log)
+if TYPE_CHECKING:
+    from pipelines.data.array_types import Array
+    from pipelines.data.prepared import Task
+    from pipelines.spec.schema import TrainingSpec
 
 
 def make_comparison_job(
@@ -38,7 +32,7 @@ def make_comparison_job(
 
 
 def evaluate_models(payload: Sequence[Evaluation | PastTrial], channel: Channel) -> Sequence[Mapping[str, float]]:
-    """Return what `evaluate_model` and `evaluate_user_model` return for each model."""
+    """Return the metrics of each model on the test rows, by Keras's names with `test_` before them."""
     from pipelines.training.user_model.evaluate import evaluate_user_model
 
     scores: list[Mapping[str, float]] = []
@@ -51,33 +45,41 @@ def evaluate_models(payload: Sequence[Evaluation | PastTrial], channel: Channel)
     return scores
 
 
-def evaluate_model(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
-    """Return the model's loss and metrics on the test rows, by Keras's names with `test_` before them."""
-    scores = _evaluate(payload)
-    write_text(Path(payload.trial.folder) / TEST_FILE, json.dumps(scores))
-    return scores
-
-
 def _evaluate(payload: Evaluation) -> dict[str, float]:
+    return evaluate_part(payload.trial, payload.training, "test")
+
+
+def evaluate_part(trial: PastTrial, training: TrainingSpec, part: Literal["test"]) -> dict[str, float]:
+    """Return a model's loss and metrics on a part of the data, the part's name before theirs."""
     # Imported here, not above: Keras is loaded in workers only, and the supervisor imports this module.
     import keras
     import numpy as np
 
-    from pipelines.data.prepared_folder import load_part, load_raw, load_summary
+    from pipelines.data.prepared_folder import iterate_raw, load_part, load_summary
     from pipelines.models.losses import build_loss_with_smoothing, score_predictions
-    from pipelines.models.raw_predict import predict_raw
+    from pipelines.models.raw_predict import predict_parts
     from pipelines.training.write_models import ensure_model_file
 
-    data = Path(payload.trial.data)
-    model = keras.models.load_model(ensure_model_file(payload.trial))
-    predictions = predict_raw(model, load_raw(data, "test"))
-    rows, task = load_part(data, "test"), load_summary(data).task
+    data = Path(trial.data)
+    model = keras.models.load_model(ensure_model_file(trial))
+    (predictions,) = predict_parts(model, iterate_raw(data, part))
+    rows, task = load_part(data, part), load_summary(data).task
     y = np.asarray(rows.y)
-    found = score_predictions(task, payload.training, y, predictions, rows.sample_weight)
+    found = score_predictions(task, training, y, predictions, rows.sample_weight)
     # Without label smoothing and penalties on weights, which belong to the training and not to a score.
-    loss = build_loss_with_smoothing(task, payload.training, 0.0)
+    loss = build_loss_with_smoothing(task, training, 0.0)
     found = {"loss": float(np.mean(loss(y, predictions, sample_weight=rows.sample_weight))), **found}
-    return {f"test_{name}": value for name, value in found.items()}
+    return {f"{part}_{name}": value for name, value in found.items()}
+
+
+def compute_row_losses(task: Task, training: TrainingSpec, y: Array, predictions: Array) -> Array | None:
+    """Return the loss of each row; None where the loss has no value for a row."""
+    import numpy as np
+
+    from pipelines.models.losses import build_loss_with_smoothing
+
+    losses = np.asarray(build_loss_with_smoothing(task, training, 0.0).call(y, predictions))
+    return losses if losses.shape == (len(y),) else None
 
 
 def list_trials_with_scores(home: Home, study: str) -> tuple[int, ...]:

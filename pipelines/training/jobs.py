@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pipelines.engines.base import JobFunction
 from pipelines.training.fleet.messages import FleetJob
@@ -24,8 +24,5 @@ TIME_MODELS: JobFunction[tuple[TrialJob, ...], tuple[ModelCheck, ...]] = JobFunc
 )
 CHECK_USER_MODEL: JobFunction[tuple[TrialJob, ...], UserModelCheck] = JobFunction(
     "pipelines.training.user_model.model_check:check_user_model"
-)
-EVALUATE_USER_MODEL: JobFunction[PastTrial, Mapping[str, float]] = JobFunction(
-    "pipelines.training.user_model.evaluate:evaluate_user_model"
 )
 WRITE_MODELS: JobFunction[Sequence[PastTrial], None] = JobFunction("pipelines.training.write_models:write_models")

@@ -238,8 +238,11 @@ class MlflowProjection:
         with self._refusals.collect(f"the registered model {closed.register}"):
             registered = self._register(study, closed, delivered)
         metrics = make_test_metrics(closed)
-        if delivered is not None and metrics:
-            self._log.log(delivered, metrics=metrics)
+        if delivered is not None:
+            further = make_metrics(closed.winner_metrics, closed.finished_ms)
+            if metrics or further:
+                self._log.log(delivered, metrics=[*metrics, *further])
+            self._log.upload(delivered, closed.winner_artifacts)
         self._tag_pareto_front(study, closed)
         scores = {f"best_{study.opened.metric}": closed.best_value, **closed.metrics}
         metrics += make_metrics(scores, closed.finished_ms)

@@ -171,6 +171,8 @@ class StudyClosed:
         metrics: further metrics of the study's run, such as the winner's mean over its retrainings.
         pareto_front: numbers of the trials that no other equals or betters in all of several objectives.
         tags: further tags of the study's run.
+        winner_artifacts: folder whose files belong to the run of the model that is registered.
+        winner_metrics: metrics of that run that only a winner has, such as its calibration error.
     """
 
     study: str
@@ -188,6 +190,8 @@ class StudyClosed:
     metrics: Mapping[str, float] = field(default_factory=dict)
     pareto_front: tuple[int, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    winner_artifacts: str = ""
+    winner_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 TrialRecord = TrialStarted | TrialPaused | ParametersDrawn | EpochsRecorded | TrialFinished

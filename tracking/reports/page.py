@@ -115,7 +115,8 @@ def _describe_result(report: StudyReport) -> str:
     if winner is None or winner.score is None:
         return "No trial is complete" + (" yet" if report.state in ("running", "queued", "preparing", "paused") else "")
     word = "Winner" if report.state == "finished" else "Best so far"
-    several = f"; {len(report.pareto)} trials are on the Pareto front" if report.objectives and report.pareto else ""
+    count = len(report.pareto)
+    several = f"; {count} {'trial is' if count == 1 else 'trials are'} on the Pareto front" if report.objectives else ""
     return f"{word}: {report.metric} {format_number(winner.score)}, trial {winner.number}{several}"
 
 

@@ -13,14 +13,14 @@ from weights_alone import leave_weights_alone
 
 from pipelines.data.prepared_folder import load_part, load_raw
 from pipelines.models.raw_predict import predict_raw
+from pipelines.selection import winner
 from pipelines.selection.evaluate import (
-    evaluate_model,
     evaluate_models,
     make_comparison_job,
-    make_evaluation_job,
     read_test_scores,
 )
-from pipelines.selection.jobs import EVALUATE_MODEL, EVALUATE_MODELS, Evaluation
+from pipelines.selection.evaluation_files import list_evaluation_metrics, read_evaluation
+from pipelines.selection.jobs import EVALUATE_MODELS, EVALUATE_WINNER, WinnerJob
 from pipelines.selection.model_locations import locate_trial
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import TrialJob
@@ -44,10 +44,10 @@ def train(home, data, metric):
 
 def evaluate_winner(home, data):
     """Return the winner's scores, its predictions for the test rows, and the true values."""
-    job = make_evaluation_job(STUDY, home, 0)
-    assert job.function == EVALUATE_MODEL
-    assert isinstance(job.payload, Evaluation)
-    scores = evaluate_model(job.payload, FakeChannel())
+    job = winner.make_winner_job(STUDY, home, 0, rows={"test": 9, "validation": 9}, folds=1)
+    assert job.function == EVALUATE_WINNER
+    assert isinstance(job.payload, WinnerJob)
+    scores = winner.evaluate_winner(job.payload, FakeChannel())
     model = keras.models.load_model(home.locate_trial("it", 0) / "model.keras")
     return scores, predict_raw(model, load_raw(data, "test")), np.asarray(load_part(data, "test").y)
 
@@ -67,17 +67,35 @@ def test_a_classifier_is_scored_on_the_test_rows(home, mixed_data):
     assert json.loads((home.locate_trial("it", 0) / "test.json").read_text()) == scores
 
 
+def test_predictions_are_summed_up(home, mixed_data):
+    """Test and validation rows have a summary in the model's folder, and MLflow gets what training does not report."""
+    train(home, mixed_data, "val_loss")
+    scores, _, truth = evaluate_winner(home, mixed_data)
+    found = read_evaluation(locate_trial(home, "it", 0))
+    assert set(found.parts) == {"test", "validation"}
+    assert found.parts["test"].metrics["accuracy"] == pytest.approx(scores["test_accuracy"])
+    assert found.parts["test"].metrics["loss"] == pytest.approx(scores["test_loss"], rel=1e-4)
+    assert sum(map(sum, found.parts["test"].confusion)) == len(truth) == found.parts["test"].rows
+    assert {"test_calibration_error", "validation_f1_macro"} <= set(list_evaluation_metrics(found))
+
+
+def test_rows_that_a_model_has_seen_are_not_summed_up(home, mixed_data):
+    """With folds, the validation rows of one are training rows of the others."""
+    train(home, mixed_data, "val_loss")
+    assert winner.make_winner_job(STUDY, home, 0, rows={"validation": 9}, folds=3).payload.parts == ()
+
+
 def test_models_have_a_loss_too(home, mixed_data):
     """The objective of a study may be its loss, and models are compared by the objective."""
     train(home, mixed_data, "val_loss")
-    winner, predicted, truth = evaluate_winner(home, mixed_data)
+    scores, predicted, truth = evaluate_winner(home, mixed_data)
     job = make_comparison_job(STUDY, [locate_trial(home, "it", 0)] * 2, home.folder / "log")
     assert job.function == EVALUATE_MODELS
     first, second = evaluate_models(job.payload, FakeChannel())
     assert first == second
     expected = -np.mean(np.log(np.where(truth, predicted[:, 0], 1 - predicted[:, 0])))
     assert first["test_loss"] == pytest.approx(expected, rel=1e-4)
-    assert first == winner == read_test_scores(STUDY, home, 0)
+    assert first == scores == read_test_scores(STUDY, home, 0)
 
 
 def test_a_regression_is_scored_in_the_units_of_the_target(home, prepare_data):

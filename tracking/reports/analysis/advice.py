@@ -67,6 +67,20 @@ def _advise_on_baseline(report: StudyReport) -> Iterator[Advice]:
             "Check the data first: are the features related to the target, and is the split right (data.split)? Then "
             "try a smaller or more regularised space; until then the simple model is the better choice.",
         )
+        return
+    test = report.test.get(f"test_{report.metric.removeprefix('val_')}")
+    scored = [each for each in report.baselines if each.test is not None]
+    best = min(scored, key=lambda each: report.sign * (each.test or 0.0), default=None)
+    if test is None or best is None or best.test is None or report.sign * test < report.sign * best.test:
+        return
+    rows = report.data.part_rows.get("test", 0)
+    yield Advice(
+        "baseline",
+        f"On the test rows {best.label} is at least as good: {format_number(best.test)}, and the winner "
+        f"{format_number(test)}",
+        f"With {rows:,} test rows that may be chance. More of them (data.split.test) show which is better; without, "
+        "the simple model is the safer choice.",
+    )
 
 
 def _advise_on_failures(report: StudyReport) -> Iterator[Advice]:

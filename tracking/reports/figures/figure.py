@@ -80,6 +80,7 @@ class Panel:
         size: width and height in pixels, with texts and margins.
         left: width of the margin for the texts of the vertical axis.
         bottom: height of the margin for those of the horizontal axis.
+        has_frame: whether lines show the axes.
     """
 
     x: Axis
@@ -87,8 +88,9 @@ class Panel:
     marks: Sequence[Mark]
     title: str = ""
     size: tuple[int, int] = (440, 280)
-    left: int = 62
+    left: int = 66
     bottom: int = 46
+    has_frame: bool = True
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ def _draw_panel(
 ) -> Panel:
     up = make_score_scale(report, [trial.score for trial in drawn if trial.score is not None])
     across = Scale.from_numbers(places.values(), room=0.02)
-    # The scale of counts begins at 0 or above.
-    across = Scale(max(across.low, -0.02 * across.high), across.high, is_whole=unit in ("trial", "epochs"))
+    # A study begins at 0, also one whose first trial took long.
+    across = Scale(-0.02 * max(1.0, across.high), max(1.0, across.high), is_whole=unit in ("trial", "epochs"))
 
     def locate(trial: ReportTrial) -> Point:
         return across.place(places[trial.number]), up.place(trial.score)

@@ -96,12 +96,13 @@ class _Layout:
     def _draw_axes(self) -> Iterator[Shape]:
         panel = self._panel
         bottom, right = self._top + self._height, self._left + self._width
-        yield Stroke("line", [(self._left, self._top), (self._left, bottom), (right, bottom)], 1)
+        if panel.has_frame:
+            yield Stroke("line", [(self._left, self._top), (self._left, bottom), (right, bottom)], 1)
         if panel.title:
             yield Text((self._left, self._top - 10), panel.title, _HEAD_SIZE, is_bold=True)
         yield from self._write_across(bottom)
         for place, text in panel.y.ticks:
-            fitting = shorten(text, max(4, int((panel.left - 24) / (_TICK_SIZE * LETTER))))
+            fitting = shorten(text, max(4, int((panel.left - 20) / (_TICK_SIZE * LETTER))))
             yield Text((self._left - 7, self._place((0, place))[1] + 4), fitting, _TICK_SIZE, "end", "quiet")
         if panel.y.title:
             middle = (13.0, self._top + self._height / 2)

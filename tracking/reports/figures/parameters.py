@@ -28,30 +28,37 @@ def draw_importances(importances: Sequence[Importance]) -> Figure | None:
     shown = list(importances)[:15]
     if not shown:
         return None
-    across = Scale(0.0, 1.0)
+    across = Scale(0.0, 1.12)  # room for the text of a share of 100 %
     height = 1 / len(shown)
     marks: list[Mark] = []
     ticks = []
     for place, each in enumerate(shown):
         middle = 1 - (place + 0.5) * height
         text = f"{each.name}: {each.share:.0%}, 90 % interval {each.low:.0%} to {each.high:.0%}"
-        marks.append(Box("c0", 0, middle - 0.3 * height, each.share, middle + 0.3 * height, text))
-        marks.append(Line("ink", [(each.low, middle), (min(1.0, each.high), middle)], 1.6))
-        beyond = max(each.share, each.high)
-        label = Label((min(beyond, 0.9), middle), f"{each.share:.0%}", "right")
-        marks.append(label)
+        ends = [across.place(min(1.0, end)) for end in (each.low, each.high, each.share)]
+        marks.append(Box("c0", 0, middle - 0.3 * height, ends[2], middle + 0.3 * height, text))
+        marks.append(Line("ink", [(ends[0], middle), (ends[1], middle)], 1.6))
+        marks.append(Label((max(ends), middle), f"{each.share:.0%}", "right"))
         ticks.append((middle, each.name))
     axis = across.make_axis("share of the importance (PED-ANOVA)", most=5)
     panel = Panel(axis, Axis("", ticks, has_grid=False), marks, size=(520, 76 + 26 * len(shown)), left=170)
-    first = shown[0]
     return Figure(
         name="parameter-importances",
         title="Importance of hyperparameters",
-        summary=f"{first.name} matters most, with {first.share:.0%} of the importance "
-        f"(90 % interval {first.low:.0%} to {first.high:.0%}).",
+        summary=_summarize_importances(shown),
         panels=[panel],
         legend=[("c0", "share"), ("ink", "90 % interval over samples of the trials")],
     )
+
+
+def _summarize_importances(shown: Sequence[Importance]) -> str:
+    first = shown[0]
+    text = f"{first.name} matters most, with {first.share:.0%} of the importance "
+    text += f"(90 % interval {first.low:.0%} to {first.high:.0%})"
+    rivals = [each.name for each in shown[1:] if each.high > first.low]
+    if not rivals:
+        return f"{text}."
+    return f"{text}. That is uncertain: {', '.join(rivals[:3])} may matter as much."
 
 
 def draw_slices(report: StudyReport, regions: Mapping[str, Region], order: Sequence[str]) -> Figure | None:
@@ -192,9 +199,9 @@ def draw_parallel(report: StudyReport, order: Sequence[str]) -> Figure | None:
         colour = "winner" if is_winner else choose_shade(shares[trial.number])
         marks.append(Line(colour, points, 2.6 if is_winner else 1.1, trial.number))
     for x, name, scale in zip(places, [*names, report.metric], [*scales, scores], strict=True):
-        marks += _draw_upright_axis(x, name, scale, 1 / count)
+        marks += _draw_upright_axis(x, name, scale)
     width = max(640, 110 * count)
-    panel = Panel(Axis(), Axis(), marks, size=(width, 380), left=14, bottom=34)
+    panel = Panel(Axis(), Axis(), marks, size=(width, 380), left=14, bottom=34, has_frame=False)
     left_out = len(order) - len(names)
     return Figure(
         name="parallel-coordinates",
@@ -224,11 +231,11 @@ def make_parameter_scale(report: StudyReport, name: str, values: Sequence[Value]
     return Scale.from_values(values)
 
 
-def _draw_upright_axis(x: float, name: str, scale: Scale, room: float) -> list[Mark]:
+def _draw_upright_axis(x: float, name: str, scale: Scale) -> list[Mark]:
     marks: list[Mark] = [Line("line", [(x, 0), (x, 1)], 1.2)]
     for place, text in scale.make_axis(most=4).ticks:
         marks.append(Label((x, place), shorten(text, 10), "right", "quiet"))
-    marks.append(Label((x, -0.015), shorten(name, int(room * 120)), "below"))
+    marks.append(Label((x, -0.015), shorten(name, 17), "below"))
     return marks
 
 

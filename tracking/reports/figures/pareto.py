@@ -40,8 +40,8 @@ def draw_pareto(report: StudyReport) -> Figure | None:
     return Figure(
         name="pareto-front",
         title="Pareto front",
-        summary=f"{len(pareto_numbers)} of {len(report.complete)} complete trials are on the Pareto front: no other is as "
-        f"good in all objectives ({aims}).",
+        summary=f"{len(pareto_numbers)} of {len(report.complete)} complete trials are on the Pareto front: no other "
+        f"is as good in all objectives ({aims}).",
         panels=panels,
         legend=[
             ("best", "on the Pareto front"), ("trial", "other trial"), ("winner", "winner by the first objective"),

@@ -1,0 +1,69 @@
+"""Files with the evaluation of a delivered model, in the folder of that model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.training.messages import PastTrial
+from pipelines.workspace.atomic_files import write_text
+from tracking.reports.content import Evaluation, PartEvaluation
+
+WINNER_ARTIFACTS: Final = "winner"
+"""Folder in a model's folder with what its run in MLflow gets once it has won."""
+_FOLDER: Final = "evaluation"
+_FILE: Final = "evaluation.json"
+_IN_MLFLOW: Final = ("calibration_error", "f1_macro", "bias", "r2_score")
+
+
+def locate_evaluation(folder: Path) -> Path:
+    """Return the folder with the evaluation of a model, given the model's folder."""
+    return folder / WINNER_ARTIFACTS / _FOLDER
+
+
+def write_evaluation(folder: Path, trial: int, classes: Sequence[str], parts: Mapping[str, Any]) -> None:
+    """Write the evaluation of a model into its folder; nothing where there is none."""
+    if parts:
+        content = {"trial": trial, "classes": list(classes), "parts": parts}
+        write_text(locate_evaluation(folder) / _FILE, json.dumps(content))
+
+
+def read_evaluation(trial: PastTrial) -> Evaluation | None:
+    """Return the evaluation of a delivered model; None where it was not evaluated."""
+    file = locate_evaluation(Path(trial.folder)) / _FILE
+    if not file.exists():
+        return None
+    read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    parts = {name: _read_part(part) for name, part in read["parts"].items()}
+    return Evaluation(read["trial"], tuple(read["classes"]), parts)
+
+
+def list_evaluation_metrics(evaluation: Evaluation | None) -> dict[str, float]:
+    """Return what MLflow gets of an evaluation: metrics that training has not reported, the part before each name."""
+    if evaluation is None:
+        return {}
+    found: dict[str, float] = {}
+    for name, part in evaluation.parts.items():
+        chosen = {metric: part.metrics[metric] for metric in _IN_MLFLOW if metric in part.metrics}
+        if part.auc:
+            chosen["roc_auc"] = sum(part.auc.values()) / len(part.auc)
+        found |= {f"{name}_{metric}": value for metric, value in chosen.items()}
+    return found
+
+
+def _read_part(read: dict[str, Any]) -> PartEvaluation:
+    """Return the evaluation on one part; JSON has lists where it has tuples."""
+    pairs = {
+        key: {name: [(x, y) for x, y in each] for name, each in read.get(key, {}).items()}
+        for key in ("roc", "residuals")
+    }
+    return PartEvaluation(
+        **{
+            **read,
+            **pairs,
+            "calibration": [(x, y, count) for x, y, count in read.get("calibration", ())],
+            "intervals": {name: (low, high) for name, (low, high) in read["intervals"].items()},
+        }
+    )

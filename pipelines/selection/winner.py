@@ -1,0 +1,108 @@
+"""Evaluation of the model that a study delivers: its scores on the test rows, and a summary of its predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.data.array_types import Array
+from pipelines.data.prepared import Task
+from pipelines.data.raw import PartName
+from pipelines.engines.base import Channel, Job
+from pipelines.selection.evaluation_files import write_evaluation
+from pipelines.selection.jobs import EVALUATE_WINNER, WinnerJob
+from pipelines.selection.model_locations import find_winning_model, is_ensembled, is_refitted
+from pipelines.selection.prediction_summary import summarize_classes, summarize_labels, summarize_numbers
+from pipelines.study.study import Study
+from pipelines.training.trial_folder import TEST_FILE
+from pipelines.workspace.atomic_files import write_text
+from pipelines.workspace.home import Home
+
+
+def make_winner_job(
+    study: Study, home: Home, number: int, *, rows: Mapping[str, int], folds: int
+) -> Job[WinnerJob, Mapping[str, float]]:
+    """Return the job that evaluates the winning model; its result is that of `evaluate_winner`."""
+    trial = find_winning_model(study, home, number)
+    # Of folds, a refit and an ensemble the model has seen those rows: its predictions for them would look too good.
+    saw_validation = folds > 1 or is_refitted(study, home, number) or is_ensembled(study, home, number)
+    parts: list[PartName] = ["test"] if rows.get("test") else []
+    if rows.get("validation") and not saw_validation:
+        parts.append("validation")
+    payload = WinnerJob(trial, number, study.spec.training, tuple(parts), has_user_model=study.has_user_model)
+    return Job("test", EVALUATE_WINNER, payload, Path(trial.folder) / "test.log")
+
+
+def evaluate_winner(payload: WinnerJob, channel: Channel) -> Mapping[str, float]:
+    """Return the model's metrics on the test rows, and write them and the summary of its predictions; a job.
+
+    The names are Keras's with `test_` before them; empty where there are no test rows, or the model has no score.
+    """
+    scores = _score_test(payload, channel) if "test" in payload.parts else {}
+    channel.beat()
+    parts: dict[str, Any] = {}
+    classes: Sequence[str] = ()
+    for part, task, y, predictions, losses in _predict(payload):
+        channel.beat()
+        if (summary := summarize(task, y, predictions, losses)) is not None:
+            parts[part], classes = summary, task.classes
+    write_evaluation(Path(payload.trial.folder), payload.number, classes, parts)
+    return scores
+
+
+def summarize(task: Task, y: Array, predictions: Array, losses: Array | None = None) -> dict[str, Any] | None:
+    """Return the summary of predictions by the task; None where they have another form."""
+    if not np.isfinite(predictions).all():
+        return None
+    rows = len(y)
+    if task.kind == "binary" and predictions.shape == (rows, 1):
+        positive = predictions[:, 0]
+        return summarize_classes(y.reshape(-1), np.stack([1 - positive, positive], axis=1), task.classes, losses)
+    if task.kind == "multiclass" and predictions.shape == (rows, len(task.classes)):
+        return summarize_classes(y.reshape(-1), predictions, task.classes, losses)
+    if task.kind == "multi_label" and predictions.shape == y.shape:
+        return summarize_labels(y, predictions, task.targets, losses)
+    if task.kind in ("regression", "multi_output_regression") and predictions.size == y.size:
+        return summarize_numbers(y.reshape(rows, -1), predictions.reshape(rows, -1), task.targets, losses)
+    return None
+
+
+def _score_test(payload: WinnerJob, channel: Channel) -> Mapping[str, float]:
+    # Imported here: both load Keras.
+    if payload.has_user_model:
+        from pipelines.training.user_model.evaluate import evaluate_user_model
+
+        return evaluate_user_model(payload.trial, channel)
+    from pipelines.selection.evaluate import evaluate_part
+
+    scores = evaluate_part(payload.trial, payload.training, "test")
+    write_text(Path(payload.trial.folder) / TEST_FILE, json.dumps(scores))
+    return scores
+
+
+def _predict(payload: WinnerJob) -> Iterator[tuple[str, Task, Array, Array, Array | None]]:
+    """Yield each part with its task, its targets, the predictions for it, and the loss of each row."""
+    if payload.has_user_model:
+        from pipelines.selection.user_predictions import predict_with_user_model
+
+        yield from predict_with_user_model(payload.trial, payload.parts)
+        return
+    import keras
+
+    from pipelines.data.prepared_folder import iterate_raw, load_part, load_summary
+    from pipelines.models.raw_predict import predict_parts
+    from pipelines.selection.evaluate import compute_row_losses
+    from pipelines.training.write_models import ensure_model_file
+
+    data = Path(payload.trial.data)
+    task = load_summary(data).task
+    model = keras.models.load_model(ensure_model_file(payload.trial))
+    for part in payload.parts:
+        if part != "train":
+            y = np.asarray(load_part(data, part).y)
+            (predictions,) = predict_parts(model, iterate_raw(data, part))
+            yield part, task, y, predictions, compute_row_losses(task, payload.training, y, predictions)
