@@ -35,6 +35,17 @@ def predict_rows(job: PredictionJob, channel: Channel) -> PredictionResult:
     Raises:
         InputError: if the file cannot be read, or lacks a column.
     """
+    table, columns, notes = make_predictions(job)
+    table.to_csv(job.target, index=False)
+    return PredictionResult(len(table), columns, notes)
+
+
+def make_predictions(job: PredictionJob) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """Return the rows of a file with their predictions, the names of these columns, and notes.
+
+    Raises:
+        InputError: if the file cannot be read, or lacks a column.
+    """
     summary = load_summary(Path(job.trial.data))
     described = read_model_description(Path(job.trial.data))
     known = () if described is None or described.columns is None else described.columns.columns
@@ -46,8 +57,7 @@ def predict_rows(job: PredictionJob, channel: Channel) -> PredictionResult:
         table, columns, notes = _forecast(job, raw, summary)
     else:
         table, columns, notes = _predict_table(job, raw, summary)
-    table.to_csv(job.target, index=False)
-    return PredictionResult(len(table), columns, (*raw.notes, *notes))
+    return table, columns, (*raw.notes, *notes)
 
 
 def _predict_table(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.local_engine import LocalEngine
@@ -16,6 +18,9 @@ from pipelines.selection.registered_files import check_registered_files
 from pipelines.training.trial_folder import explain_missing_model, has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,41 @@ def predict_file(
         raise InputError(Problem(f"there is no file {file}", "FILE"))
     if target.exists():
         raise InputError(Problem(f"{target} exists; choose another name, or remove it", "--to"))
+    if not target.absolute().parent.is_dir():
+        raise InputError(Problem(f"there is no folder {target.absolute().parent}; create it first", "--to"))
+    number, job = _make_job(home, study, file, trial)
+    log = Path(job.trial.folder) / "predict.log"
+    with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
+        found = run_job(used, Job("prediction", PREDICT_ROWS, replace(job, target=str(target)), log))
+    return Predictions(study, number, str(target), found.rows, found.columns, found.notes)
+
+
+def predict_frame(home: Home, study: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Predict the rows of a table in this process by the winner's delivered model; loads Keras.
+
+    Returns:
+        The rows with their predictions, and notes.
+
+    Raises:
+        InputError: if the study is unknown, or a column is missing.
+        ConflictError: if the winner left no model.
+        ModelChangedError: if the model's files are not those that were registered.
+    """
+    from pipelines.export.predict import make_predictions
+
+    with tempfile.TemporaryDirectory(prefix="kerastudy-") as folder:
+        # As a file, so that both ways read the same cells.
+        file = Path(folder) / "rows.parquet"
+        rows.rename(columns=str).reset_index(drop=True).to_parquet(file)
+        _, job = _make_job(home, study, file, None)
+        # Paths of pictures start from the current folder.
+        spec = job.spec.model_copy(update={"source": str(file)})
+        table, _, notes = make_predictions(replace(job, spec=spec, base=str(Path.cwd())))
+    return table, notes
+
+
+def _make_job(home: Home, study: str, file: Path, trial: int | None) -> tuple[int, PredictionJob]:
+    """Return the number of the trial whose model predicts, and the job without its target."""
     with StudyReader.open(home) as reader:
         number = reader.find_complete_trial(study, trial)
         checked = reader.load_study(study)
@@ -69,8 +109,4 @@ def predict_file(
         raise ConflictError(f"trial {number} of {study} has no model: {explain_missing_model(Path(of.folder))}")
     check_registered_files(home, of)
     only = {"source": file.name, "validation_source": None, "test_source": None}
-    job = PredictionJob(of, checked.spec.data.model_copy(update=only), str(file.resolve().parent), str(target))
-    log = Path(of.folder) / "predict.log"
-    with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
-        found = run_job(used, Job("prediction", PREDICT_ROWS, job, log))
-    return Predictions(study, number, str(target), found.rows, found.columns, found.notes)
+    return number, PredictionJob(of, checked.spec.data.model_copy(update=only), str(file.resolve().parent), "")

@@ -20,12 +20,13 @@ from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.submit import check_evolution, enqueue
 from pipelines.queries.earlier_study import keep_earlier_trials
 from pipelines.queries.study_reader import StudyReader
+from pipelines.queries.views import TrialRow
 from pipelines.spec.home_rules import read_home_rules
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.stored import find_known_study, is_same_study, serialize_study
 from pipelines.study.study import Study
 from pipelines.supervisor.event_log import record_events
-from pipelines.supervisor.events import StudyEnded, StudyEvent
+from pipelines.supervisor.events import StudyEnded, StudyEvent, TrialEnded
 from pipelines.supervisor.fleet_planner import find_ineligible_reason
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
@@ -53,6 +54,7 @@ def run_unless_finished(
     home: Home,
     listen: Callable[[StudyEvent], None],
     *,
+    on_trial: Callable[[TrialRow], bool | None] | None = None,
     evolve: bool = False,
 ) -> tuple[Study, StudyEnded]:
     """Run a study unless it has nothing left to run, and return it with its end; Ctrl-C pauses it.
@@ -61,6 +63,7 @@ def run_unless_finished(
         receiving: yields the checked study; is exited once the home has it.
         home: the home that holds it.
         listen: is called with every event.
+        on_trial: is called with each trial that ended; the study ends once a call returns True.
         evolve: whether a study of this name may be resumed in a changed space.
 
     Raises:
@@ -79,8 +82,15 @@ def run_unless_finished(
             interrupts.append("Ctrl-C")
             supervisor.pause()
 
+        def handle(event: StudyEvent) -> None:
+            listen(event)
+            if on_trial is not None and isinstance(event, TrialEnded):
+                row = TrialRow.from_summary(supervisor.find_trial(event.number))
+                if on_trial(row) is True:  # a list or a number is no request
+                    supervisor.stop()
+
         with handle_signals(pause):
-            ended = run_to_end(supervisor, listen)
+            ended = run_to_end(supervisor, handle)
     if interrupts:
         # Cells and lines that follow expect a result.
         raise KeyboardInterrupt(f"{study.name} is {ended.state}; the same call resumes it")
@@ -144,7 +154,7 @@ def supervise(
     if known is not None and evolve:
         _check_evolution_early(study, home, known)
     with closing(open_engine(study, home, listener or CheckListener())) as engine:
-        if not find_ineligible_reason(study):
+        if study.spec.resources.backend == "jax" or not find_ineligible_reason(study):
             # JAX takes seconds to load; the server does that while the data is prepared.
             engine.warm("jax")
         folder = home.locate_study(study.name)

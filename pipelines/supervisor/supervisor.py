@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Engine, EngineLostError
+from pipelines.search.optuna_search import OptunaSearch
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.context import StudyContext
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEvent, Watching
@@ -67,6 +69,7 @@ class Supervisor:
         self._reserve = DiskReserve(home.locate_study(study.name))
         self._started = clock()
         self._end: StudyEnd | None = None
+        self._search: OptunaSearch | None = None
 
     @property
     def study(self) -> str:
@@ -90,6 +93,15 @@ class Supervisor:
     def stop(self) -> None:
         """Request that no further trial starts, and that the study ends with its best one."""
         self._control.obey("stop")
+
+    def find_trial(self, number: int) -> TrialSummary:
+        """Return a trial of the study at work.
+
+        Raises:
+            StopIteration: if there is none of that number.
+        """
+        trials = self._search.trials if self._search else ()
+        return next(trial for trial in trials if trial.number == number)
 
     def continue_lease(self, token: str) -> None:
         """Let this supervisor continue a lease on the study that was passed to its process."""
@@ -123,6 +135,7 @@ class Supervisor:
         except Exception as error:
             self._raise_unless_full(error)
             raise KerastudyError(self._explain_full(error)) from error
+        self._search = study.search
         self._end = end = StudyEnd(study, self._delivery, self._started)
         reason = explain_full_disk(self._home)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from pipelines.api import Int, Space, StudyFailedError, StudyResult, load_study,
 from pipelines.data.prepared_folder import load_raw
 from pipelines.models.raw_predict import predict_raw
 from pipelines.queries.views import BestTrial, TrialRow
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import TrainingSpec
 from pipelines.supervisor.events import StudyEnded, TrialEnded
 from pipelines.training.messages import TrialJob
+from pipelines.training.resource_use import ResourceUse
 from pipelines.training.trial import train_trial
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
@@ -46,13 +49,16 @@ def test_the_best_model_of_a_fleet_is_loaded(tmp_path, mixed_data):
 
 def test_trials_as_a_frame():
     """A row for each trial, with the objective, hyperparameters and metrics as columns; a failed one has its reason."""
-    best = TrialRow(1, "complete", (0.5,), {"units": 4}, 1, 1.5, "", {"val_loss": 0.5, "loss": 0.25})
+    use = ResourceUse(0.75, 200_000_000)
+    metrics = {"val_loss": 0.5, "loss": 0.25}
+    best = TrialRow(1, "complete", (0.5,), {"units": 4}, 1, 1.5, "", metrics, epochs=3, resources=use)
     failed = TrialRow(0, "failed", (), {"rate": 0.1}, None, None, "no", {})
     winner = BestTrial("it", best, "val_loss", "minimize", {}, "")
     result = StudyResult("it", Home.find("home"), "finished", "", (failed, best), winner)
-    frame = result.to_frame()
+    frame = result.trials_frame()
     assert frame.loc[1].drop("rate").to_dict() == {
-        **{"state": "complete", "val_loss": 0.5, "units": 4.0, "loss": 0.25, "seconds": 1.5, "reason": ""}
+        **{"state": "complete", "val_loss": 0.5, "units": 4.0, "loss": 0.25, "best_epoch": 1.0, "epochs": 3.0},
+        **{"seconds": 1.5, "cpu_s": 0.75, "peak_memory_bytes": 2e8, "reason": ""},
     }
     assert frame.loc[0, "reason"] == "no"
     assert (result.best.value, result.best.params) == (0.5, {"units": 4})
@@ -61,8 +67,17 @@ def test_trials_as_a_frame():
 class FakeSupervisor:
     """A supervisor of a study without any trial that completes."""
 
-    def __init__(self):
-        self.is_paused = False
+    study = "it"
+
+    def __init__(self, home):
+        self.home = home
+        self.is_paused = self.is_stopped = False
+
+    def stop(self):
+        self.is_stopped = True
+
+    def find_trial(self, number):
+        return TrialSummary(number, "failed", None, {"units": 4}, reason="bad luck")
 
     def pause(self):
         self.is_paused = True
@@ -76,15 +91,17 @@ class FakeSupervisor:
 @pytest.fixture
 def supervised(monkeypatch, tmp_path):
     """Replace the supervision of studies; return the studies that were supervised."""
-    studies = []
+    studies, supervisors = [], []
 
     @contextmanager
     def supervise(study, home, *, evolve):
         studies.append((study, home, evolve))
-        yield FakeSupervisor()
+        supervisors.append(FakeSupervisor(home))
+        yield supervisors[-1]
 
     monkeypatch.setattr("pipelines.operations.run.supervise", supervise)
     monkeypatch.setenv("KERASTUDY_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(FakeSupervisor, "all", supervisors, raising=False)
     return studies
 
 
@@ -98,6 +115,35 @@ def test_run_completes_a_study_file(supervised, capsys):
     assert list(study.space.parameters) == ["units"]
     assert evolve
     assert capsys.readouterr().out.splitlines()[-1] == "it finished: 1 trial (1 failed) after 2.0s"
+
+
+def test_a_callback_gets_each_trial_and_may_end_the_study(supervised):
+    """It gets the trial with its hyperparameters; the study ends once it returns True, and for nothing else."""
+    seen = []
+    for answer in (None, False, "yes", True):
+
+        def look(trial, answer=answer):
+            seen.append((trial.number, trial.state, trial.params))
+            return answer
+
+        with pytest.raises(StudyFailedError):
+            run({"study": "it", "data": {"source": "sklearn:iris"}, "model": "mlp"}, on_trial=look)
+        assert seen[-1] == (0, "failed", {"units": 4})
+        assert FakeSupervisor.all[-1].is_stopped == (answer is True)
+    assert len(seen) == 4
+
+
+def test_results_are_short():
+    """A notebook's last line shows the state and the best trial; the HTML has the best trials, and escapes names."""
+    best = TrialRow(1, "complete", (0.5,), {"units": 4, "rate": 0.123456789}, 1, 1.5, "", {"val_loss": 0.5})
+    pruned = TrialRow(0, "pruned", (0.4,), {"units": 2}, 1, 1.5, "pruned", {"val_loss": 0.4})
+    winner = BestTrial("it", best, "val_loss", "minimize", {}, "")
+    result = StudyResult("it", Home.find("home"), "finished", "", (pruned, best), winner)
+    assert repr(result) == "<study it: finished after 2 trials, best val_loss 0.5 (t001)>"
+    assert repr(result.best) == "<trial t001 of it: 0.5 with units=4, rate=0.12346>"
+    page = replace(result, study="<it>")._repr_html_()
+    assert "&lt;it&gt;" in page
+    assert "pruned" not in page
 
 
 def test_listening_takes_the_place_of_printing(supervised, capsys):

@@ -1,160 +1,32 @@
-"""Python API: load or make a study, run it, use its result. The package `kerastudy` exports it."""
+"""Studies in Python: load or make one, run it, read its result."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.queries.views import BestTrial, TrialRow
+from pipelines.api.progress import choose_display
+from pipelines.api.results import StudyResult, read_result
+from pipelines.queries.views import TrialRow
 from pipelines.spec.search_guard import stop_if_importing
 from pipelines.study.load import Written, check_document
 from pipelines.study.load import load_study as _load_study
 from pipelines.study.study import Study
-from pipelines.supervisor.event_lines import EventLines
 from pipelines.supervisor.event_text import format_end
 from pipelines.supervisor.events import StudyEvent
 from pipelines.workspace.home import Home
-from search_spaces.errors import InputError, KerastudyError, StudyFailedError
-from search_spaces.parameters import Categorical, Fixed, Float, Int
+from search_spaces.errors import InputError, StudyFailedError
 from search_spaces.space import Space
 from search_spaces.yaml_document import make_document
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
-    from pipelines.export.export import Parity
-
-__all__ = [
-    "BestTrialResult",
-    "Categorical",
-    "Fixed",
-    "Float",
-    "InputError",
-    "Int",
-    "KerastudyError",
-    "Space",
-    "Study",
-    "StudyFailedError",
-    "StudyResult",
-    "load_study",
-    "make_study",
-    "run",
-    "run_study",
-]
-
-
-@dataclass(frozen=True)
-class BestTrialResult(TrialRow):
-    """The best trial of a study, with the model that the study delivers.
-
-    Attributes:
-        folder: the folder of that model: the trial's, or its refit's.
-        data: the folder of its prepared data.
-        home: the home that both are in.
-    """
-
-    folder: Path = field(default=Path(), repr=False)
-    data: Path = field(default=Path(), repr=False)
-    home: Home | None = field(default=None, repr=False)
-
-    @property
-    def value(self) -> float:
-        """The score: the first of `values`."""
-        return self.values[0]
-
-    def load_model(self) -> Any:
-        """Return the `keras.Model`; imports Keras.
-
-        Raises:
-            InputError: if the trial left no model; with the reason.
-            ModelChangedError: if its files are not those that were registered.
-        """
-        # Keras takes five seconds: only a result that is used pays for it.
-        from pipelines.export.trained_model import load_trained_model
-        from pipelines.selection.registered_files import check_registered_files
-        from pipelines.training.messages import PastTrial
-
-        model = PastTrial(str(self.folder), str(self.data))
-        if self.home is not None:
-            check_registered_files(self.home, model)
-        return load_trained_model(model)
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """Result of a study.
-
-    Attributes:
-        study: its name.
-        home: the folder that holds its state.
-        state: finished or paused.
-        reason: why it ended.
-        trials: every trial, in order.
-        winner: the best trial, with its scores on the test rows.
-    """
-
-    study: str
-    home: Home
-    state: str
-    reason: str
-    trials: tuple[TrialRow, ...]
-    winner: BestTrial
-
-    @property
-    def best(self) -> BestTrialResult:
-        """The best trial."""
-        from pipelines.selection.model_locations import locate_refit, locate_trial
-
-        # The refit saw the validation rows too, and is the model that the study delivers.
-        locate = locate_refit if self.winner.refit else locate_trial
-        found = locate(self.home, self.study, self.winner.trial.number)
-        return BestTrialResult(
-            **vars(self.winner.trial), folder=Path(found.folder), data=Path(found.data), home=self.home
-        )
-
-    def load_model(self) -> Any:
-        """Return the winner's `keras.Model`; see `BestTrialResult.load_model`."""
-        return self.best.load_model()
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a DataFrame with a row for each trial: its state, its score, its hyperparameters and its metrics."""
-        import pandas as pd
-
-        rows = [
-            {
-                "trial": trial.number,
-                "state": trial.state,
-                self.winner.metric: trial.values[0] if trial.values else None,
-                **trial.params,
-                **{name: value for name, value in trial.metrics.items() if name != self.winner.metric},
-                "seconds": trial.seconds,
-                "reason": trial.reason,
-            }
-            for trial in self.trials
-        ]
-        return pd.DataFrame(rows).set_index("trial")
-
-    def export(self, folder: str | Path, formats: Sequence[str] = ("keras",)) -> tuple[Parity, ...]:
-        """Write the best model to a new folder, and compare each file with the Keras model.
-
-        Args:
-            folder: the folder to create.
-            formats: names of formats, such as `keras`, `saved_model`, `litert` or `onnx`.
-
-        Returns:
-            For each file: its size, its largest difference from the Keras model, its score.
-
-        Raises:
-            InputError: if a format is unknown or needs packages that are not installed, or the folder exists.
-            ExportError: if a file differs from the Keras model; nothing is written.
-        """
-        from pipelines.operations.export import export_study
-
-        return export_study(self.home, self.study, None, formats, Path(folder)).files
+TrialCallback = Callable[[TrialRow], bool | None]
+"""Function of a trial that ended; returns True to end the study."""
 
 
 def load_study(file: Written, overrides: Sequence[str] = ()) -> Study:
@@ -202,6 +74,7 @@ def run_study(
     *,
     home: str | Path | None = None,
     listen: Callable[[StudyEvent], None] = lambda event: None,
+    on_trial: TrialCallback | None = None,
 ) -> StudyResult:
     """Run a study until its budget is used up; a study that has begun is resumed.
 
@@ -209,6 +82,7 @@ def run_study(
         study: the result of `load_study` or `make_study`, or a study file: its path, its text or its keys.
         home: the folder for all state; `KERASTUDY_HOME` or `.kerastudy` by default.
         listen: is called with every event; see `pipelines.supervisor.events`.
+        on_trial: see `run`.
 
     Raises:
         InputError: if its data or model cannot be used, or a study of this name searches something else.
@@ -216,7 +90,7 @@ def run_study(
         StudyFailedError: if no trial completed.
         KeyboardInterrupt: after Ctrl-C, once the study is paused.
     """
-    return run(study, home=home, listen=listen)
+    return run(study, home=home, listen=listen, on_trial=on_trial)
 
 
 def run(
@@ -232,6 +106,7 @@ def run(
     home: str | Path | None = None,
     evolve: bool = False,
     listen: Callable[[StudyEvent], None] | None = None,
+    on_trial: TrialCallback | None = None,
     **settings: Any,
 ) -> StudyResult:
     """Run a study whose model and data may be Python objects; the same call again resumes it.
@@ -251,7 +126,10 @@ def run(
         budget: the number of trials, or the keys of the section `budget`.
         home: the folder for all state; `KERASTUDY_HOME` or `.kerastudy` by default.
         evolve: whether a study of this name is resumed in a changed space.
-        listen: is called with every event; by default each is printed in a line.
+        listen: is called with every event; by default a notebook and a terminal show the progress in place, and a file
+            gets a line for each trial.
+        on_trial: is called with each trial that ends; the study ends early, with its best trial so far, once a call
+            returns True.
         **settings: further keys of a study file, such as `selection={"finalists": 3}`.
 
     Raises:
@@ -265,12 +143,11 @@ def run(
     # Not at the top: a worker may import the user's script, and with it this module, but runs no study.
     from pipelines.operations.receive import read_keys, receive_study
     from pipelines.operations.run import run_unless_finished
-    from pipelines.queries.study_reader import StudyReader
 
     named = {"study": study, "model": model, "data": data, "space": space, "objective": objective, "budget": budget}
     keys = {key: _expand(key, value) for key, value in named.items() if value is not None} | settings
     chosen = Home.find(str(home) if home is not None else None)
-    show = listen or _EventPrinter().show
+    display = choose_display() if listen is None else None
     if isinstance(file, Study):
         if keys:
             raise InputError(f"a checked study cannot be changed; pass its keys ({', '.join(keys)}) to make_study")
@@ -278,15 +155,32 @@ def run(
     else:
         document, folder, objects = read_keys(file, keys)
         receiving = receive_study(document, objects, folder, chosen, evolve=evolve)
-    checked, ended = run_unless_finished(receiving, chosen, show, evolve=evolve)
-    if listen is None:
+    with display or nullcontext():
+        show = listen if display is None else display.show
+        checked, ended = run_unless_finished(receiving, chosen, show or _ignore, on_trial=on_trial, evolve=evolve)
+    if display is not None:
         print("\n".join(format_end(ended)), flush=True)
     # A result without a model would fail later and further away, at `load_model`.
     if ended.winner is None:
         raise StudyFailedError(f"no trial of {checked.name} completed: {ended.reason}")
-    with StudyReader.open(chosen) as reader:
-        trials, winner = reader.list_trials(checked.name), reader.find_best_trial(checked.name)
-    return StudyResult(checked.name, chosen, ended.state, ended.reason, trials, winner)
+    return read_result(chosen, checked.name, ended.state, ended.reason)
+
+
+def load_result(study: str, *, home: str | Path | None = None) -> StudyResult:
+    """Return the result so far of a study that was run before, by whatever interface.
+
+    Args:
+        study: its name.
+        home: the folder that holds it; `KERASTUDY_HOME` or `.kerastudy` by default.
+
+    Raises:
+        InputError: if there is none of that name, or none of its trials is complete.
+    """
+    return read_result(Home.find(str(home) if home is not None else None), study)
+
+
+def _ignore(event: StudyEvent) -> None:
+    """Do nothing with an event."""
 
 
 def _expand(key: str, value: Any) -> Any:
@@ -296,15 +190,3 @@ def _expand(key: str, value: Any) -> Any:
     if key == "objective" and isinstance(value, str):
         return {"metric": value}
     return value.to_dict() if isinstance(value, Space) else value
-
-
-class _EventPrinter:
-    """Printer of events, a line each: what a notebook, a script and a log show alike."""
-
-    def __init__(self) -> None:
-        self._lines = EventLines()
-
-    def show(self, event: StudyEvent) -> None:
-        """Print an event, unless logs leave it out."""
-        if (line := self._lines.format_event(event)) is not None:
-            print(line, flush=True)
