@@ -15,9 +15,10 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-ray.lock", "requirements-dev.lock"]
 EXTRAS = {
     "requirements.lock": ["postgresql", "jax"],
+    "requirements-ray.lock": ["postgresql", "jax", "ray"],
     # torch takes more space than all the rest.
     "requirements-dev.lock": [extra for extra in PROJECT["optional-dependencies"] if extra != "gp-optuna"],
 }
