@@ -61,6 +61,7 @@ for _verb in (
     results.export,
     results.predict,
     reports.report,
+    reports.compare,
     results.promote,
     results.replay,
     sharing.model,

@@ -1,4 +1,4 @@
-"""Verbs that write pages: the report of a study."""
+"""Verbs that write pages: the report of a study, and the comparison of several."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.cli.options import json_option, pass_client, study_argument
+from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.client.submission import StudyClient
@@ -45,3 +46,33 @@ def open_page(file: Path) -> None:
     """Open a page in the user's browser; where there is none, state that."""
     if not webbrowser.open(file.absolute().as_uri()):
         click.echo(f"note: there is no browser here; open {file} in one", err=True)
+
+
+@click.command()
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY STUDY...")
+@click.option("--to", "target", type=click.Path(path_type=Path), metavar="FILE", help="HTML file to write, too.")
+@_open_option
+@json_option
+@pass_client
+def compare(client: StudyClient, studies: tuple[str, ...], target: Path | None, opens: bool, as_json: bool) -> None:
+    """Compare two studies or more.
+
+    Their results, spaces and data, and their winners on the same test rows: where data or split differ, a worker scores
+    the winners on those of the first study.
+    """
+    from pipelines.cli import output
+    from pipelines.cli.comparison_output import make_content, print_comparison
+    from pipelines.cli.foreground import show_status
+
+    if opens and target is None:
+        raise InputError("--open: expected --to FILE, which is opened")
+    with show_status("reading the studies") as report:
+        found, page = client.compare(studies, target, report)
+    if as_json:
+        output.print_json(make_content(found))
+    else:
+        print_comparison(found)
+    if page is not None:
+        click.echo(f"{page.file}: comparison, {page.bytes / 1000:,.0f} kB", err=as_json)
+        if opens:
+            open_page(Path(page.file))

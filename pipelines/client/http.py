@@ -318,6 +318,17 @@ class HttpClient:
         answer = self._request("GET", f"/v1/studies/{name}/report", timeout=_REPORT_S)
         return save_page(name, answer.text, target)
 
+    def compare(self, names: Sequence[str], target: Path | None, report: Callable[[str], None]) -> NoReturn:
+        """Refuse a comparison: it loads models on the machine that holds the home.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"compare works on the machine that holds the home, and {URL} names a service: run it there, as "
+            f"kerastudy --home FOLDER compare {' '.join(names)}"
+        )
+
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""
         given = {"trial": trial, "alias": alias, "force": str(force).lower()}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipelines.operations.report import ReportResult
     from pipelines.queries.hosts import HostView
     from pipelines.queries.usage import HomeUsage
+    from tracking.reports.comparison import StudyComparison
 
 _POLL_S = 1.0  # a study takes minutes; each poll is a request to the service
 _MAX_SILENCE_S = 60.0  # a restart takes seconds, or half a minute on a busy machine
@@ -96,6 +97,11 @@ class StudyClient(Protocol):
 
     def write_report(self, name: str, target: Path) -> ReportResult:
         """Write a study's report to one HTML file."""
+
+    def compare(
+        self, names: Sequence[str], target: Path | None, report: Callable[[str], None]
+    ) -> tuple[StudyComparison, ReportResult | None]:
+        """Compare studies, and write the page of that if a target is given; `report` is called with each step."""
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""

@@ -87,6 +87,7 @@ def collect_report(
         space=to_yaml(study.space.to_dict()),
         facts=_collect_facts(context, outcome),
         seconds=seconds,
+        digest=context.summary.digest,
         failed_attempts=[(trial.number, each.reason) for trial in trials for each in trial.failed_attempts],
     )
 

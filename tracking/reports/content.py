@@ -190,6 +190,7 @@ class StudyReport:
         facts: further named facts, in the order to show them.
         seconds: working time of the study.
         failed_attempts: attempts that cost a worker: number of the trial, and the reason.
+        digest: of the data with its split; empty where it is not known.
     """
 
     study: str
@@ -218,6 +219,7 @@ class StudyReport:
     facts: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
     failed_attempts: Sequence[tuple[int, str]] = ()
+    digest: str = ""
 
     @property
     def sign(self) -> float:
