@@ -18,6 +18,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pipelines.engines.base import Backend, Event, Failed, Job
+from pipelines.engines.gpus.places import choose_gpus
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.ray_messages import NodeSettings
 from pipelines.engines.search_path import order_search_path
@@ -61,7 +62,13 @@ class NodeWorker:
             if settings.folder.is_dir():
                 os.chdir(settings.folder)
             sys.path[:] = order_search_path([*sys.path, *(set(settings.search_path) - set(sys.path))])
-            self._engine = LocalEngine(1, settings.programs, user_code=settings.user_code, threads=settings.threads)
+            self._engine = LocalEngine(
+                1,
+                settings.programs,
+                user_code=settings.user_code,
+                threads=settings.threads,
+                gpus=choose_gpus(settings.gpus),  # of those that Ray has set aside for this process
+            )
             threading.Thread(target=self._work, daemon=True).start()
 
     def describe(self) -> NodeDescription:

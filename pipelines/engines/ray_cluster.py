@@ -298,6 +298,7 @@ class _Link:
 
     def _create_agent(self, *, is_aside: bool = False) -> _Agent:
         settings = self._settings
+        node = replace(settings.node, gpus=0.0) if is_aside else settings.node
         options = {
             "num_cpus": 0 if is_aside else settings.cpus,
             "num_gpus": 0 if is_aside else settings.gpus,
@@ -307,7 +308,7 @@ class _Link:
             "max_concurrency": _THREADS,
             "scheduling_strategy": "SPREAD",
         }
-        agent = _Agent(ray.remote(RayNodeWorker).options(**options).remote(settings.node, self._name), is_aside)
+        agent = _Agent(ray.remote(RayNodeWorker).options(**options).remote(node, self._name), is_aside)
         self._agents.append(agent)
         self._start(self._follow(agent))
         return agent

@@ -22,6 +22,7 @@ class NodeSettings:
         folder: working directory of the supervisor.
         search_path: its `sys.path`.
         threads: for the arithmetic of a job.
+        gpus: that it has of those that Ray shows it.
         programs: folder of compiled programs; None keeps none.
         user_code: whether jobs run user models.
     """
@@ -31,6 +32,7 @@ class NodeSettings:
     folder: Path
     search_path: tuple[str, ...]
     threads: int
+    gpus: float
     programs: Path | None
     user_code: bool
 
@@ -43,7 +45,6 @@ class ClusterSettings:
         address: `host:port` or `auto`; None starts Ray on this machine.
         workers: how many; None for as many as there is room for.
         cpus: of each worker.
-        gpus: of each worker.
         memory: bytes that Ray sets aside for each worker; None for no bound.
         log: file that takes what Ray prints.
         node: what each worker is started with.
@@ -52,10 +53,14 @@ class ClusterSettings:
     address: str | None
     workers: int | None
     cpus: int
-    gpus: float
     memory: int | None
     log: Path
     node: NodeSettings
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of each worker."""
+        return self.node.gpus
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,6 @@ def _make_cluster_settings(study: Study, home: Home) -> ClusterSettings:
         address=resources.address or os.environ.get(_ADDRESS) or None,
         workers=resources.workers,
         cpus=resources.cpus,
-        gpus=resources.gpus or 0.0,
         memory=resources.memory or study.spec.limits.memory,
         log=home.folder / _LOG,
         node=NodeSettings(
@@ -59,6 +58,7 @@ def _make_cluster_settings(study: Study, home: Home) -> ClusterSettings:
             folder=Path.cwd(),
             search_path=tuple(sys.path),
             threads=resources.cpus,
+            gpus=resources.gpus or 0.0,
             programs=home.programs,
             user_code=study.has_user_model,
         ),

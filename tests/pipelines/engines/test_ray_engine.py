@@ -35,10 +35,11 @@ def settings(home, **changes):
         folder=Path.cwd(),
         search_path=(*sys.path, FOLDER),
         threads=1,
+        gpus=changes.pop("gpus", 0.0),
         programs=None,
         user_code=True,
     )
-    given = {"address": None, "workers": 2, "cpus": 1, "gpus": 0.0, "memory": None, **changes}
+    given = {"address": None, "workers": 2, "cpus": 1, "memory": None, **changes}
     return ClusterSettings(**given, log=home / "ray.log", node=node)
 
 

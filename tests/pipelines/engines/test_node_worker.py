@@ -1,0 +1,98 @@
+"""A worker on a node: whatever a caller repeats because an answer was lost happens once."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from engine_contract import FOLDER, job
+
+from pipelines.engines.base import Failed, Finished, Requested
+from pipelines.engines.node_worker import NodeWorker
+from pipelines.engines.ray_messages import NodeSettings
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    return NodeSettings(version("kerastudy"), home, Path.cwd(), (*sys.path, FOLDER), 1, 0.0, None, False)
+
+
+@pytest.fixture(scope="module")
+def worker(settings):
+    before = list(sys.path)
+    worker = NodeWorker(settings)
+    yield worker
+    worker.close()
+    sys.path[:] = before
+
+
+def poll_until(worker, seen, kind):
+    """Poll to an event of a kind; return the numbered events since `seen`."""
+    events = []
+    while not any(isinstance(event, kind) for _, event in events):
+        events += worker.poll(events[-1][0] if events else seen)
+    return events
+
+
+def test_calls_may_be_repeated(worker, tmp_path):
+    """A job that is submitted twice runs once, and an answer that is sent twice answers one request."""
+    work = job("ask_often", tmp_path, payload=2)
+    worker.submit(work)
+    worker.submit(work)
+    [(first, _)] = poll_until(worker, 0, Requested)
+    worker.answer(work.name, first, "a")
+    worker.answer(work.name, first, "a")
+    (second, event) = poll_until(worker, first, Requested)[-1]
+    assert event == Requested("ask_often", 1)
+    worker.answer(work.name, second, "b")
+    last, event = poll_until(worker, second, Finished)[-1]
+    assert event == Finished("ask_often", ["a", "b"])
+    worker.submit(work)  # late, and lost on the way until now
+    worker.submit(replace(work, name="echo", function=job("echo", tmp_path).function))
+    assert {event.job for _, event in poll_until(worker, last, Requested)} == {"echo"}
+    worker.stop("echo")
+    poll_until(worker, last, Failed)
+
+
+def test_events_are_kept_until_they_were_seen(worker, tmp_path):
+    """A poll whose answer was lost is repeated with the same number, and finds the same events."""
+    seen = worker._count
+    worker.submit(replace(job("fails", tmp_path), name="kept"))
+    events = poll_until(worker, seen, Failed)
+    assert worker.poll(seen) == worker.poll(seen) == events
+    assert worker.poll(events[-1][0] - 1) == events[-1:]
+
+
+def test_a_stop_may_overtake_its_job(worker, tmp_path):
+    """The job does not start, and ends as stopped."""
+    seen = worker._count
+    worker.stop("late")
+    worker.submit(replace(job("hang", tmp_path), name="late"))
+    assert [event for _, event in poll_until(worker, seen, Failed)] == [Failed("late", "stopped", "stopped on request")]
+
+
+def test_a_job_that_cannot_start_fails(worker, tmp_path):
+    """The worker goes on, whatever kept a job from its process."""
+    seen = worker._count
+    worker.submit(replace(job("echo", tmp_path, payload=lambda: None), name="unpicklable"))
+    [(_, event)] = poll_until(worker, seen, Failed)
+    assert (event.job, event.kind) == ("unpicklable", "error")
+    worker.submit(replace(job("fails", tmp_path), name="next"))
+    assert poll_until(worker, worker._count, Failed)[-1][1].job == "next"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"version": "0.0.1"}, "and 0.0.1 here: install the same version"),
+        ({"home": Path("/nowhere")}, "the home /nowhere cannot be seen there"),
+    ],
+)
+def test_a_machine_of_no_use_is_described(settings, changes, problem):
+    """It starts no process."""
+    described = NodeWorker(replace(settings, **changes)).describe()
+    assert problem in described.problem
