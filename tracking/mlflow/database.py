@@ -1,20 +1,36 @@
-"""Creation of MLflow's database file, such that a kill leaves a complete file or none.
+"""Creation of MLflow's database file, such that a kill leaves a complete file or none, and its statistics.
 
 MLflow creates its tables in some forty separate steps. If it is interrupted, it never completes them: every later start
 fails at the half-done step. So the tables are created in memory, written to a temporary file, and linked into place.
+
+Without statistics SQLite takes every table for small, and compares each run with each metric to order runs: with 10,000
+runs a page of the leaderboard takes 6 seconds of CPU, and 0.15 with statistics. Real ones would have to be renewed as
+a study grows, and connections that are open would not see them. So those of a large study are there from the start.
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import psutil
 import sqlalchemy as sa
 
 _ASIDE = "making-"
+# Rows in all, and rows with equal values in the first columns of the index: of a study of 10,000 trials.
+_STATISTICS: Final = {
+    "sqlite_autoindex_runs_1": ("runs", "10000 1"),
+    "sqlite_autoindex_tags_1": ("tags", "150000 7000 1"),
+    "index_tags_run_uuid": ("tags", "150000 15"),
+    "sqlite_autoindex_params_1": ("params", "100000 9000 1"),
+    "index_params_run_uuid": ("params", "100000 10"),
+    "sqlite_autoindex_latest_metrics_1": ("latest_metrics", "100000 9000 1"),
+    "index_latest_metrics_run_uuid": ("latest_metrics", "100000 10"),
+}
 _lock = threading.Lock()  # alembic, which creates MLflow's tables, keeps its state in a module
 
 
@@ -23,6 +39,27 @@ def create_database(file: Path) -> None:
     with _lock:
         if not file.exists():
             _create(file)
+
+
+def write_statistics(connection: sqlite3.Connection) -> None:
+    """Write statistics for SQLite's planner into MLflow's database, unless it has some."""
+    if _has_statistics(connection):
+        return
+    with connection:
+        # All of it or nothing: a kill in between must not leave statistics of a small study.
+        connection.execute("BEGIN IMMEDIATE")
+        if _has_statistics(connection):  # another process was faster
+            return
+        indexes = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+        connection.execute("ANALYZE experiments")  # makes the table, and lets open connections read it
+        connection.executemany(
+            "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)",
+            [(table, index, stat) for index, (table, stat) in _STATISTICS.items() if index in indexes],
+        )
+
+
+def _has_statistics(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").fetchone() is not None
 
 
 def _create(file: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import mlflow_tables
 import pytest
+import sqlalchemy as sa
 
 from tracking.mlflow import client, database
 from tracking.mlflow.database import create_database
@@ -59,3 +62,44 @@ def test_threads_of_one_process_take_turns(tmp_path):
         list(threads.map(create_database, files))
     for file in set(files):
         assert client.connect(f"sqlite:///{file}").search_experiments()
+
+
+def test_runs_in_order_are_no_comparison_of_each_with_each(tmp_path):
+    """SQLite looks a run's metric up: it takes no table for small, whatever is in it, and before anything is."""
+    file, searches = tmp_path / "mlflow.db", []
+    connected = client.connect(f"sqlite:///{file}")
+    experiment = connected.create_experiment("e")
+
+    def keep(_connection, _cursor, text, values, *_more):
+        searches.append((text, values))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", keep)
+    try:
+        connected.search_runs([experiment], "tags.mlflow.parentRunId = 'x'", order_by=["metrics.`best_loss` ASC"])
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", keep)
+    search = next(each for each in searches if "latest_metrics" in each[0] and "parentRunId" in str(each[1]))
+    with closing(sqlite3.connect(file)) as database:
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {search[0]}", search[1])]
+    assert not [step for step in plan if step.startswith("SCAN") and "anon" in step], plan
+
+
+def test_statistics_are_written_once(tmp_path):
+    """Into a database of an earlier version too; those that somebody made stay."""
+    file = tmp_path / "mlflow.db"
+    create_database(file)
+    read = "SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY 1, 2, 3"
+    client.connect(f"sqlite:///{file}")
+    with closing(sqlite3.connect(file)) as database:
+        written = database.execute(read).fetchall()
+    client.connect(f"sqlite:///{file}")
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute(read).fetchall() == written
+        database.execute("INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'x', 'active')")
+        database.execute("ANALYZE")
+        made = database.execute(read).fetchall()
+        database.commit()
+    client.connect(f"sqlite:///{file}")
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute(read).fetchall() == made
+    assert ("runs", "sqlite_autoindex_runs_1", "10000 1") in written
