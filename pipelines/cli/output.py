@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pipelines.training.messages import ModelCheck
 
 _AGREEMENTS = {"equal": "equal to the last bit", "rounding": "within rounding", "different": "different"}
-_TRAINED = {"": "", "fleet": " in a fleet", "user": " by the model's own fit"}
+_TRAINED = {"": "", "fleet": " in a fleet", "parallel": " over devices", "user": " by the model's own fit"}
 _DIGEST = re.compile(r"[0-9a-f]{32,}")  # of a file or a data set: its first characters are enough to see a change
 _MOST_INPUTS = 12  # more lines would push the rest of the check out of a terminal of 24 lines
 _NAMED_COLUMNS = 3

@@ -208,7 +208,8 @@ def _check_extremes(
     log = folder / "check" / "worker.log"
     try:
         # Within a trial's limit of memory: a model that does not fit fails here, and not after hours.
-        job = Job("check", function, jobs, log, memory_bytes=limits.memory, devices=small.cpu_devices)
+        job = Job("check", function, jobs, log, memory_bytes=limits.memory)
+        job = replace(job, backend=small.backend, devices=small.cpu_devices)
         return run_job(engine, job, listener.keep_alive)
     except JobError as error:
         raise _explain_memory(ends[1], limits.memory) if error.kind == "memory" else error from None
@@ -254,6 +255,7 @@ def _make_trial(study: Study, folder: Path, values: Mapping[str, Value]) -> Tria
         # No pruning: these trials only train for an epoch, if at all.
         rungs=frozenset(),
         devices=study.spec.resources.devices,
+        backend=study.spec.resources.backend,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pipelines.spec.code_references import is_reference
 from pipelines.spec.data_spec import DataSpec
 from pipelines.spec.section import Alias, Name, Section
 from pipelines.spec.units import Bytes, Seconds
@@ -203,6 +204,11 @@ class ResourcesSpec(Section):
         1,
         description="Devices of its worker that one trial trains on, each with a share of every batch: a number, or "
         "`all`. Without GPUs the CPU is divided into as many, to try a study out.",
+    )
+    backend: Literal["tensorflow", "jax"] = Field(
+        "tensorflow",
+        description="Keras's backend for trials of the shipped families that train alone: `tensorflow`, or `jax`, "
+        'which needs `pip install "kerastudy[jax]"`. Fleets run on JAX and user models on TensorFlow in any case.',
     )
     memory: Bytes | None = Field(
         None,
@@ -398,6 +404,17 @@ class StudySpec(Section):
         if twice := next((goal for goal in named if named.count(goal) > 1), None):
             raise ValueError(f"{twice[0]} is among the objectives twice; remove one")
         return goals
+
+    @field_validator("resources")
+    @classmethod
+    def _check_backend(cls, resources: ResourcesSpec, info: ValidationInfo) -> ResourcesSpec:
+        if resources.backend != "jax":
+            return resources
+        if is_reference(info.data.get("model", "")):
+            raise ValueError("expected backend: tensorflow for a user model, got jax; remove it")
+        if any(goal.metric in MEASURED_OF_FILES for goal in info.data.get("objectives") or ()):
+            raise ValueError("a trial on jax leaves weights, and objectives measure each model's file; remove backend")
+        return resources
 
     @field_validator("search")
     @classmethod

@@ -151,6 +151,7 @@ class SearchLoop:
             time_s=self._trials.compute_left_s(number),
             stall_s=self._context.spec.limits.stall,
             memory_bytes=self._study.memory_bytes,
+            backend=payload.backend,
             devices=payload.cpu_devices,
             data=Path(payload.data),
         )

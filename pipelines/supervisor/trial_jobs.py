@@ -42,6 +42,7 @@ def make_trial_job(
         most_model_bytes=spec.limits.model_memory,
         user_model=context.user_model,
         devices=spec.resources.devices,
+        backend=spec.resources.backend,
     )
 
 

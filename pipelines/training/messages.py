@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipelines.engines.base import Backend
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.resource_use import UNKNOWN_USE, ResourceUse
 from search_spaces.hypermodel_request import HyperparameterRequest
@@ -64,6 +65,7 @@ class TrialJob:
         by_fit: whether `Model.fit`, or the user model's `fit`, trains it where the graph trainer could.
         spent_s: seconds that it has trained before it was paused.
         devices: devices of its worker that it trains on.
+        backend: Keras's backend in its worker.
         spent: what it has used before it was paused.
     """
 
@@ -87,6 +89,7 @@ class TrialJob:
     keeps_folds: bool = False
     spent_s: float = 0.0
     devices: Literal["all"] | int = 1
+    backend: Backend = "tensorflow"
 
     @property
     def cpu_devices(self) -> int:

@@ -41,7 +41,7 @@ from pipelines.training.messages import (
     TrialResult,
     UserModel,
 )
-from pipelines.training.model_files import summarize_model, write_deployment_model
+from pipelines.training.model_files import save_weights, summarize_model, write_deployment_model
 from pipelines.training.model_size import limit_model_size, refuse_large_model
 from pipelines.training.parallel.device_group import build_for, find_obstacle, open_group
 from pipelines.training.resource_use import ResourceMeter, ResourceUse, read_tensorflow_gpu_peak
@@ -50,13 +50,12 @@ from pipelines.training.trainer import choose_trainer
 from pipelines.training.trainings import count_trainings, find_fold
 from pipelines.training.trial_folder import (
     ARTIFACTS,
+    WEIGHTS_FILE,
     locate_fold,
     write_model_note,
     write_pause,
     write_result,
 )
-from pipelines.training.user_model.deployment import write_user_model
-from pipelines.training.user_model.trial import build_user_model_trial, request_from_supervisor
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import KerastudyError
 from search_spaces.hyperparameters import TrialHyperParameters
@@ -158,6 +157,9 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
 
 
 def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, channel: Channel, *, by_fit: bool) -> _Fold:
+    # Here, since it imports TensorFlow, which a worker for JAX never loads.
+    from pipelines.training.user_model.trial import build_user_model_trial, request_from_supervisor
+
     group = open_group(job.devices)
     with limit_model_size(job), build_for(group):
         trial = build_user_model_trial(job, user_model, fold, request_from_supervisor(channel))
@@ -338,7 +340,7 @@ def _write_files(job: TrialJob, best: _Fold, result: TrialResult) -> None:
     if job.user_model is not None:
         _write_user_model(job, best, result)
     else:
-        write_deployment_model(job, best.number, best.model, with_file=result.state == "complete")
+        _write_model(job, best, is_complete=result.state == "complete")
 
 
 def _write_fold_models(job: TrialJob, folds: Sequence[_Fold], result: TrialResult) -> None:
@@ -349,7 +351,18 @@ def _write_fold_models(job: TrialJob, folds: Sequence[_Fold], result: TrialResul
         if job.user_model is not None:
             _write_user_model(of_fold, fold, result)
         else:
-            write_deployment_model(of_fold, fold.number, fold.model, with_file=True)
+            _write_model(of_fold, fold, is_complete=True)
+
+
+def _write_model(job: TrialJob, fold: _Fold, *, is_complete: bool) -> None:
+    """Write a family's model, or its weights alone on JAX: `write_models` writes that model where it is needed."""
+    if keras.backend.backend() == "tensorflow":
+        write_deployment_model(job, fold.number, fold.model, with_file=is_complete)
+        return
+    folder = Path(job.folder)
+    write_text(folder / ARTIFACTS / "model_summary.txt", summarize_model(fold.model) + "\n")
+    if is_complete:
+        save_weights(fold.model.get_weights(), folder / WEIGHTS_FILE)
 
 
 def _write_user_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
@@ -361,4 +374,6 @@ def _write_user_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
     if best.no_model:
         write_model_note(folder, best.no_model)
         return
+    from pipelines.training.user_model.deployment import write_user_model
+
     write_user_model(best.model, job, best.number, best.config)

@@ -125,7 +125,7 @@ def train_again(
     log = folder / ARTIFACTS / "worker.log"
     work: Job[Any, TrialOutcome | None]
     if program is None:
-        work = Job("replay", TRAIN_TRIAL, job, log, devices=job.cpu_devices)
+        work = Job("replay", TRAIN_TRIAL, job, log, backend=job.backend, devices=job.cpu_devices)
     else:
         # No limits of time: this machine may be slower than the one then.
         fleet = replace(make_fleet_job(context, data, *program), per_layer=job.per_layer, trial_s=None)

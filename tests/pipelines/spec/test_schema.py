@@ -47,3 +47,11 @@ def test_rows_are_divided_in_one_way():
     """An order and groups exclude each other."""
     with pytest.raises(ValidationError, match="expected one of order or group, got both; remove one"):
         SplitSpec.model_validate({"order": "day", "group": "shop"})
+
+
+def test_user_models_keep_their_backend():
+    """User code may need TensorFlow, so only the shipped families train on JAX."""
+    study = {"study": "s", "data": {"source": "x.csv", "target": "y"}, "resources": {"backend": "jax"}}
+    assert StudySpec.model_validate({**study, "model": "mlp"}).resources.backend == "jax"
+    with pytest.raises(ValidationError, match="expected backend: tensorflow for a user model"):
+        StudySpec.model_validate({**study, "model": "model.py:build"})
