@@ -53,6 +53,22 @@ class Browser:
         self._ask("Runtime.evaluate", expression=script % token)
         return self._wait(wanted, 90.0)
 
+    def run(self, script: str) -> Any:
+        """Return the value of a script in the page; what it raises is an error here."""
+        found = self._ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Show pages in a window of this size."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._ask("Emulation.setDeviceMetricsOverride", **size)
+
+    def print_as_seen(self, *, dark: bool = False) -> None:
+        """Show pages as a printer would, on a machine with light or dark colours."""
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self._ask("Emulation.setEmulatedMedia", media="print", features=scheme)
+
     def picture(self, file: Path, width: int, *, dark: bool) -> None:
         """Write a picture of the whole page, at a width, in light or dark colours, into a PNG file."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]

@@ -167,7 +167,7 @@ def describe_range(parameter: ReportParameter) -> str:
         log = ", logarithmic" if parameter.is_log else ""
         return f"{format_number(parameter.low)} to {format_number(parameter.high)}{log}"
     if parameter.is_fixed:
-        return "fixed"
+        return f"fixed at {shorten(parameter.choices[0], 20)}"
     return ", ".join(shorten(choice, 20) for choice in parameter.choices[:8]) + (
         ", ..." if len(parameter.choices) > 8 else ""
     )
