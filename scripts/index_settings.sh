@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # Sourced, with $bin set: tells uv which index and certificate pip is set to use, since uv reads no setting of pip's.
 # What is set for uv itself stays. No address is ever written into a file.
 
