@@ -28,6 +28,7 @@ _MOST_ROWS: Final = 20_000
 _MOST_VALUES: Final = 20_000_000
 _MOST_S: Final = 30.0
 _CHUNK: Final = 4096
+_MOST_BYTES: Final = 2**28
 
 
 def score_baselines(job: BaselinesJob, channel: Channel) -> Baselines:
@@ -107,6 +108,8 @@ def _fit_linear(job: BaselinesJob, fold: _Fold) -> tuple[Predict, Callable[[list
     if width > MOST_WIDTH and "text" not in fold.form:
         raise NoMatrixError(f"a row has {width:,} values, more than {MOST_WIDTH:,}")
     has, most = len(targets.y), min(_MOST_ROWS, max(100, _MOST_VALUES // max(1, min(width, MOST_WIDTH))))
+    # Pictures are read at their full size, and made smaller then.
+    most = min(most, max(100, _MOST_BYTES // _measure_row(blocks)))
     # The same rows each time.
     chosen = np.sort(np.random.default_rng(0).choice(has, most, replace=False)) if has > most else slice(None)
     weights = None if targets.weights is None else targets.weights[chosen]
@@ -127,8 +130,9 @@ def _score_part(
         return math.nan
     blocks, targets = fold.parts[part]
     chunks = []
-    for start in range(0, len(targets.y), _CHUNK):
-        chunks.append(predict(convert([block[start : start + _CHUNK] for block in blocks])))
+    step = max(1, min(_CHUNK, _MOST_BYTES // _measure_row(blocks)))
+    for start in range(0, len(targets.y), step):
+        chunks.append(predict(convert([block[start : start + step] for block in blocks])))
         channel.beat()
     predictions = np.concatenate(chunks).astype(np.float32)
     return _compute_metric(job, fold.task, targets, predictions)
@@ -144,6 +148,11 @@ def _compute_metric(job: BaselinesJob, task: Task, targets: Targets, predictions
         return float(np.mean(loss(targets.y, predictions, sample_weight=targets.weights)))
     training = targets.training or job.training
     return score_predictions(task, training, targets.y, predictions, targets.weights)[targets.metric or metric]
+
+
+def _measure_row(blocks: Sequence[Any]) -> int:
+    """Return the bytes of a row."""
+    return max(1, sum(8 * int(np.prod(block.shape[1:])) for block in blocks))
 
 
 def _count_rows(blocks: list[Any]) -> Any:

@@ -19,6 +19,7 @@ from pipelines.data.examples.structures import flatten
 from pipelines.data.fingerprint import update_digest
 from pipelines.data.prepared import PICTURES, Features, InputKind, RawColumn
 from pipelines.data.raw import PARTS
+from pipelines.data.scratch import create_array, iterate_chunks
 from pipelines.data.splits.split import Split
 from pipelines.data.targets.labels import Labels
 
@@ -146,12 +147,6 @@ class PreprocessedContent:
             return {self.raw[0].name: self.array[numbers]}
         return {column.input: column.values[numbers] for column in self.columns}
 
-    def select_rows(self, numbers: Array) -> dict[str, Array]:
-        """Return the raw inputs of some rows."""
-        if self.array is not None:
-            return {self.raw[0].name: self.array[numbers]}
-        return {column.input: _round(column, column.values[numbers]) for column in self.columns}
-
     def update_digest(self, digest: Any) -> None:
         """Add the values of all rows to a digest."""
         update_digest(digest, self.array)
@@ -178,14 +173,23 @@ class PreprocessedContent:
             np.save(folder / f"{part}.y.npy", labels.y[rows])
             if weights is not None:
                 np.save(folder / f"{part}.sample_weight.npy", weights[rows])
-            raw = self.select_rows(rows)
+            raw = self._select_rows(rows)
             _write_features(folder, part, model, raw, len(rows))
             if part != "train":
                 self._write_raw(folder, part, raw)
 
-    def _write_raw(self, folder: Path, part: str, raw: Mapping[str, Array]) -> None:
+    def _select_rows(self, numbers: Array) -> Mapping[str, Any]:
         if self.array is not None:
-            np.save(folder / f"{part}.raw.npy", next(iter(raw.values())))
+            return {self.raw[0].name: _SelectedRows(self.array, numbers)}
+        return {column.input: _round(column, column.values[numbers]) for column in self.columns}
+
+    def _write_raw(self, folder: Path, part: str, raw: Mapping[str, Any]) -> None:
+        if self.array is not None:
+            rows = next(iter(raw.values()))
+            written = create_array(folder / f"{part}.raw.npy", (len(rows), *self.array.shape[1:]), self.array.dtype)
+            for start, stop in iterate_chunks(len(rows), self.array[:1].nbytes):
+                written[start:stop] = rows[start:stop]
+            written.flush()
             return
         # Parquet has no pixels.
         for name, values in raw.items():
@@ -232,13 +236,28 @@ def _convert_column(column: Column) -> Array:
     return values.astype(np.int64 if whole else np.float64)
 
 
-def _write_features(folder: Path, part: str, model: keras.Model, raw: Mapping[str, Array], rows: int) -> None:
+class _SelectedRows:
+    """Some rows of an array that may be in a file; a slice of them is read when it is needed."""
+
+    def __init__(self, array: Array, rows: Array) -> None:
+        self._array = array
+        self._rows = rows
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._rows)
+
+    def __getitem__(self, rows: slice) -> Array:
+        """Return some of the rows."""
+        selected: Array = self._array[self._rows[rows]]
+        return selected
+
+
+def _write_features(folder: Path, part: str, model: keras.Model, raw: Mapping[str, Any], rows: int) -> None:
     from pipelines.data import preprocessing
 
     arrays = {
-        name: np.lib.format.open_memmap(
-            folder / f"{part}.{name}.npy", mode="w+", dtype=output.dtype, shape=(rows, *output.shape[1:])
-        )
+        name: create_array(folder / f"{part}.{name}.npy", (rows, *output.shape[1:]), output.dtype)
         for name, output in model.output.items()
     }
 

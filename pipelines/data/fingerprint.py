@@ -16,6 +16,7 @@ from pipelines.data.array_types import Array
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
 from pipelines.data.reading.source_paths import list_paths
+from pipelines.data.scratch import iterate_chunks
 from pipelines.data.splits.division import Division
 from pipelines.spec.data_spec import DataSpec
 
@@ -76,7 +77,9 @@ def update_digest(digest: Any, *values: pd.DataFrame | Array | None) -> None:
             digest.update(hash_rows(value).tobytes())
         elif value is not None:
             digest.update(f"{value.dtype} {value.shape}".encode())
-            digest.update(np.ascontiguousarray(value).tobytes())
+            # Some rows at a time: the array may be in a file, and larger than the memory.
+            for start, stop in iterate_chunks(len(value), value[:1].nbytes):
+                digest.update(np.ascontiguousarray(value[start:stop]).tobytes())
 
 
 def hash_rows(table: pd.DataFrame) -> Array:

@@ -47,13 +47,14 @@ from pipelines.data.read_content import LabelledRows, read_content, read_rows
 from pipelines.data.reading.source_paths import resolve_source_path
 from pipelines.data.reading.sources import load, note_stopped_imports
 from pipelines.data.row_filters import drop_rows
+from pipelines.data.scratch import Scratch
 from pipelines.data.series.naive_forecast import describe_naive_forecasts
 from pipelines.data.series.windows import cut_windows
 from pipelines.data.splits.division import Division
 from pipelines.data.splits.split import Split
 from pipelines.data.splits.split_rows import divide_again, split_rows
 from pipelines.data.stored_rows import load_rows, save_rows
-from pipelines.data.streaming.choose_streaming import StreamingChoice, choose_shuffle, choose_streaming
+from pipelines.data.streaming.choose_streaming import choose_shuffle, choose_streaming
 from pipelines.data.streaming.prepare_table import prepare_table
 from pipelines.data.targets.labels import Labels
 from pipelines.spec.data_spec import DataSpec
@@ -92,27 +93,34 @@ def prepare(
     sources = calculate_source_fingerprint(spec, base, prefers, division)
     if expected is not None and _is_ready(folder, sources, expected) and are_pictures_unchanged(folder, base):
         return load_summary(folder)
+    choice = choose_streaming(spec, base, prefers, memory_bytes, expected)
+    # Pictures are read into a file without a name, which is gone with this process.
+    scratch = Scratch(folder.parent) if choice.streams and prefers in PICTURES else None
     # Files are compared by content, without parsing them; a named set or a loader has to be loaded for it.
     by_contents = _is_files_only(spec, base, prefers)
-    raw = None if by_contents else _load_again(spec, base, prefers, rows_of, expected) or load(spec, base, prefers)
+    raw = None
+    if not by_contents:
+        raw = _load_again(spec, base, prefers, rows_of, expected) or load(spec, base, prefers, scratch)
     fingerprint = calculate_fingerprint(sources, raw)
     if read_fingerprint(folder) == fingerprint and are_pictures_unchanged(folder, base):
         return load_summary(folder)
     # Beside the folder, since a rename works within one file system only.
     aside = folder.with_name(folder.name + ".partial")
     prints = {"format": FORMAT, "fingerprint": fingerprint, "sources": sources}
-    choice = choose_streaming(spec, base, prefers, memory_bytes, expected) if by_contents else StreamingChoice(False)
-    if choice.streams:
-        with _remove_on_failure(aside):
+    with _remove_on_failure(aside):
+        if choice.streams and scratch is None:
             summary, declared_digest = prepare_table(spec, base, aside, prefers, division, describe)
+        else:
+            source_rows = raw or load(spec, base, prefers, scratch)
+            keeps_rows = not by_contents and scratch is None
+            summary, declared_digest = _prepare_rows(
+                spec, base, aside, prefers, division, source_rows, describe, keeps_rows=keeps_rows
+            )
+    if choice.streams:
         size = sum(file.stat().st_size for file in aside.rglob("*.npy"))
         shuffle, line = choose_shuffle(spec, size, memory_bytes)
         lines = (line for line in (choice.note, line) if line)
         summary = dataclasses.replace(summary, streaming=shuffle, notes=(*lines, *summary.notes))
-    else:
-        summary, declared_digest = _prepare_in_memory(
-            spec, base, aside, prefers, division, raw or load(spec, base, prefers), describe, keeps_rows=not by_contents
-        )
     _write_summary(aside, summary, {**prints, "declared": declared_digest})
     if expected is not None and expected != declared_digest:
         shutil.rmtree(aside)
@@ -132,7 +140,7 @@ def _remove_on_failure(folder: Path) -> Iterator[None]:
         raise
 
 
-def _prepare_in_memory(
+def _prepare_rows(
     spec: DataSpec,
     base: Path,
     aside: Path,

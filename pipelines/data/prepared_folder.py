@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from pipelines.data.raw import PartName
 
-_RAW_ROWS = 4_096  # in memory at a time; chosen
+_RAW_ROWS = 4_096  # in memory at a time; chosen, like the bytes of pictures
+_RAW_BYTES = 2**28
 
 
 def load_summary(folder: Path) -> DataSummary:
@@ -93,8 +94,16 @@ def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -
 
 def load_first_raw(folder: Path, part: Literal["validation", "test"], fold: int, most: int) -> dict[str, Array]:
     """Return no more than so many rows of what `load_raw` returns."""
-    raw = next(iterate_raw(folder, part, fold, most))
-    return {name: take_rows(values, slice(most)) for name, values in raw.items()}
+    parts: list[dict[str, Array]] = []
+    found = 0
+    for raw in iterate_raw(folder, part, fold, most):
+        parts.append({name: take_rows(values, slice(most - found)) for name, values in raw.items()})
+        found += int(next(iter(raw.values())).shape[0])
+        if found >= most:
+            break
+    if len(parts) == 1:  # examples that were given may be ragged
+        return parts[0]
+    return {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
 
 
 def iterate_raw(
@@ -107,6 +116,8 @@ def iterate_raw(
         yield {column.name: leaf for column, leaf in zip(summary.raw, leaves, strict=True)}
     elif (below / f"{part}.raw.npy").exists():
         values = np.load(below / f"{part}.raw.npy", mmap_mode="r")
+        # Of pictures fewer, by their size as float32.
+        rows = min(rows, max(1, _RAW_BYTES // max(1, 4 * int(np.prod(values.shape[1:])))))
         for start in range(0, max(1, len(values)), rows):
             yield {summary.raw[0].name: values[start : start + rows].astype(np.float32)}
     else:

@@ -235,8 +235,9 @@ def calculate_moments(array: Array, rows: Array) -> tuple[Array, Array]:
     """Return mean and standard deviation per channel, in chunks, so that images are never all float64."""
     channels = array.shape[-1]
     count, total, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
-    for start in range(0, len(rows), 1024):
-        piece = array[rows[start : start + 1024]].reshape(-1, channels).astype(np.float64)
+    step = max(1, min(1024, _CHUNK_BYTES // max(1, 8 * int(np.prod(array.shape[1:])))))
+    for start in range(0, len(rows), step):
+        piece = array[rows[start : start + step]].reshape(-1, channels).astype(np.float64)
         known = np.isfinite(piece)
         piece = np.where(known, piece, 0.0)
         count, total, squares = count + known.sum(axis=0), total + piece.sum(axis=0), squares + (piece**2).sum(axis=0)

@@ -15,6 +15,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.examples.examples import Examples, concatenate_examples
 from pipelines.data.examples.structures import Structure, map_leaves
+from pipelines.data.scratch import Scratch, iterate_chunks
 from search_spaces.errors import InputError, Problem
 
 PartName = Literal["train", "validation", "test"]
@@ -132,8 +133,12 @@ class RawData:
         return named if len(numbers) <= most else f"{named} and {len(numbers) - most} more"
 
 
-def combine(parts: Sequence[RawData]) -> RawData:
+def combine(parts: Sequence[RawData], scratch: Scratch | None = None) -> RawData:
     """Return one set of rows made of several that were given separately.
+
+    Args:
+        parts: the rows.
+        scratch: makes the array of features, where that is too large for the memory.
 
     Raises:
         InputError: if their columns or shapes differ.
@@ -147,7 +152,7 @@ def combine(parts: Sequence[RawData]) -> RawData:
     return RawData(
         origins=tuple(origin for part in parts for origin in part.origins),
         table=_stack_tables([part.table for part in parts]),
-        array=None if first.array is None else np.concatenate([p.array for p in parts if p.array is not None]),
+        array=None if first.array is None else _stack_arrays([p.array for p in parts if p.array is not None], scratch),
         labels=_stack_tables([part.labels for part in parts]),
         weights=None if first.weights is None else np.concatenate([p.weights for p in parts if p.weights is not None]),
         examples=None
@@ -170,6 +175,19 @@ def _select_origins(origins: Sequence[Origin], rows: Array) -> tuple[Origin, ...
         selected.append(replace(origin, numbers=numbers))
         start = end
     return tuple(selected)
+
+
+def _stack_arrays(parts: Sequence[Array], scratch: Scratch | None) -> Array:
+    if scratch is None:
+        return np.concatenate(parts)
+    first = parts[0]
+    joined = scratch.make((sum(map(len, parts)), *first.shape[1:]), np.result_type(*parts))
+    row = 0
+    for part in parts:
+        for start, stop in iterate_chunks(len(part), part[:1].nbytes):
+            joined[row + start : row + stop] = part[start:stop]
+        row += len(part)
+    return joined
 
 
 def _stack_pictures(parts: Sequence[Array]) -> Array:

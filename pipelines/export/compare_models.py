@@ -18,7 +18,7 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw_inputs import Pack, arrange_names, make_pack
 from pipelines.engines.base import Channel
 from pipelines.export.base import Outputs
-from pipelines.export.held_out import MOST_ROWS, find_held_out_part, load_held_out
+from pipelines.export.held_out import count_compared, find_held_out_part, load_held_out
 from pipelines.export.scoring import Deciding, make_scorer
 from pipelines.training.messages import PastTrial
 from search_spaces.values import Direction
@@ -94,7 +94,7 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     channel.beat()
     rivals, incompatibility = _predict_rival(job, rows, pack, predictions)
     channel.beat()
-    scorer = make_scorer(job.trial, part, MOST_ROWS)
+    scorer = make_scorer(job.trial, part, count_compared(job.trial))
     scores, rival_scores = scorer.score(predictions), scorer.score(rivals) if rivals else {}
     deciding = scorer.choose(scores) or Deciding("", minimize=True)
     if not deciding.metric:

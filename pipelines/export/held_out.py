@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,15 @@ from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import read_trial_config
 
 MOST_ROWS = 20_000  # chosen; bounds the time of the slowest runtime
+_MOST_BYTES = 2**29  # of pictures, as float32; chosen
 UNSEEN_WORD = "never seen in training"
 _ODD_ROWS = 32  # chosen: each column gets a gap in tables of up to 32 columns
+
+
+def count_compared(trial: PastTrial) -> int:
+    """Return the most rows that models are compared on: of large pictures fewer."""
+    values = sum(math.prod(column.shape) for column in load_summary(Path(trial.data)).raw)
+    return min(MOST_ROWS, max(100, _MOST_BYTES // max(1, 4 * values)))
 
 
 def load_held_out(trial: PastTrial) -> dict[str, Array]:
@@ -25,7 +33,7 @@ def load_held_out(trial: PastTrial) -> dict[str, Array]:
 
     # The trial's own fold: it was trained on validation rows of the others.
     fold = read_trial_config(Path(trial.folder))["fold"]
-    raw = load_first_raw(Path(trial.data), find_held_out_part(trial), fold, MOST_ROWS)
+    raw = load_first_raw(Path(trial.data), find_held_out_part(trial), fold, count_compared(trial))
     return {name: _convert_to_array(values) for name, values in raw.items()}
 
 

@@ -15,7 +15,7 @@ from pipelines.data.array_types import Array
 from pipelines.engines.base import Channel
 from pipelines.export.base import Outputs, OutputTensor, Predict, Tolerance, WrittenFile
 from pipelines.export.held_out import (
-    MOST_ROWS,
+    count_compared,
     find_held_out_part,
     list_filled,
     load_held_out,
@@ -192,7 +192,7 @@ def _score(job: VerificationJob, got: Outputs, expected: Outputs) -> Scores | No
         return None
     # The model of a scorer takes seconds to build and to trace.
     if not all(np.array_equal(*pair) for pair in zip(got, expected, strict=True)):
-        scores = make_scorer(job.trial, find_held_out_part(job.trial), MOST_ROWS).score(got)
+        scores = make_scorer(job.trial, find_held_out_part(job.trial), count_compared(job.trial)).score(got)
     return Scores(deciding, scores.get(deciding.metric, math.nan), job.model.scores[deciding.metric])
 
 

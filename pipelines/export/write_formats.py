@@ -11,7 +11,7 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw_inputs import make_pack
 from pipelines.engines.base import Channel
 from pipelines.export.base import FormatError, Outputs, OutputTensor, SourceModel, WrittenFile
-from pipelines.export.held_out import MOST_ROWS, find_held_out_part, load_held_out, make_odd_rows
+from pipelines.export.held_out import count_compared, find_held_out_part, load_held_out, make_odd_rows
 from pipelines.export.jobs import ExportJob
 from pipelines.export.parity import compute_allowed_difference, compute_largest_difference, compute_mean_difference
 from pipelines.export.readings import read_by_loss, read_by_task
@@ -94,7 +94,7 @@ class _Scores:
 
 def _score(trial: PastTrial, predictions: Outputs) -> _Scores:
     try:
-        scorer = make_scorer(trial, find_held_out_part(trial), MOST_ROWS)
+        scorer = make_scorer(trial, find_held_out_part(trial), count_compared(trial))
         scores = scorer.score(predictions)
     # The file may be right where the code is gone.
     except KerastudyError as error:

@@ -13,7 +13,7 @@ import numpy as np
 from pipelines.data.array_types import Array
 from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import Shuffle
-from pipelines.data.streaming.scratch import Scratch, iterate_chunks
+from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.training.batches import weigh_rows
 
 BLOCK_BYTES = 2**20

@@ -16,6 +16,7 @@ from pipelines.data.reading.pictures import SUFFIXES, read_picture_files
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.data.reading.source_paths import SUFFIXES as SUFFIXES_OF_TABLES
 from pipelines.data.reading.source_paths import find_suffix
+from pipelines.data.scratch import Scratch
 from search_spaces.errors import suggest_choice
 
 _PART_FOLDERS: dict[str, GivenPart | None] = {
@@ -56,26 +57,27 @@ def read_images(file: SourceFile) -> RawData:
     read.sort(key=lambda raw: raw.origins[0].part is not None)
     named = ", ".join(f"{folder.name} ({raw.rows} pictures)" for folder, raw in zip(_sort(parts), read, strict=True))
     note = f"the folders of {file.name} are parts of the data, not classes: {named}"
-    joined = combine(match_parts(read))
+    joined = combine(match_parts(read, file.scratch), file.scratch)
     return replace(joined, notes=(note, *joined.notes))
 
 
-def match_parts(parts: Sequence[RawData]) -> list[RawData]:
+def match_parts(parts: Sequence[RawData], scratch: Scratch | None = None) -> list[RawData]:
     """Return pictures of several sources with the channels and class numbers that they have together."""
     pictures = [part for part in parts if part.array is not None and (part.class_names or part.picture_files)]
     if len(pictures) < 2 or len(pictures) < len(parts):
         return list(parts)
     channels = max(part.array.shape[-1] for part in pictures if part.array is not None)
     first = pictures[0]
-    return [_match(part, first, channels) for part in pictures]
+    return [_match(part, first, channels, scratch) for part in pictures]
 
 
-def _match(part: RawData, first: RawData, channels: int) -> RawData:
+def _match(part: RawData, first: RawData, channels: int, scratch: Scratch | None) -> RawData:
     array, labels = part.array, part.labels
     assert array is not None
     assert labels is not None
     if array.ndim == 4 and array.shape[-1] == 1 and channels == 3:
-        array = np.repeat(array, 3, axis=-1)
+        # A view of a file's pixels stays one.
+        array = np.repeat(array, 3, axis=-1) if scratch is None else np.broadcast_to(array, (*array.shape[:3], 3))
     # A part may lack a class of the training rows, and then numbers the others differently.
     if part.class_names != first.class_names and set(part.class_names) <= set(first.class_names):
         numbers = [first.class_names.index(name) for name in part.class_names]
@@ -127,7 +129,9 @@ def _read_classes(folder: Path, classes: Sequence[str], file: SourceFile) -> Raw
         raise file.refuse(f'{name} has no pictures of class "{empty[0]}"; remove the folder, or add pictures')
     names = [path.relative_to(folder).as_posix() for _, path in found]
     spec = file.spec
-    read = read_picture_files(names, folder, spec.image_size, file.key, skip_broken=spec.skip_broken)
+    read = read_picture_files(
+        names, folder, spec.image_size, file.key, skip_broken=spec.skip_broken, scratch=file.scratch
+    )
     others = [path for paths in below.values() for path in paths if not _is_picture(path)]
     return RawData(
         origins=(Origin(name, file.key, "file", [names[index] for index in read.read], file.part),),

@@ -59,7 +59,9 @@ def _read_alone(raw: RawData, file: SourceFile, columns: list[str]) -> RawData:
         raise file.refuse(f"{message}; or set model: mixed, which takes them together", "data.drop")
     places = [raw.format_place(row) for row in range(raw.rows)]
     paths, base = list_paths_of(select_column(table, columns[0])), file.path.parent
-    read = read_picture_files(paths, base, spec.image_size, file.key, places, skip_broken=spec.skip_broken)
+    read = read_picture_files(
+        paths, base, spec.image_size, file.key, places, skip_broken=spec.skip_broken, scratch=file.scratch
+    )
     kept = raw.select(np.asarray(read.read))
     assert kept.table is not None
     note = f'pictures of {file.name} are the files of its column "{columns[0]}"'

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from pipelines.data.raw import GivenPart
 from pipelines.data.reading.compressed_files import open_file
+from pipelines.data.scratch import Scratch
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 
@@ -27,6 +28,7 @@ class SourceFile:
         part: the part that its rows are given for; None if they are still to be split.
         columns: names of the columns of the file before it, or of a model's inputs, for a file that has no header.
         is_new: whether its rows are to be predicted; then they may lack the target.
+        scratch: makes the array of pictures that are too many for the memory; None for others.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class SourceFile:
     part: GivenPart | None = None
     columns: tuple[str, ...] = ()
     is_new: bool = False
+    scratch: Scratch | None = None
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

@@ -20,6 +20,7 @@ from pipelines.data.reading.images import match_parts
 from pipelines.data.reading.picture_tables import read_pictures_of
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.data.reading.source_paths import find_sources, is_loader, name_file, resolve_source_path
+from pipelines.data.scratch import Scratch
 from pipelines.spec.code_references import find_stopped_import
 from pipelines.spec.data_spec import DataSpec, SourceKey
 from search_spaces.errors import InputError, Problem
@@ -28,13 +29,14 @@ _MOST_NOTED = 3
 _PARTS: dict[SourceKey, GivenPart | None] = {"source": None, "validation_source": "validation", "test_source": "test"}
 
 
-def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
+def load(spec: DataSpec, base: Path, prefers: InputKind, scratch: Scratch | None = None) -> RawData:
     """Return all rows of a study's data, with those of separate files marked as given.
 
     Args:
         spec: the study file's `data`.
         base: folder that paths are relative to.
         prefers: form of features that the model family takes, if a source has several forms; "any" for a user model.
+        scratch: makes the array of pictures that are too many for the memory; None for others.
 
     Raises:
         InputError: if a source is missing or cannot be used; `Problem.path` names the key.
@@ -51,10 +53,10 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
         if part is not None and part in given:
             message = f"{spec.describe_source()} already has {part} rows; remove this key"
             raise InputError(Problem(message, key))
-        sources = [_Source(written, key, part, spec, base, len(named) > 1) for written in named]
+        sources = [_Source(written, key, part, spec, base, len(named) > 1, scratch) for written in named]
         for source in sources:
             parts += _load_source(source, prefers, _list_columns(parts))
-    raw = clean_column_names(combine(match_parts(_shorten_notes(parts))), "data.source")
+    raw = clean_column_names(combine(match_parts(_shorten_notes(parts), scratch), scratch), "data.source")
     # The classes of a named set are known, so they are numbered and encoded like a table's.
     is_named = spec.describe_source().startswith(("sklearn:", "keras:"))
     if raw.examples is not None and (prefers != "any" or spec.preprocess == "dense" or is_named):
@@ -117,6 +119,7 @@ class _Source:
     spec: DataSpec
     base: Path
     is_listed: bool
+    scratch: Scratch | None = None
 
 
 def _list_columns(parts: Sequence[RawData]) -> tuple[str, ...]:
@@ -156,7 +159,9 @@ def _call_loader(source: _Source, prefers: InputKind) -> RawData:
 
 
 def _load_path(path: Path, source: _Source, prefers: InputKind, columns: tuple[str, ...]) -> RawData:
-    file = SourceFile(path, name_file(path, source.base), source.key, source.spec, source.part, columns)
+    file = SourceFile(
+        path, name_file(path, source.base), source.key, source.spec, source.part, columns, scratch=source.scratch
+    )
     raw = find_format(path).read(file)
     if path.is_dir():
         return raw

@@ -9,6 +9,7 @@ from typing import Literal
 import psutil
 
 from pipelines.data.prepared import PICTURES, InputKind, Shuffle
+from pipelines.data.reading.pictures import SUFFIXES
 from pipelines.data.reading.source_paths import COMPRESSIONS, find_sources
 from pipelines.data.streaming.pieces import find_unstreamed
 from pipelines.data.streaming.prepare_table import DIGEST_PREFIX
@@ -21,6 +22,7 @@ _TEXT_TIMES = 10
 _PACKED_TIMES = 5  # bytes of text for each packed byte; chosen
 _TYPED_TIMES = 4  # of a typed file's values: the table, the columns, and copies of some
 _CELL_BYTES = 24
+_PICTURE_TIMES = 4  # a list of pictures, their array, and the rows of a part
 _SHARE = 0.25
 """Share of the limit of memory that prepared rows may take in a training's memory; beyond it they stay on disk."""
 _SHARE_OF_MACHINE = 0.5  # of its memory, where the system keeps what was read from the disk
@@ -51,6 +53,8 @@ def choose_streaming(
     """
     if spec.streaming is False:
         return StreamingChoice(False)
+    if prefers in PICTURES:
+        return _choose_for_pictures(spec, base, memory_bytes)
     if expected is not None:
         return StreamingChoice(expected.startswith(DIGEST_PREFIX))
     unstreamed = find_unstreamed(spec, base)
@@ -66,6 +70,35 @@ def choose_streaming(
         return StreamingChoice(False)
     shown = f"rows would take about {format_bytes(size)} of the memory's {format_bytes(memory_bytes)} (limits.memory)"
     return StreamingChoice(True, f"{shown}, so they are read in pieces (data.streaming: false reads all at once)")
+
+
+def _choose_for_pictures(spec: DataSpec, base: Path, memory_bytes: int | None) -> StreamingChoice:
+    """Return the choice for pictures, whose digest is the same either way."""
+    if spec.streaming is True:
+        return StreamingChoice(True, "pictures are read in pieces, and never all in memory (data.streaming)")
+    size = _estimate_pictures(spec, base)
+    if memory_bytes is None or size <= memory_bytes:
+        return StreamingChoice(False)
+    shown = f"pictures would take about {format_bytes(size)} of the memory's {format_bytes(memory_bytes)}"
+    return StreamingChoice(True, f"{shown} (limits.memory), so they are read in pieces (data.streaming)")
+
+
+def _estimate_pictures(spec: DataSpec, base: Path) -> int:
+    """Return about how many bytes the preparation of image folders takes in memory; 0 for other sources."""
+    paths = [path for key, each in spec.list_sources() for path in find_sources(each, base, f"data.{key}")]
+    files = [file for path in paths if path.is_dir() for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+    if not files:
+        return 0
+    size = spec.image_size
+    if size is None:
+        from PIL import Image
+
+        try:
+            with Image.open(files[0]) as opened:
+                size = opened.height, opened.width
+        except OSError:
+            return 0
+    return _PICTURE_TIMES * 3 * size[0] * size[1] * len(files)
 
 
 def estimate_memory(spec: DataSpec, base: Path) -> int:

@@ -17,6 +17,7 @@ from pipelines.data.data_notes import note_classes
 from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.prepared import PICTURES, DataSummary, Features, InputKind, Task
 from pipelines.data.raw import PARTS
+from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.data.series.naive_forecast import describe_naive_forecasts
 from pipelines.data.splits.division import Division
 from pipelines.data.streaming.column_files import StoredRows
@@ -31,7 +32,6 @@ from pipelines.data.streaming.row_split import (
     divide_stored_rows,
     split_stored_rows,
 )
-from pipelines.data.streaming.scratch import Scratch, iterate_chunks
 from pipelines.data.streaming.stored_plan import leave_out_idle_columns, plan_stored_table
 from pipelines.data.streaming.stored_report import note_sample, report_rows, sample_rows
 from pipelines.data.streaming.stored_statistics import StoredStatistics

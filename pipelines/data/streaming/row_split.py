@@ -9,10 +9,10 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.raw import PARTS, PartName
+from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.data.splits.dividers import RARE_ROWS
 from pipelines.data.splits.division import Division
 from pipelines.data.splits.split import LEFT_OUT, Split
-from pipelines.data.streaming.scratch import Scratch, iterate_chunks
 from pipelines.spec.data_spec import DataSpec, SplitSpec
 from search_spaces.errors import InputError, Problem
 

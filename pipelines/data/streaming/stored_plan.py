@@ -22,9 +22,9 @@ from pipelines.data.columns.encoding import (
 )
 from pipelines.data.columns.list_columns import NumberListPlan, WordListPlan, make_word_list_plan
 from pipelines.data.columns.text_columns import LENGTH_SHARE, TextPlan, get_most_words, make_text_plan, split_text
+from pipelines.data.scratch import Scratch
 from pipelines.data.streaming.column_files import StoredColumn, StoredRows
 from pipelines.data.streaming.row_split import StoredSplit
-from pipelines.data.streaming.scratch import Scratch
 from pipelines.data.streaming.stored_statistics import StoredStatistics
 from pipelines.spec.data_spec import ColumnSpec, DataSpec
 from search_spaces.errors import InputError, Problem

@@ -13,11 +13,11 @@ from pipelines.data.data_notes import note_columns, note_drift, note_overlap
 from pipelines.data.make_report import make_report
 from pipelines.data.raw import PARTS, RawData
 from pipelines.data.report import DataReport, TargetReport
+from pipelines.data.scratch import iterate_chunks
 from pipelines.data.splits.split import Split
 from pipelines.data.splits.split_notes import note_random_split
 from pipelines.data.streaming.column_files import StoredColumn, StoredRows
 from pipelines.data.streaming.row_split import StoredLabels, StoredSplit, count_classes
-from pipelines.data.streaming.scratch import iterate_chunks
 from pipelines.data.targets.labels import Labels
 from pipelines.spec.data_spec import DataSpec
 

@@ -13,9 +13,9 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns.encoding import HEAVY_DISTINCT, NumberPlan
 from pipelines.data.columns.list_columns import NumberListPlan, count_words, sort_commonest
+from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.data.streaming.column_files import StoredColumn, StoredRows
 from pipelines.data.streaming.row_split import StoredSplit
-from pipelines.data.streaming.scratch import Scratch, iterate_chunks
 from pipelines.data.table_statistics import NumberStatistics, find_heavy, plan_entries, scale_logarithmically
 
 _LOG_QUANTILE = 0.05

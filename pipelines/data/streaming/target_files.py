@@ -19,8 +19,8 @@ from pipelines.data.columns.cell_text import clean_text, mark_missing_words
 from pipelines.data.columns.columns import find_source_marks
 from pipelines.data.columns.text_types import ReadingRules, find_numbers
 from pipelines.data.raw import Origin, RawData, select_column
+from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.data.streaming.column_files import NumberFile, StoredRows, WordFile, Words
-from pipelines.data.streaming.scratch import Scratch, iterate_chunks
 from pipelines.data.targets.labels import Labels, read_labels
 from pipelines.data.targets.target_cells import read_target_cells
 from pipelines.spec.data_spec import DataSpec

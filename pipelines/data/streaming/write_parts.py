@@ -12,9 +12,9 @@ import numpy as np
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import RawColumn
 from pipelines.data.raw import PARTS, PartName
+from pipelines.data.scratch import create_array, iterate_chunks
 from pipelines.data.streaming.column_files import StoredColumn, StoredRows
 from pipelines.data.streaming.row_split import StoredLabels, StoredSplit
-from pipelines.data.streaming.scratch import create_array, iterate_chunks
 
 if TYPE_CHECKING:
     import keras
@@ -81,7 +81,7 @@ class _PartWriter:
             for name, output in model.output.items()
         }
         self._y = create_array(folder / f"{part}.y.npy", (rows, *labels.y.shape[1:]), labels.y.dtype)
-        self._own: Array | None = None
+        self._own: np.memmap[Any, Any] | None = None
         if stored.weights is not None:
             self._own = create_array(folder / f"{part}.sample_weight.npy", (rows,), np.float32)
         raw = [column.raw for column in stored.columns]
@@ -102,7 +102,7 @@ class _PartWriter:
     def close(self) -> None:
         """Finish the files."""
         for array in (*self._features.values(), self._y, *([] if self._own is None else [self._own])):
-            array.flush()  # type: ignore[attr-defined]  # a mapped file
+            array.flush()
         if self._raw is not None:
             self._raw.close()
 
@@ -146,5 +146,5 @@ class _RawWriter:
     def close(self) -> None:
         """Finish the files."""
         for array in self._wide.values():
-            array.flush()  # type: ignore[attr-defined]  # a mapped file
+            array.flush()
         self._file.writer.close()

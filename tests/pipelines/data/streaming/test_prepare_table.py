@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from pipelines.data import prepare as prepare_module
+from pipelines.data import scratch
 from pipelines.data.prepare import prepare
 from pipelines.data.prepared_folder import load_part, load_raw, load_summary
 from pipelines.data.raw import PARTS
 from pipelines.data.reading import csv_files
 from pipelines.data.splits.division import Division
-from pipelines.data.streaming import scratch
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 

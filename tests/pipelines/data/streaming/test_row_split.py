@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.data import scratch as scratch_module
 from pipelines.data.raw import PARTS, Origin, RawData
+from pipelines.data.scratch import Scratch
 from pipelines.data.splits.division import Division
 from pipelines.data.splits.split_rows import divide_again, split_rows
-from pipelines.data.streaming import scratch as scratch_module
 from pipelines.data.streaming.row_split import StoredLabels, divide_stored_rows, split_stored_rows
-from pipelines.data.streaming.scratch import Scratch
 from pipelines.data.targets.labels import Labels
 from pipelines.spec.data_spec import DataSpec
 

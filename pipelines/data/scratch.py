@@ -58,7 +58,7 @@ def iterate_chunks(rows: int, row_bytes: int = 8) -> Iterator[tuple[int, int]]:
         yield start, min(rows, start + step)
 
 
-def create_array(path: Path, shape: tuple[int, ...], dtype: Any) -> Array:
+def create_array(path: Path, shape: tuple[int, ...], dtype: Any) -> np.memmap[Any, Any]:
     """Return the array of a new `.npy` file, mapped into memory.
 
     Raises:
