@@ -145,9 +145,9 @@ class NodeWorker:
 
 def _find_problem(settings: NodeSettings) -> str:
     """Return why this machine cannot run the supervisor's jobs; empty where it can."""
-    here = version("kerastudy")
-    if here != settings.version:
-        return f"kerastudy {here} is installed there, and {settings.version} here: install the same version"
+    installed = version("kerastudy")
+    if installed != settings.version:
+        return f"kerastudy {installed} is installed there, and {settings.version} here: install the same version"
     if not settings.home.is_dir():
         return (
             f"the home {settings.home} cannot be seen there: put it on storage that every node mounts at the same path"

@@ -359,7 +359,7 @@ class _Link:
         for name in agent.jobs:
             self._requests.pop(name, None)
             self._send(Happened(Failed(name, "died", reason)))
-        # Ray has no type of its own for an actor whose constructor failed.
+        # Ray has no error type for an actor whose constructor failed.
         if not agent.is_ready and (_CREATION in str(error) or not isinstance(error, ActorDiedError)):
             self._send(Refused(f"a worker cannot be started on the Ray cluster: {_explain(error)}"))
 
@@ -405,7 +405,7 @@ def _list_alive() -> dict[str, Mapping[str, float]]:
 
 
 def _explain(error: BaseException) -> str:
-    """Return the line of an error that tells most: of a long report of Ray's the last one, which names the cause."""
+    """Return the most useful line of an error: of a long report of Ray's the last one, which names the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return shorten_message(lines[-1] if _CREATION in lines[0] else lines[0])
 

@@ -1,6 +1,6 @@
 """Engine of workers on the nodes of a Ray cluster, as a supervisor sees it.
 
-A process of its own is connected to the cluster (`ray_cluster`): Ray ends that process when the cluster's head is lost.
+A separate process is connected to the cluster (`ray_cluster`): Ray ends that process when the cluster's head is lost.
 """
 
 from __future__ import annotations

@@ -161,8 +161,8 @@ def limit_resources(study: Study, max_trials: int | None, max_workers: int | Non
     if max_workers is None and max_trials is None:
         return study
     resources = study.spec.resources
-    here = None if resources.address else cores()  # a cluster has its own
-    limits = [limit or here for limit in (resources.workers, max_workers, max_trials)]
+    most = None if resources.address else cores()  # a cluster has others
+    limits = [limit or most for limit in (resources.workers, max_workers, max_trials)]
     workers = min(limit for limit in limits if limit is not None)
     fleet = resources.fleet
     if max_trials is not None and fleet != "off":
