@@ -12,6 +12,16 @@ from search_spaces.values import Direction
 
 BASELINES_FILE: Final = "baselines.json"
 _FORMAT: Final = 1
+_ROUNDING: Final = 1e-6  # Keras computes metrics in float32, baselines in float64
+
+
+def is_better(sign: float, value: float, other: float) -> bool:
+    """Return whether a score is better than another by more than rounding; times the sign, less is better.
+
+    >>> is_better(-1.0, 0.9333333373, 28 / 30), is_better(1.0, 0.2, 0.25)
+    (False, True)
+    """
+    return sign * (other - value) > _ROUNDING * max(abs(value), abs(other))
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Baselines:
         ''
         """
         sign = 1.0 if self.direction == "minimize" else -1.0
-        if value is None or not (unbeaten := [each for each in self.found if sign * each.value <= sign * value]):
+        if value is None or not (unbeaten := [each for each in self.found if not is_better(sign, value, each.value)]):
             return ""
         best = min(unbeaten, key=lambda each: sign * each.value)
         return f"no better than {best.label}: {self.metric} {value:.5g} against {best.value:.5g}"

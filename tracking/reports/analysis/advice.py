@@ -16,7 +16,7 @@ from tracking.reports.figures.scale import format_number
 
 # Chosen, all of them: each is the least for which the rule was right on the made-up studies of its test.
 _EDGE: Final = 0.1
-_MOST_CHANCE: Final = 0.01
+_MOST_CHANCE: Final = 0.002
 _FEWEST_TRIALS: Final = 20
 _FEWEST_FOR_INFLUENCE: Final = 40
 _NO_INFLUENCE: Final = 0.05

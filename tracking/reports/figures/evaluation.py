@@ -82,9 +82,11 @@ def _draw_matrix(title: str, counts: Sequence[Sequence[int]], classes: Sequence[
     ticks = [((place + 0.5) / size, shorten(name, 12)) for place, name in enumerate(classes)]
     down = [(1 - place, text) for place, text in ticks]
     side = min(560, max(330, 150 + 32 * size))
+    # Names that are too long for their column stand upright.
+    is_upright = max(len(text) for _, text in ticks) * 6.5 > (side - 118) / size - 4
     return Panel(
         Axis("predicted", ticks, has_grid=False), Axis("true", down, has_grid=False), marks, title,
-        size=(side, side - 20), left=104, bottom=84,
+        size=(side, side - 20), left=104, bottom=84 if is_upright else 46,
     )  # fmt: skip
 
 
