@@ -98,12 +98,19 @@ class TrialNumber(click.ParamType):  # type: ignore[type-arg]  # as above
         return int(digits)
 
 
+def complete_study(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of studies for a shell that completes one; none where they cannot be read."""
+    from pipelines.cli.completion import list_study_names
+
+    return [name for name in list_study_names(context) if name.startswith(incomplete)]
+
+
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in --set space.l2.high=1e-3."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-study_argument = click.argument("study")
+study_argument = click.argument("study", shell_complete=complete_study)
 trial_argument = click.argument("trial", type=TrialNumber())
 
 
