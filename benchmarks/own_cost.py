@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import statistics
 import tempfile
@@ -22,6 +23,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +158,7 @@ def _run(study: Study, home: Home, store: Store, engine: SimulatedEngine, spent:
     enqueue(study, SUMMARY, store)
     home.locate_data(study.name).mkdir(parents=True)
     (home.locate_data(study.name) / "split.csv").write_text("row,part\n")
+    (home.locate_data(study.name) / "summary.json").write_text(json.dumps(asdict(SUMMARY)))
     uri, root = urls.make_home_tracking_uri(home.folder), urls.get_artifact_folder(home.folder).as_uri()
 
     def may_deliver() -> bool:  # the supervisor that it refers to is made from the dispatcher

@@ -10,10 +10,13 @@ from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
+
 from pipelines.cli.output import make_table, print_notes
 from pipelines.cli.safe_console import make_console
 from pipelines.supervisor.event_text import format_cell, format_count, format_duration, format_trial_name
 from search_spaces.errors import InputError, suggest_choice
+from search_spaces.safe_text import escape_controls
 
 if TYPE_CHECKING:
     from pipelines.queries.views import TrialRow
@@ -134,15 +137,27 @@ def print_trials(trials: Sequence[TrialRow], columns: Sequence[Column] = ()) -> 
     # In a file and in a pipe a table is as wide as it needs to be: fitted, its cells would lose their ends.
     width = console.width if console.is_terminal else None
     shown, notes = (list(columns), []) if columns else _choose_columns(trials, width)
-    table = make_table(*(column.name for column in shown))
-    if width is not None:
+    if width is None:
+        _print_lines(trials, shown)
+    else:
+        table = make_table(*(column.name for column in shown))
         for each in table.columns:
             each.no_wrap, each.overflow = True, "ellipsis"
-    for trial in trials:
-        table.add_row(*(column.format(trial) for column in shown), style=_STYLES.get(trial.state, ""))
-    make_console(highlight=False, width=width or 10_000).print(table)
+        for trial in trials:
+            table.add_row(*(column.format(trial) for column in shown), style=_STYLES.get(trial.state, ""))
+        console.print(table)
     sys.stdout.flush()  # the notes go to standard error, and come after it
     print_notes(notes)
+
+
+def _print_lines(trials: Sequence[TrialRow], columns: Sequence[Column]) -> None:
+    """Print a table without colours; rich would take a millisecond for each trial."""
+    rows = [[column.name for column in columns], *([column.format(trial) for column in columns] for trial in trials)]
+    cells = [[" ".join(escape_controls(cell).splitlines()) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write((" " * _GAP).join(padded).rstrip() + "\n")
 
 
 def _choose_columns(trials: Sequence[TrialRow], width: int | None) -> tuple[list[Column], list[str]]:
