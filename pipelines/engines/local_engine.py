@@ -31,6 +31,7 @@ import psutil
 from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Layout, Reported, Requested
 from pipelines.engines.fork_server import ForkedProcess, start_server
 from pipelines.engines.gpus.places import GpuChoice, GpuPlaces, make_cpu_environment
+from pipelines.engines.gpus.visible import VARIABLE
 from pipelines.engines.local_worker import WorkerSettings, serve
 from pipelines.engines.worker_process import WorkerProcess
 from search_spaces.errors import KerastudyError
@@ -262,7 +263,9 @@ class LocalEngine:
         places = self._gpus.places
         if places is None or place is None:
             return make_cpu_environment() if places is not None or self._gpus.hides else {}
-        return places.places[place].make_environment()
+        wanted = places.places[place].make_environment()
+        # What the environment of a study sets itself stays.
+        return {name: os.environ.get(name, value) if name != VARIABLE else value for name, value in wanted.items()}
 
     def _choose_preload(self, backend: Backend) -> str:
         """Return the module that imports a backend for its workers."""

@@ -36,7 +36,7 @@ def open_engine(study: Study, home: Home, listener: CheckListener) -> Engine:
     resources = study.spec.resources
     if resources.engine == "local":
         try:
-            gpus = choose_gpus(resources.gpus)
+            gpus = choose_gpus(resources.gpus, devices=resources.devices)
         except InputError as error:
             raise study.locate_problems(error) from None
         return LocalEngine(resources.workers, home.programs, user_code=study.has_user_model, gpus=gpus)

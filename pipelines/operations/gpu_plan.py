@@ -25,6 +25,8 @@ def plan_gpus(study: Study, checked: StudyCheck, data: Path, engine: LocalEngine
     """
     if (places := engine.places) is None:
         return
+    if len(places.places[0].gpus) > 1 and study.spec.resources.devices == 1:
+        places.explain("a trial trains on 1 of them, and with resources.devices: all on all")
     if find_ineligible_reason(study) or find_ineligible_data(study, checked.summary):
         engine.share_gpus(_predict_trial_bytes(checked, data))
     elif any(map(importlib.util.find_spec, _JAX_PLUGINS)):

@@ -177,7 +177,7 @@ def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, chan
         listener.repeat(checkpoint.history)
     try:
         if group is not None:
-            done = trial.train_with(group.train, listener, checkpoints)
+            done = trial.train_on(group, listener, checkpoints)
         else:
             done = (trial.train_in_graph if in_graph else trial.train)(listener, checkpoints)
     except (KerastudyError, MemoryError):

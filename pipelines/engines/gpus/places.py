@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pipelines.engines.gpus.source import GpuSource, NvmlSource
 from pipelines.engines.gpus.visible import NO_GPU, VARIABLE, VisibleGpu, list_visible_gpus
@@ -93,6 +94,10 @@ class GpuPlaces:
         least_bytes = min(place.gpus[0].memory_bytes for place in self.places)
         self._reason = f"the largest model takes about {_format(needed)} of {_format(least_bytes)}"
 
+    def explain(self, reason: str) -> None:
+        """Set a reason that the line of the layout ends with."""
+        self._reason = reason
+
     def expect_fleets(self) -> None:
         """State that a job is a fleet, which trains many trials."""
         self._job = "fleet"
@@ -137,14 +142,19 @@ class GpuChoice:
 
 
 def choose_gpus(
-    gpus_per_worker: float | None, source: GpuSource | None = None, environ: Mapping[str, str] = os.environ
+    gpus_per_worker: float | None,
+    source: GpuSource | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    devices: Literal["all"] | int = 1,
 ) -> GpuChoice:
     """Return the places of a study's workers on the visible GPUs.
 
     Args:
-        gpus_per_worker: `resources.gpus`; None gives each worker one.
+        gpus_per_worker: `resources.gpus`; None gives each worker those that a trial trains on.
         source: the GPUs of the machine; NVIDIA's library by default.
         environ: the environment that hides some of them.
+        devices: `resources.devices`, those that a trial trains on.
 
     Raises:
         InputError: if there are fewer GPUs than one worker is to have.
@@ -153,13 +163,17 @@ def choose_gpus(
     if gpus_per_worker == 0:
         text = f"{_count(len(gpus), 'GPU')} found, none is used: {_KEY} is 0" if gpus else ""
         return GpuChoice(hides=bool(gpus), text=text)
+    if gpus_per_worker is None and not gpus:
+        return GpuChoice()
+    is_derived = gpus_per_worker is None and devices != 1
+    key = "resources.devices" if is_derived else _KEY
+    if is_derived:
+        gpus_per_worker = len(gpus) if devices == "all" else int(devices)
     each = max(1, int(gpus_per_worker or 1))
     if len(gpus) < each:
-        if gpus_per_worker is None:
-            return GpuChoice()
-        raise InputError(Problem(_explain_too_few(each, gpus, environ), _KEY))
+        raise InputError(Problem(_explain_too_few(each, gpus, environ, is_derived=is_derived), key))
     if each > 1 and any(gpu.is_slice for gpu in gpus):
-        raise InputError(Problem(f"CUDA gives a process one slice of a GPU (MIG), got {each}; write 1", _KEY))
+        raise InputError(Problem(f"CUDA gives a process one slice of a GPU (MIG), got {each}; write 1", key))
     room = int(1 / gpus_per_worker) if gpus_per_worker is not None and gpus_per_worker < 1 else 1
     whole = len(gpus) - len(gpus) % each
     places = [Place(gpus[start : start + each], room) for start in range(0, whole, each)]
@@ -171,10 +185,11 @@ def make_cpu_environment() -> dict[str, str]:
     return {VARIABLE: NO_GPU, "JAX_PLATFORMS": "cpu"}
 
 
-def _explain_too_few(each: int, gpus: Sequence[VisibleGpu], environ: Mapping[str, str]) -> str:
+def _explain_too_few(each: int, gpus: Sequence[VisibleGpu], environ: Mapping[str, str], *, is_derived: bool) -> str:
     has = _count(len(gpus), "GPU") if gpus else "none"
     hidden = f", where {VARIABLE} is {environ[VARIABLE]!r}" if VARIABLE in environ else ""
-    return f"expected {_count(each, 'GPU')} for each worker, got {has} on this machine{hidden}; write 0 for the CPU"
+    advice = f"write {len(gpus)}, or set {_KEY}: 0 to divide the CPU" if is_derived else "write 0 for the CPU"
+    return f"expected {_count(each, 'GPU')} for each worker, got {has} on this machine{hidden}; {advice}"
 
 
 def _join_counts(rooms: set[int], job: str) -> str:

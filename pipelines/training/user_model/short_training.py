@@ -121,7 +121,7 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
         try:
             with explain_inputs(trial.model, load_summary(Path(job.data))):
                 short = _shorten(trial, is_short=is_short)
-                done = short.train(listener) if group is None else short.train_with(group.train, listener)
+                done = short.train(listener) if group is None else short.train_on(group, listener)
         except NoObjectiveError:
             raise
         except TrialError:  # a loss that is not finite on a handful of rows means nothing for the study

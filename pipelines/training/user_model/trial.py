@@ -109,6 +109,18 @@ class UserModelTrial:
         """
         return self.train_with(train_in_graph, listener, checkpoints)
 
+    def train_on(
+        self, group: DeviceGroup, listener: UserModelListener, checkpoints: CheckpointStore | None = None
+    ) -> UserFitResult:
+        """Train on several devices.
+
+        Raises:
+            TrialError: if there is no finite score.
+            ModelCodeError: if the user's code raises.
+        """
+        with self.fit.user.locate_errors():
+            return self.train_with(group.train, listener, checkpoints)
+
     def train_with(
         self, trainer: Trainer, listener: UserModelListener, checkpoints: CheckpointStore | None = None
     ) -> UserFitResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from engine_contract import FOLDER, EngineContract, end_of, job
 from fake_gpus import FakeGpus, make_gpus
 
 from pipelines.engines.base import Finished, Requested
+from pipelines.engines.fork_server import ForkedProcess
 from pipelines.engines.gpus.places import choose_gpus
 from pipelines.engines.local_engine import LocalEngine, cores
 from pipelines.engines.run_job import run_job
@@ -241,3 +243,25 @@ def test_gpus_that_the_study_file_sets_must_be_usable(tmp_path, monkeypatch, bac
     gpus = choose_gpus(1, FakeGpus(make_gpus(1)), {})
     with closing(LocalEngine(gpus=gpus)) as engine, pytest.raises(KerastudyError, match="finds 0 of the 1 GPUs"):
         run_job(engine, job("report_process", tmp_path, backend))
+
+
+@pytest.mark.parametrize("kind", ["tensorflow_whole", "jax"])
+def test_no_device_is_touched_before_a_worker_starts(kind):
+    """A fork server has loaded its backend and started nothing: CUDA's state would not survive the fork."""
+    ours, theirs = multiprocessing.Pipe()
+    process = ForkedProcess(f"pipelines.engines.preload.{kind}", report_started, (theirs,))
+    process.start()
+    assert ours.recv() is False
+    process.join()
+
+
+def report_started(connection):
+    """Send whether this process, forked a moment ago, has the runtime of its backend."""
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.eager import context
+
+        connection.send(context.context()._initialized)
+    else:
+        from jax._src import xla_bridge
+
+        connection.send(bool(xla_bridge._backends))

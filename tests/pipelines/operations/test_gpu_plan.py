@@ -78,3 +78,9 @@ def test_without_jax_on_cuda_fleets_stay_on_the_cpu(tmp_path, monkeypatch):
 def test_an_engine_on_the_cpu_is_left_alone(tmp_path):
     """Without GPUs nothing changes and nothing is stated."""
     assert plan(ALONE, tmp_path, gpus=0) == (16, LocalEngine().layout)
+
+
+def test_gpus_that_a_trial_leaves_idle_are_stated(tmp_path):
+    """A worker of two GPUs whose trials train on one has a line that names the key."""
+    _, layout = plan(ALONE, tmp_path, gpus_per_worker=2, model=replace(MODEL, memory_bytes=GB))
+    assert "a trial trains on 1 of them, and with resources.devices: all on all" in layout.text

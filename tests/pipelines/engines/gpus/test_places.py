@@ -11,8 +11,8 @@ from search_spaces.errors import InputError
 GB = 10**9
 
 
-def choose(gpus_per_worker, gpus, **environ):
-    return choose_gpus(gpus_per_worker, FakeGpus(gpus), environ)
+def choose(gpus_per_worker, gpus, devices=1, **environ):
+    return choose_gpus(gpus_per_worker, FakeGpus(gpus), environ, devices=devices)
 
 
 def test_each_visible_gpu_has_a_worker_by_default():
@@ -128,3 +128,19 @@ def test_a_share_too_small_for_the_largest_model_is_stated():
     places = choose(0.25, make_gpus(1)).places
     places.share(20 * GB, 64)
     assert "4 trials on each, the largest model takes about 31.0 GB, and a worker has 18.0 GB" in places.describe()
+
+
+@pytest.mark.parametrize(("devices", "rooms", "left"), [(2, 2, 1), ("all", 1, 0), (5, 1, 0)])
+def test_a_worker_has_the_gpus_that_a_trial_trains_on(devices, rooms, left):
+    """Where only resources.devices is set, each worker gets as many GPUs."""
+    places = choose(None, make_gpus(5), devices).places
+    assert places.room == rooms
+    assert ("left over" in places.describe()) == bool(left)
+
+
+def test_more_devices_than_gpus_are_refused():
+    """The message names both ways out; without any GPU the CPU is divided, and nothing is refused."""
+    with pytest.raises(InputError, match=r"got 1 GPU on this machine; write 1, or set resources\.gpus: 0"):
+        choose(None, make_gpus(1), 2)
+    assert choose(None, (), 2).places is None
+    assert choose(0, make_gpus(1), 2).places is None
