@@ -37,8 +37,9 @@ def run_host(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -
         print_line: prints a line for the operator.
 
     Raises:
-        InputError: if the store, the home or MLflow cannot be shared by several hosts, or no study may run here.
-        KerastudyError: if the store cannot be opened, or this is not its home.
+        InputError: if the store or MLflow cannot be shared by several hosts, this is not the home of the store, or no
+            study may run here.
+        KerastudyError: if the store cannot be opened.
     """
     check_is_shareable(home)
     if not spec.studies:

@@ -120,7 +120,8 @@ def _check(url: str, folder: Path, variables: dict[str, str]) -> None:
         # The host that was ended by SIGTERM has left, the one that was killed is lost.
         assert {each.host for each in list_hosts(store)} <= {"host-b", "host-c"}
     for number in range(STUDIES):
-        events = [json.loads(line) for line in (folder / f"home/studies/s{number:02}/events.jsonl").open()]
+        lines = (folder / f"home/studies/s{number:02}/events.jsonl").read_text().splitlines()
+        events = [json.loads(line) for line in lines]
         ended = Counter(each["number"] for each in events if each["event"] == "trial-ended")
         assert ended == dict.fromkeys(range(TRIALS), 1), (number, ended)
     tracking_uri = variables["MLFLOW_TRACKING_URI"]

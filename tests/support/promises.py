@@ -292,7 +292,11 @@ def _check_run(trial: TrialSummary, run: Run, ended: _EndedStudy, client: Mlflow
     written = {name: repr(value) if isinstance(value, float) else str(value) for name, value in trial.params.items()}
     if run.data.params != written:
         yield f"its parameters are {run.data.params}, the trial's {written}"
-    curves = [name for name in run.data.metrics if not name.startswith(("best_", "test_", "epochs_", "peak_", "cpu_"))]
+    curves = [
+        name
+        for name in run.data.metrics
+        if not name.startswith(("best_", "test_", "epochs_", "peak_", "cpu_", "validation_"))
+    ]
     if result is None:
         for name in curves:
             steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]

@@ -15,7 +15,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from search_spaces.errors import KerastudyError
+from search_spaces.errors import InputError
 from tracking.store.database import Store
 from tracking.store.tables import about
 
@@ -32,7 +32,7 @@ def check_home(store: Store, folder: Path, *, is_shared: bool) -> None:
         is_shared: whether other processes work on the store now. Otherwise the home may have been moved.
 
     Raises:
-        KerastudyError: if the store's files are in another folder, or it is mounted elsewhere on another host.
+        InputError: if the store's files are in another folder, or it is mounted elsewhere on another host.
     """
     with store.read() as connection:
         stored = connection.scalar(_QUERY)
@@ -42,14 +42,14 @@ def check_home(store: Store, folder: Path, *, is_shared: bool) -> None:
     found = _read_id(folder)
     if found != mark["id"]:
         has = "is another store's" if found else f"has no file {FILE_NAME} of it"
-        raise KerastudyError(
+        raise InputError(
             f"{folder} is not the home of the store {store}, which was at {mark['folder']}; it {has}: mount the "
             "storage that the other hosts use there, or name it with --home"
         )
     if mark["folder"] == str(folder):
         return
     if is_shared:
-        raise KerastudyError(
+        raise InputError(
             f"the home of the store {store} is at {mark['folder']} on other hosts and at {folder} here: mount it at "
             "the same path, since paths are stored"
         )
