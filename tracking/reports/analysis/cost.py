@@ -49,6 +49,9 @@ def _list(report: StudyReport) -> Iterator[tuple[str, str]]:
     memory = [trial.resources["peak_mb"] for trial in report.trials if "peak_mb" in trial.resources]
     if memory:
         yield "largest memory of a worker", f"{max(memory):,.0f} MB"
+    gpu = [trial.resources["peak_gpu_mb"] for trial in report.trials if "peak_gpu_mb" in trial.resources]
+    if gpu:
+        yield "largest memory on GPUs", f"{max(gpu):,.0f} MB"
     failed = sum(trial.seconds or 0.0 for trial in report.trials if trial.state == "failed")
     if failed:
         yield "spent on failed trials", format_seconds(failed)

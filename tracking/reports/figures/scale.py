@@ -13,6 +13,7 @@ from tracking.reports.figures.figure import Axis
 # A parameter whose largest value is so many times its smallest has a logarithmic axis where nothing declares one.
 _LOG_RATIO = 100
 _LONGEST_TEXT = 18
+_MOST_POWER = 300
 
 
 def shorten(text: object, longest: int = _LONGEST_TEXT) -> str:
@@ -65,12 +66,13 @@ class Scale:
             return cls(1.0, 10.0, is_log=True) if is_log else cls(0.0, 1.0)
         low, high = min(found), max(found)
         if is_log:
-            factor = (high / low) ** room if high > low else 1.5
-            return cls(low / factor, high * factor, is_log=True)
+            ends = math.log10(low), math.log10(high)
+            margin = room * (ends[1] - ends[0]) if high > low else 0.2
+            return cls(10 ** max(-_MOST_POWER, ends[0] - margin), 10 ** min(_MOST_POWER, ends[1] + margin), is_log=True)
         # Equal but for rounding: an axis of 1e-12 would show noise.
         is_flat = high - low <= 1e-9 * max(abs(low), abs(high))
         margin = room * (high - low) if not is_flat else 0.05 * abs(high) or 0.5
-        return cls(low - margin, high + margin, is_whole=all(float(value).is_integer() for value in found))
+        return cls(low - margin, high + margin, is_whole=all(isinstance(value, int) for value in found))
 
     @classmethod
     def from_values(cls, values: Sequence[Value], *, is_log: bool | None = None) -> Self:

@@ -11,7 +11,14 @@ from tracking.reports.figures.figure import Axis, Box, Figure, Mark, Panel
 from tracking.reports.figures.history import choose_unit
 from tracking.reports.figures.scale import Scale, format_number
 
-_COLOURS: Final = {"complete": "c0", "pruned": "pruned", "paused": "paused", "failed": "failed", "running": "running"}
+_COLOURS: Final = {
+    "complete": "c0",
+    "complete in a fleet": "c2",
+    "pruned": "pruned",
+    "paused": "paused",
+    "failed": "failed",
+    "running": "running",
+}
 _MOST_LANES: Final = 48
 _MOST_BOXES: Final = 1500
 _GAP: Final = 0.002
@@ -48,7 +55,7 @@ def draw_timeline(report: StudyReport) -> Figure | None:
     busy = sum(trial.seconds or 0.0 for _, _, trial in spans) / max(1e-9, (end - start) * len(lanes))
     ticks = [(1 - (place + 0.5) * height, str(place + 1)) for place in range(0, len(shown), max(1, len(shown) // 12))]
     panel = Panel(across.make_axis(unit), Axis("lane", ticks, has_grid=False), marks, size=(900, 120 + 9 * len(shown)))
-    states = [state for state in _COLOURS if any(trial.state == state for _, _, trial in spans)]
+    kinds = {_describe_kind(trial) for _, _, trial in spans}
     notes = [f"The first {_MOST_LANES} of {len(lanes)} lanes are shown." if len(lanes) > _MOST_LANES else ""]
     notes.append("Trials that follow each other closely are drawn as one block." if is_merged else "")
     notes.append(
@@ -61,7 +68,9 @@ def draw_timeline(report: StudyReport) -> Figure | None:
         + (f", by {', '.join(sorted(trained))}" if trained else "")
         + f"; lanes were busy for {min(1.0, busy):.0%} of the time.",
         panels=[panel],
-        legend=[("c0", "trials")] if is_merged else [(_COLOURS[state], state) for state in states],
+        legend=[("c0", "trials")]
+        if is_merged
+        else [(colour, kind) for kind, colour in _COLOURS.items() if kind in kinds],
         note=" ".join(filter(None, notes)),
     )
 
@@ -85,12 +94,17 @@ def divide_into_lanes(spans: Sequence[Span]) -> list[list[Span]]:
     return lanes
 
 
+def _describe_kind(trial: ReportTrial) -> str:
+    is_in_fleet = trial.state == "complete" and trial.trainer == "fleet"
+    return "complete in a fleet" if is_in_fleet else trial.state
+
+
 def _draw_lane(spans: Sequence[Span], top: float, height: float) -> list[Mark]:
     marks: list[Mark] = []
     for start, end, trial in spans:
         text = f"trial {trial.number}, {trial.state}"
         text += f", {format_number(round(trial.seconds, 1))} s" if trial.seconds is not None else ""
-        colour = _COLOURS.get(trial.state, "cancelled")
+        colour = _COLOURS.get(_describe_kind(trial), "cancelled")
         # A gap between neighbours, unless a trial is too short for one.
         right = max(start + 0.0008, end - 0.0008)
         marks.append(Box(colour, start, top - 0.85 * height, right, top - 0.15 * height, text, trial.number))
