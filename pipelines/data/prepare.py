@@ -44,7 +44,8 @@ from pipelines.data.prepared import PICTURES, DataSummary, InputKind, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import PARTS, RawData
 from pipelines.data.read_content import LabelledRows, read_content, read_rows
-from pipelines.data.reading.source_paths import resolve_source_path
+from pipelines.data.reading.remote_files import COPIES, fetch_sources
+from pipelines.data.reading.source_paths import resolve_source_path, use_fetched
 from pipelines.data.reading.sources import load, note_stopped_imports
 from pipelines.data.row_filters import drop_rows
 from pipelines.data.scratch import Scratch
@@ -90,6 +91,22 @@ def prepare(
     Raises:
         InputError: for any problem of the data; `Problem.path` names the key. `folder` stays unchanged.
     """
+    with use_fetched(fetch_sources(spec, folder.with_name(COPIES), describe)):
+        return _prepare(spec, base, folder, prefers, expected, division, rows_of, memory_bytes, describe)
+
+
+def _prepare(
+    spec: DataSpec,
+    base: Path,
+    folder: Path,
+    prefers: InputKind,
+    expected: str | None,
+    division: Division | None,
+    rows_of: Path | None,
+    memory_bytes: int | None,
+    describe: Callable[[str], None],
+) -> DataSummary:
+    """Return the summary of the data, of whose addresses there are copies; see `prepare`."""
     sources = calculate_source_fingerprint(spec, base, prefers, division)
     if expected is not None and _is_ready(folder, sources, expected) and are_pictures_unchanged(folder, base):
         return load_summary(folder)

@@ -22,6 +22,7 @@ from pipelines.queries.earlier_study import keep_earlier_trials
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import TrialRow
 from pipelines.spec.home_rules import read_home_rules
+from pipelines.spec.source_urls import is_url
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.stored import find_known_study, is_same_study, serialize_study
 from pipelines.study.study import Study
@@ -111,6 +112,8 @@ def find_finished(study: Study, home: Home, *, evolve: bool = False) -> StudyEnd
     prepared = home.locate_data(study.name) / "summary.json"
     if known.document != serialize_study(study) or not prepared.exists():
         return None
+    if any(is_url(source) for _, source in study.spec.data.list_sources()):
+        return None  # what it names may have changed
     # Reading the data to compare its digest would take as long as the check that is to be saved.
     if any(file.stat().st_mtime > prepared.stat().st_mtime for file in list_source_files(study.spec.data, study.base)):
         return None

@@ -169,6 +169,11 @@ class ServiceSpec(Section):
         3600.0, description='Longest preparation of a study\'s data, such as "1h", whatever its file requests.'
     )
     data: list[str] = Field(default=[], description="Folders from which studies may read data.")
+    urls: list[str] = Field(
+        default=[],
+        description="Beginnings of addresses from which studies may read data, such as `s3://bucket/folder/`; with the "
+        "credentials of the service's environment, and without following redirects. None when left out.",
+    )
     code: list[str] = Field(
         default=[],
         description="Code that studies may name as model or loader, with its full path: `/folder/file.py:function`.",

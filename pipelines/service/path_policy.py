@@ -17,6 +17,7 @@ from pipelines.operations.uploads import UPLOADS
 from pipelines.service.config import ServiceSpec
 from pipelines.spec.code_references import is_reference
 from pipelines.spec.data_spec import SOURCE_KEYS
+from pipelines.spec.source_urls import explain_refused_url, is_below, is_url
 from search_spaces.errors import InputError, Problem, suggest_choice
 from search_spaces.shipped_spaces import list_shipped
 from search_spaces.yaml_document import Document, KeyPath
@@ -96,14 +97,26 @@ def _resolve_allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Pa
         return [_resolve_data(written, spec, uploads)]
     if keys == ("model",) or is_loader(written):
         return [_resolve_code(written, spec.code)]
-    if written.startswith(("sklearn:", "keras:")) or "://" in written:
-        return [written]  # a built-in data set; or a URL, which `check_source_paths` refuses
+    if written.startswith(("sklearn:", "keras:")):
+        return [written]
+    if is_url(written):
+        return [_allow_url(written, spec.urls)]
     fitting: set[str] = set()
     # A pattern that leaves the data folders would find out what else is on the disk.
     if not Path(written).is_absolute() and ".." not in Path(written).parts:
         fitting = {name for folder in spec.data for name in expand_pattern(written, Path(folder).resolve())}
     # Each is resolved by itself: a link among them may lead anywhere.
     return [_resolve_data(name, spec, uploads) for name in sorted(fitting) or [written]]
+
+
+def _allow_url(written: str, allowed: list[str]) -> str:
+    # First, since what is refused for its credentials must not be repeated.
+    if problem := explain_refused_url(written):
+        raise InputError(problem)
+    if is_below(written, allowed):
+        return written
+    listed = f"addresses below {', '.join(allowed)}" if allowed else "no addresses, only files in its data folders"
+    raise InputError(f"this service reads {listed}, got {written}")
 
 
 def _resolve_code(written: str, allowed: Sequence[str]) -> str:

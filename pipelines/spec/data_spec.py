@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.spec.section import Section
+from pipelines.spec.source_urls import explain_refused_url
 from search_spaces.values import describe
 
 _Pixels = Annotated[int, Field(ge=1)]
@@ -144,7 +145,8 @@ class DataSpec(Section):
     source: Source = Field(
         description="A .csv, .xlsx, .parquet, .jsonl, .npz or other file of rows, a list or pattern of files "
         "(`data/*.csv`), an image folder (one sub-folder a class), `sklearn:<name>`, `keras:<name>`, or "
-        "`loader.py:function`. Paths are relative to the study file.",
+        "`loader.py:function`. Paths are relative to the study file. A file, folder or pattern may be an address "
+        "(`s3://`, `gs://`, `az://`, `https://`), which is fetched with credentials from the environment.",
     )
     streaming: Literal["auto"] | bool = Field(
         "auto",
@@ -243,6 +245,14 @@ class DataSpec(Section):
         if self.weight is not None:
             raise ValueError("the windows of data.series have no weights; remove weight")
         return self
+
+    @field_validator("source", "validation_source", "test_source")
+    @classmethod
+    def _check_addresses(cls, written: Source | None) -> Source | None:
+        for each in [written] if isinstance(written, str) else written or []:
+            if problem := explain_refused_url(each):
+                raise ValueError(problem)
+        return written
 
     @field_validator("image_size", mode="before")
     @classmethod

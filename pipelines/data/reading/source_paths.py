@@ -10,9 +10,14 @@ import glob
 import os
 import re
 import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 
 from pipelines.spec.data_spec import DataSpec, SourceKey
+from pipelines.spec.source_urls import explain_refused_url, is_url
 from search_spaces.errors import InputError, Problem, suggest_choice
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".train", ".test")
@@ -49,7 +54,7 @@ _INSTEAD = {
 }
 """What to do with other files that hold data."""
 _LOADER_ADVICE = "other files are read by a loader (loader.py:function) that returns a DataFrame or arrays"
-_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+_FETCHED: ContextVar[Mapping[str, Mapping[Path, str]]] = ContextVar("fetched", default=MappingProxyType({}))
 # No slash behind the colon, which would make it a path.
 _LOADER = re.compile(r"\.py:[^/\\]*$")
 _MOST_BESIDE = 50
@@ -84,11 +89,13 @@ def find_sources(written: str, base: Path, key: str) -> list[Path]:
     Raises:
         InputError: if it is an address, is not there, or is nothing that can be read.
     """
-    if _URL.match(written):
-        raise InputError(Problem(f"{written} is an address; download it and name the file, or write a loader", key))
-    if resolve_source_path(written, base) is None:
+    if is_url(written):
+        if refused := explain_refused_url(written):
+            raise InputError(Problem(refused, key))
+        found = list(_FETCHED.get().get(written, ()))
+    elif resolve_source_path(written, base) is None:
         return []
-    if is_pattern(written, base):
+    elif is_pattern(written, base):
         found = _expand(written, base)
         if not found:
             message = f"no file fits the pattern {written}; expected one such as data/*.csv, from {base}"
@@ -107,9 +114,21 @@ def find_sources(written: str, base: Path, key: str) -> list[Path]:
 
 def resolve_source_path(source: str, base: Path) -> Path | None:
     """Return the file, folder or pattern that a source names; None for a named set or a loader."""
-    if _URL.match(source) or source.startswith(("sklearn:", "keras:")) or is_loader(source):
+    if is_url(source):
+        return next(iter(_FETCHED.get().get(source, ())), None)
+    if source.startswith(("sklearn:", "keras:")) or is_loader(source):
         return None
     return base / source
+
+
+@contextmanager
+def use_fetched(copies: Mapping[str, Mapping[Path, str]]) -> Iterator[None]:
+    """Let the functions of this module find the local copies of addresses: by address the files, each with its name."""
+    token = _FETCHED.set(copies)
+    try:
+        yield
+    finally:
+        _FETCHED.reset(token)
 
 
 def list_source_files(spec: DataSpec, base: Path) -> list[Path]:
@@ -122,6 +141,8 @@ def list_paths(source: str, base: Path) -> list[Path]:
     """Return the files and folders of one source, whether they are there or not; of a loader its code's file."""
     if is_loader(source):
         return [base / source.rpartition(":")[0]]
+    if is_url(source):
+        return list(_FETCHED.get().get(source, ()))
     return [] if resolve_source_path(source, base) is None else _expand(source, base)
 
 
@@ -157,6 +178,9 @@ def find_suffix(name: str) -> str:
 
 def name_file(path: Path, base: Path) -> str:
     """Return a file as a study would name it: from the folder of the study file, where it is below that."""
+    for copies in _FETCHED.get().values():
+        if path in copies:
+            return copies[path]
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
 
 

@@ -59,8 +59,9 @@ class SortedNumbers:
         mean, spread = self.measure(None)
         if spread <= 0:
             return False
-        cubes = sum(float((((part - mean) / spread) ** 3).sum()) for part in self._iterate())
-        return abs(cubes / len(self.known)) > skew
+        scaled = ((part - mean) / spread for part in self._iterate())
+        # Not `** 3`, which takes ten times as long.
+        return abs(sum(float((part * part * part).sum()) for part in scaled) / len(self.known)) > skew
 
     def measure(self, fill: float | None, unit: float | None = None) -> tuple[float, float]:
         """Return mean and standard deviation.

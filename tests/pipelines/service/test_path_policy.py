@@ -172,3 +172,19 @@ def test_only_listed_clusters_are_named(place, address):
     assert listed.data["resources"]["address"] == "head:6379"
     with pytest.raises(InputError, match=r"s\.yaml:4:35: resources\.address: .* is not on this service's list of Ray"):
         confine_paths(parse_document(text % address, "s.yaml"), spec, place / "uploads")
+
+
+def test_addresses_are_refused_unless_their_beginning_is_allowed(place, spec):
+    """A study must not make the service read from addresses that only the service reaches."""
+    inside = "http://169.254.169.254/latest/meta-data/role.csv"
+    for written in (inside, "s3://other/a.csv", "http://127.0.0.1:8080/v1/a.csv"):
+        with pytest.raises(InputError, match="this service reads no addresses"):
+            confine(place, spec, written)
+    allowing = ServiceSpec(data=spec.data, urls=["s3://open/train/", "https://data.example.org"])
+    assert confine(place, allowing, "s3://open/train/*.csv")["data"]["source"] == "s3://open/train/*.csv"
+    for written in (inside, "s3://open/train/../private/a.csv", "https://data.example.org.evil.org/a.csv"):
+        with pytest.raises(InputError, match="reads addresses below s3://open/train/, https://data"):
+            confine(place, allowing, written)
+    with pytest.raises(InputError, match="credentials stand in the s3:// address") as refused:
+        confine(place, allowing, "s3://key:hunter2@open/train/a.csv")
+    assert "hunter2" not in str(refused.value)

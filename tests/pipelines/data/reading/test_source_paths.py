@@ -35,7 +35,7 @@ def test_paths_start_from_the_study_file(tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("https://example.org/d.csv", "is an address; download it and name the file, or write a loader"),
+        ("hdfs://example/d.csv", "got hdfs://; download the file and name it, or write a loader"),
         (
             "e.csv",
             'there is no file or folder e.csv; did you mean "d.csv"? The choices are: d.csv, empty.csv, notes.doc',
