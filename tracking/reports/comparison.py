@@ -176,9 +176,9 @@ def _trace(
 ) -> Iterator[Mark]:
     points: list[Point | None] = []
     for trial in leaders:
-        here = (across.place(at[trial.number]), up.place(trial.score))
+        place = (across.place(at[trial.number]), up.place(trial.score))
         last = points[-1] if points else None
-        points += [(here[0], last[1]), here] if last is not None else [here]
+        points += [(place[0], last[1]), place] if last is not None else [place]
     if not points:
         return
     end = points[-1]

@@ -69,8 +69,8 @@ def _advise_on_baseline(report: StudyReport) -> Iterator[Advice]:
         )
         return
     test = report.test.get(f"test_{report.metric.removeprefix('val_')}")
-    scored = [each for each in report.baselines if each.test is not None]
-    best = min(scored, key=lambda each: report.sign * (each.test or 0.0), default=None)
+    tested = [each for each in report.baselines if each.test is not None]
+    best = min(tested, key=lambda each: report.sign * (each.test or 0.0), default=None)
     if test is None or best is None or best.test is None or report.sign * test < report.sign * best.test:
         return
     rows = report.data.part_rows.get("test", 0)
