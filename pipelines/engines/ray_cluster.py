@@ -49,6 +49,7 @@ from pipelines.engines.ray_messages import (
 from search_spaces.error_text import shorten_message
 
 _CREATION = "error raised in its creation task"
+_NO_TOKEN = "it takes a token, and got none or another one; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to its file"
 _LOOK_EVERY_S = 1.0
 _RETRY_S = 0.5
 _CLOSE_S = 10.0
@@ -95,7 +96,8 @@ def run_link(connection: Connection[Any, Any], settings: ClusterSettings) -> Non
         _connect(settings)
     except (RayError, OSError, RuntimeError, ValueError) as error:
         traceback.print_exc()
-        connection.send(Refused(f"Ray cannot be reached: {_explain(error)}"))
+        refused = "AuthenticationError" in traceback.format_exc()  # Ray wraps it in others
+        connection.send(Refused(f"Ray cannot be reached: {_NO_TOKEN if refused else _explain(error)}"))
         return
     asyncio.run(_Link(connection, settings).run())
     ray.shutdown()
@@ -406,6 +408,8 @@ def _list_alive() -> dict[str, Mapping[str, float]]:
 
 def _explain(error: BaseException) -> str:
     """Return the most useful line of an error: of a long report of Ray's the last one, which names the cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return shorten_message(lines[-1] if _CREATION in lines[0] else lines[0])
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pipelines.engines.base import Backend, EngineLostError, Event, Failed, Finished, Job, Layout
@@ -38,6 +40,7 @@ _STOP_S = 10.0  # longer, and the node is lost: Ray ends its jobs
 _CLOSE_S = 15.0
 _KEPT_ALIVE_S = 0.5
 _HOSTS = 5  # that are named
+_TOKEN = Path("~/.ray/auth_token")
 
 
 @dataclass
@@ -238,6 +241,14 @@ class RayEngine:
 
 
 def _run_link(connection: Any, settings: ClusterSettings) -> None:
+    _use_token()
     from pipelines.engines.ray_cluster import run_link
 
     run_link(connection, settings)
+
+
+def _use_token() -> None:
+    """Send a token where there is one, which Ray does by itself only for clusters that it starts; before its import."""
+    has_token = bool({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)) or _TOKEN.expanduser().exists()
+    if has_token:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
