@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 from pipelines.supervisor import events
 from pipelines.supervisor.event_lines import EventLines
 from pipelines.supervisor.event_text import format_event, format_opening, format_trial_end
-from pipelines.supervisor.sparkline import ASCII, BLOCKS, draw_sparkline
+from pipelines.supervisor.sparkline import choose_levels, draw_sparkline
 from pipelines.supervisor.study_progress import StudyProgress
 from search_spaces.safe_text import escape_controls
 
@@ -126,7 +126,7 @@ class _TerminalLine:
 
     def replace(self, progress: StudyProgress) -> None:
         """Write the progress over the line, cut to the width."""
-        levels = BLOCKS if (sys.stdout.encoding or "").lower().startswith("utf") else ASCII
+        levels = choose_levels(sys.stdout.encoding)
         curve = draw_sparkline(progress.curve, _MOST_CURVE, levels) if len(progress.curve) > 1 else ""
         text = escape_controls(" ".join(filter(None, (curve, progress.format_line(), _describe_phase(progress)))))
         room = shutil.get_terminal_size().columns - 1

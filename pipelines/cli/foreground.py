@@ -17,7 +17,7 @@ from rich.status import Status
 
 from pipelines.cli import output
 from pipelines.cli.progress_bars import choose_display
-from pipelines.cli.safe_console import make_console
+from pipelines.cli.safe_console import make_console, make_text
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations import sync
 from pipelines.operations.check import check_study
@@ -211,7 +211,8 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     for line in format_end(ended):
-        write(line)
+        # On a terminal in whole words; in a file one line each.
+        console.print(make_text(line), soft_wrap=not console.is_terminal)
     if ended.ensemble_reason.startswith("ensemble kept"):
         write(f"kerastudy export {ended.study} --ensemble writes the ensemble")
     # The printed commands must work as they are in this terminal, wherever `--home` pointed.

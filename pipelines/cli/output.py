@@ -8,19 +8,22 @@ import platform
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from pipelines.cli.safe_console import make_console
+from pipelines.cli.safe_console import make_console, make_text
 from pipelines.supervisor.event_text import (
     format_cell,
     format_count,
     format_duration,
     format_metrics,
     format_trial_name,
+    format_use,
 )
+from pipelines.supervisor.sparkline import choose_levels, draw_sparkline
 from search_spaces.values import replace_not_finite
 
 if TYPE_CHECKING:
@@ -39,12 +42,15 @@ if TYPE_CHECKING:
     from pipelines.operations.sync import RebuildResult, SyncResult
     from pipelines.queries.views import BestTrial, StudyRow, StudyView
     from pipelines.training.messages import ModelCheck
+    from pipelines.training.resource_use import ResourceUse
 
 _AGREEMENTS = {"equal": "equal to the last bit", "rounding": "within rounding", "different": "different"}
 _TRAINED = {"": "", "fleet": " in a fleet", "parallel": " over devices", "user": " by the model's own fit"}
 _DIGEST = re.compile(r"[0-9a-f]{32,}")  # of a file or a data set: its first characters are enough to see a change
 _MOST_INPUTS = 12  # more lines would push the rest of the check out of a terminal of 24 lines
 _NAMED_COLUMNS = 3
+_MOST_CURVE = 40
+_LEAST_ROOM = 20  # characters for a value, on the narrowest terminal
 
 
 def print_json(value: Any) -> None:
@@ -105,15 +111,32 @@ def print_study(study: StudyView) -> None:
         ),
         **_format_changes(study),
         "best": best,
+        **_format_curve(study),
         **{f"  {name}": format_cell(value) for name, value in study.best_params.items()},
         **_format_baselines(study),
         "time": format_duration(study.seconds),
         **({"epochs": f"{study.epochs} trained in all trials"} if study.epochs else {}),
+        **({"cost": f"{used} in all trials"} if (used := format_use(*_list_use(study.resources))) else {}),
         "MLflow": f"{study.page or study.tracking_uri}: {waiting}{refused}",
         "files": study.folder,
         **({"notes": "\n".join(f"- {note}" for note in study.notes)} if study.notes else {}),
     }
     _print_pairs(rows)
+
+
+def _format_curve(study: StudyView) -> dict[str, str]:
+    """Return the best score so far as a line, and what the best trial cost; as far as they are known."""
+    curve = draw_sparkline(study.curve, _MOST_CURVE, choose_levels(sys.stdout.encoding))
+    time = "" if study.best_seconds is None else format_duration(study.best_seconds)
+    cost = ", ".join(part for part in (time, format_use(*_list_use(study.best_resources))) if part)
+    return {
+        **({"  progress": f"{curve} from {study.curve[0]:.6g}"} if len(study.curve) > 1 else {}),
+        **({"  cost": cost} if cost else {}),
+    }
+
+
+def _list_use(use: ResourceUse) -> tuple[float | None, int | None, int | None]:
+    return use.cpu_s, use.peak_memory_bytes, use.peak_gpu_memory_bytes
 
 
 def _format_changes(study: StudyView) -> dict[str, str]:
@@ -401,12 +424,24 @@ def print_table(table: Table) -> None:
 
 
 def _print_pairs(rows: Mapping[str, str]) -> None:
-    width = max(len(name) for name in rows) + 2
+    """Print names with their values; a terminal has the names in bold, and long values below their beginnings."""
+    console = make_console(highlight=False)
+    indent = max(len(name) for name in rows) + 2
     for name, value in rows.items():
-        first, *more = value.split("\n")
-        print(f"{name:<{width}}{first}")
-        for line in more:
-            print(" " * width + line)
+        lines = value.split("\n")
+        if console.is_terminal:
+            room = max(_LEAST_ROOM, console.width - indent)
+            # A path or an address stays whole, so that it can be copied.
+            lines = [part for line in lines for part in _wrap(line, room)]
+            console.print(make_text(f"{name:<{indent}}", "bold") + make_text(lines[0]), soft_wrap=True)
+        else:
+            print(f"{name:<{indent}}{lines[0]}")
+        for line in lines[1:]:
+            print(" " * indent + line)
+
+
+def _wrap(line: str, room: int) -> list[str]:
+    return textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _convert_to_plain(value: object) -> Any:

@@ -14,7 +14,13 @@ from rich.cells import cell_len
 
 from pipelines.cli.output import make_table, print_notes
 from pipelines.cli.safe_console import make_console
-from pipelines.supervisor.event_text import format_cell, format_count, format_duration, format_trial_name
+from pipelines.supervisor.event_text import (
+    format_bytes,
+    format_cell,
+    format_count,
+    format_duration,
+    format_trial_name,
+)
 from search_spaces.errors import InputError, suggest_choice
 from search_spaces.safe_text import escape_controls
 
@@ -24,7 +30,8 @@ if TYPE_CHECKING:
 SCORE = "value"
 _GAP = 2  # blanks between two columns
 _LEAST_REASON = 20  # characters of a reason that are worth a column
-_SPARE = ("epochs", "epoch", "time")  # the first to leave a table that is too wide
+_SPARE = ("memory", "cpu", "epochs", "epoch", "time")  # the first to leave a table that is too wide
+_IF_ANY = ("cpu", "memory", "reason")  # columns that are left out where no trial has a value
 _STYLES = {"failed": "red", "pruned": "dim", "paused": "dim", "running": "cyan"}
 
 
@@ -61,6 +68,8 @@ def list_columns(trials: Sequence[TrialRow]) -> list[Column]:
         Column("epoch", lambda trial: trial.best_epoch, csv_name="best_epoch"),
         Column("epochs", lambda trial: trial.epochs),
         Column("time", lambda trial: trial.seconds, format_duration, "seconds"),
+        Column("cpu", lambda trial: trial.resources.cpu_s, format_duration, "cpu_s"),
+        Column("memory", lambda trial: trial.resources.peak_memory_bytes, format_bytes, "peak_memory_bytes"),
         *(Column(name, partial(_read_param, name), csv_name=f"params_{name}", is_param=True) for name in names),
         Column("reason", lambda trial: trial.reason),
     ]
@@ -161,7 +170,7 @@ def _print_lines(trials: Sequence[TrialRow], columns: Sequence[Column]) -> None:
 
 
 def _choose_columns(trials: Sequence[TrialRow], width: int | None) -> tuple[list[Column], list[str]]:
-    columns = [column for column in list_columns(trials) if column.name != "reason" or _has_reasons(trials)]
+    columns = [column for column in list_columns(trials) if column.name not in _IF_ANY or _has_any(column, trials)]
     constant = [column for column in columns if column.is_param and _is_constant(column, trials)]
     columns = [column for column in columns if column not in constant]
     notes = []
@@ -175,8 +184,8 @@ def _choose_columns(trials: Sequence[TrialRow], width: int | None) -> tuple[list
     return columns, notes
 
 
-def _has_reasons(trials: Sequence[TrialRow]) -> bool:
-    return any(trial.reason for trial in trials)
+def _has_any(column: Column, trials: Sequence[TrialRow]) -> bool:
+    return any(not _is_missing(column.read(trial)) for trial in trials)
 
 
 def _is_constant(column: Column, trials: Sequence[TrialRow]) -> bool:

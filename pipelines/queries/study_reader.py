@@ -21,6 +21,7 @@ from pipelines.search.trial_summaries import (
     count_epochs,
     find_best,
     find_pareto_front,
+    list_best_so_far,
     summarize_trials,
 )
 from pipelines.selection.ensemble import explain_ensemble
@@ -33,6 +34,8 @@ from pipelines.study.objective import Objective
 from pipelines.study.stored import read_fingerprint
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEnded
+from pipelines.supervisor.sparkline import sample_curve
+from pipelines.training.resource_use import UNKNOWN_USE, sum_use
 from pipelines.training.trial_folder import explain_missing_model, locate_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, UnknownError
@@ -43,6 +46,7 @@ from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue, StudyRecord
 
 _ENDED = ("complete", "pruned", "failed")
+_MOST_CURVE = 60  # points of a curve that is shown in a line
 
 
 class StudyReader:
@@ -123,6 +127,10 @@ class StudyReader:
             unbeaten=baselines.explain_unbeaten(best.value) if baselines and best else "",
             epochs=count_epochs(trials),
             archived=record.archived_ms is not None,
+            curve=tuple(sample_curve(list_best_so_far(trials, objective), _MOST_CURVE)),
+            resources=sum_use(trial.resources for trial in trials),
+            best_seconds=best.seconds if best else None,
+            best_resources=best.resources if best else UNKNOWN_USE,
         )
 
     def locate_in_mlflow(self, name: str) -> tuple[str, str]:

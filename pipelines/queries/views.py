@@ -62,6 +62,10 @@ class StudyView:
         baselines: the study's baselines; None where there are none yet.
         epochs: epochs that all its trials have trained, as far as they are known.
         unbeaten: the baselines that the best score does not beat, in words; empty where it beats all.
+        curve: the best score so far after each complete trial, or after some of many.
+        resources: what all its trials have used: CPU time in all, greatest peak of memory.
+        best_seconds: time of the best trial; None where there is none.
+        best_resources: what that trial has used.
     """
 
     name: str
@@ -90,6 +94,10 @@ class StudyView:
     unbeaten: str = ""
     epochs: int = 0
     archived: bool = False
+    curve: tuple[float, ...] = ()
+    resources: ResourceUse = UNKNOWN_USE
+    best_seconds: float | None = None
+    best_resources: ResourceUse = UNKNOWN_USE
 
 
 @dataclass(frozen=True)

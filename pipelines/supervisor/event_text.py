@@ -165,6 +165,20 @@ def format_bytes(size: float) -> str:
     return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
 
 
+def format_use(cpu_s: float | None, memory_bytes: int | None, gpu_bytes: int | None) -> str:
+    """Return the resources that a training used, as far as they are known.
+
+    >>> format_use(75.0, 812_000_000, None)
+    '1m15s of CPU, 812.0 MB at most'
+    """
+    parts = [
+        f"{format_duration(cpu_s)} of CPU" if cpu_s is not None else "",
+        f"{format_bytes(memory_bytes)} at most" if memory_bytes is not None else "",
+        f"{format_bytes(gpu_bytes)} of GPU memory at most" if gpu_bytes is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
 def format_cell(value: object) -> str:
     """Return a value as a table shows it; true and false as a study file writes them."""
     if value is None:

@@ -10,6 +10,15 @@ ASCII = "_.-:=+*#"
 _WIDE_RANGE = 50.0  # chosen: beyond it a linear scale shows one fall and a flat line
 
 
+def choose_levels(encoding: str | None) -> str:
+    """Return the levels that a stream of an encoding can write.
+
+    >>> choose_levels("utf-8") == BLOCKS, choose_levels("ascii") == ASCII
+    (True, True)
+    """
+    return BLOCKS if (encoding or "").lower().replace("-", "").startswith("utf") else ASCII
+
+
 def draw_sparkline(values: Sequence[float], width: int, levels: str = BLOCKS) -> str:
     """Return a curve as a line of at most `width` characters; of more values it shows the last of each section.
 

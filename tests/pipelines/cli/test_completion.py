@@ -23,7 +23,8 @@ SET_UP = {
 }
 REQUEST = {
     # What each shell does when the tabulator is pressed.
-    "bash": 'COMP_WORDS=({words}); COMP_CWORD=$(({count}-1)); _kerastudy_completion kerastudy; echo "${{COMPREPLY[@]}}"',
+    "bash": "COMP_WORDS=({words}); COMP_CWORD=$(({count} - 1)); "
+    '_kerastudy_completion kerastudy; echo "${{COMPREPLY[@]}}"',
     "zsh": "words=({words}); CURRENT={count}; _kerastudy_completion",
     "fish": "complete -C '{words}'",
 }

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import sys
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ from pipelines.operations.replay.replay import ReplayResult
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.search.space_evolution import Change
 from pipelines.training.messages import ModelCheck
+from pipelines.training.resource_use import ResourceUse
 
 DONE = TrialRow(
     number=0,
@@ -45,7 +47,7 @@ def test_trials_as_json(capsys):
     output.print_json([DONE, FAILED])
     read = json.loads(capsys.readouterr().out)
     known = {"number", "state", "values", "params", "best_epoch", "epochs", "seconds", "reason", "metrics"}
-    assert set(read[0]) == {*known, "failed_attempts"}
+    assert set(read[0]) == {*known, "failed_attempts", "trainer", "resources"}
     assert (read[0]["values"], read[1]["values"]) == ([0.987654321], [])
     assert read[0]["params"] == {"optimizer": "sgd", "nesterov": True, "learning_rate": 1e-4}
 
@@ -128,6 +130,29 @@ def test_a_study_in_pairs(capsys):
         "MLflow      http://mlflow: 1 record to go (no answer)",
         "files       /home/studies/s",
     ]
+
+
+def test_a_study_s_curve_and_cost(capsys):
+    """The best score so far as a line, and what the best trial and all of them used, as far as it is known."""
+    use = ResourceUse(75.0, 812_000_000)
+    output.print_study(replace(VIEW, curve=(0.5, 0.4, 0.25), best_seconds=7.5, best_resources=use, resources=use))
+    lines = printed(capsys)
+    assert lines[9:11] == ["  progress  █▅▁ from 0.5", "  cost      7.5s, 1m15s of CPU, 812.0 MB at most"]
+    assert "cost        1m15s of CPU, 812.0 MB at most in all trials" in lines
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_pairs_on_a_terminal(capsys, monkeypatch, width):
+    """Long values go on below their beginnings, in whole words; a path is never broken."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", str(width))
+    path = "/home/" + "x" * 90
+    output.print_study(replace(VIEW, notes=("so it is with many words " * 5,), folder=path))
+    lines = printed(capsys)
+    assert f"files       {path}" in lines
+    assert lines[-1].startswith(" " * 12)
+    assert max(len(line) for line in lines if path not in line) <= width
 
 
 def test_the_best_trial_in_pairs(capsys):

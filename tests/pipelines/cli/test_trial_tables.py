@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.cli import trial_tables
 from pipelines.queries.views import TrialRow
+from pipelines.training.resource_use import ResourceUse
 from search_spaces.errors import InputError
 
 DONE = TrialRow(
@@ -57,6 +58,15 @@ def test_tables_in_a_pipe_are_never_cut(capsys, monkeypatch):
     """Without a terminal a table is as wide as it needs to be."""
     monkeypatch.setenv("COLUMNS", "40")
     assert print_lines(capsys, FAILED)[0][1].endswith("loss, not finite")
+
+
+def test_what_trials_used(capsys):
+    """CPU time and peak memory have columns where any trial's are known."""
+    lines, _ = print_lines(capsys, replace(DONE, resources=ResourceUse(75.0, 812_000_000), params={}))
+    assert lines == [
+        "trial  state     value    epoch  epochs  time   cpu    memory",
+        "t000   complete  0.98765  3      12      1m15s  1m15s  812.0 MB",
+    ]
 
 
 def test_constants_are_left_out(capsys):
@@ -134,7 +144,7 @@ def test_several_objectives(capsys):
 
 def test_trials_as_csv(capsys):
     """CSV keeps full precision, empty fields for what is inactive, and quotes where they are needed."""
-    trial_tables.print_csv([DONE, FAILED])
+    trial_tables.print_csv([replace(DONE, resources=ResourceUse(cpu_s=12.5)), FAILED])
     rows = list(csv.DictReader(StringIO(capsys.readouterr().out)))
     assert rows[0] == {
         "number": "0",
@@ -143,6 +153,8 @@ def test_trials_as_csv(capsys):
         "best_epoch": "3",
         "epochs": "12",
         "seconds": "75.0",
+        "cpu_s": "12.5",
+        "peak_memory_bytes": "",
         "params_optimizer": "sgd",
         "params_nesterov": "true",
         "params_learning_rate": "0.0001",
