@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from search_spaces.errors import KerastudyError
 from tracking.store.tables import SCHEMA_VERSION, about, metadata
+from tracking.store.upgrade_guard import check_unused
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -47,13 +48,15 @@ def ensure_schema(engine: sa.Engine, shown: str) -> str:
         shown: its address, for errors.
 
     Raises:
-        KerastudyError: if it was written by a newer kerastudy, or before the first release.
+        KerastudyError: if it was written by a newer kerastudy, or before the first release, or an older one works on
+            it now.
     """
     with engine.connect() as connection:
         if (found := read_version(connection)) == SCHEMA_VERSION:
             return _read_identity(connection)
     if found is not None:
         check_version(found, shown)
+        check_unused(engine, shown)
         if engine.dialect.name == "sqlite":
             keep_copy(Path(str(engine.url.database)))
     with engine.connect().execution_options(kerastudy_writes=True) as connection, connection.begin():

@@ -11,9 +11,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from search_spaces.errors import KerastudyError
-from tracking.store import schema
+from tracking.store import schema, upgrade_guard
 from tracking.store.connections import FILE_NAME
 from tracking.store.database import Store
+from tracking.store.processes import identify_process
 from tracking.store.registered_names import find_registered_name
 from tracking.store.submissions import Submissions
 from tracking.store.tables import SCHEMA_VERSION, metadata
@@ -21,6 +22,9 @@ from tracking.store.tokens import Tokens
 
 VERSIONS = range(schema.OLDEST_VERSION, SCHEMA_VERSION + 1)
 SECRET = "A" * 43
+COLUMNS = """
+name, document, digest, folder, state, reason, created_ms, elapsed_s, lease_owner, lease_token, lease_renewals, counts
+"""
 OLD_ROWS = (
     "INSERT INTO kerastudy_tokens VALUES ('ann', '0123456789ab', '{digest}', 'submit', 4, 7)",
     "INSERT INTO kerastudy_submissions VALUES ('s', 'ann', 0, 1, NULL, NULL, 0), ('t', 'gone', 0, 2, NULL, NULL, 0)",
@@ -131,6 +135,36 @@ def test_one_process_upgrades(address):
         thread.join()
     assert problems == []
     assert identities == ["abc"] * 4
+
+
+@pytest.mark.parametrize("holder", ["here", "elsewhere", "gone"])
+def test_a_store_in_use_is_not_upgraded(address, holder, monkeypatch):
+    """While an older version works on a study its tables stay; a holder elsewhere that renews nothing is gone."""
+    monkeypatch.setattr(upgrade_guard, "_WATCH_S", 0.5)
+    write_old_store(address, 7)
+    owner = identify_process() if holder == "here" else "host-b/1/2/3"
+    engine = sa.create_engine(
+        address.replace("://", "+psycopg2://") if "://" in address else f"sqlite:///{address}/{FILE_NAME}"
+    )
+
+    def renew():
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE kerastudy_studies SET lease_renewals = lease_renewals + 1"))
+
+    with engine.begin() as connection:
+        row = f"'s', '', 'd', '.', 'running', '', 1, 0, '{owner}', 'token', 0, '{{}}'"
+        connection.execute(sa.text(f"INSERT INTO kerastudy_studies ({COLUMNS}) VALUES ({row})"))
+    if holder == "gone":
+        Store.open(address).close()
+    else:
+        renewing = threading.Timer(0.2, renew)
+        renewing.start()
+        with pytest.raises(KerastudyError, match=r"older kerastudy works on it: process .*nothing was changed"):
+            Store.open(address)
+        renewing.join()
+        with engine.connect() as connection:
+            assert schema.read_version(connection) == 7
+    engine.dispose()
 
 
 def test_a_newer_store_is_refused(address):
