@@ -14,7 +14,7 @@ _LONGEST_SIDE = 96  # chosen: photos train in minutes, and details of a hand's b
 
 
 def add_missing_key(data: dict[str, Any], reasons: dict[str, str], error: InputError) -> bool:
-    """Add the key that an error asks for to the section `data`; return whether there was one to add.
+    """Add the key that an error requests to the section `data`; return whether there was one to add.
 
     Args:
         data: the section.

@@ -1,4 +1,4 @@
-"""What is known of a data file before a study prepares it: its form, its columns, and a guess of the target."""
+"""Facts of a data file before a study prepares it: its form, its columns, and a guess of the target."""
 
 from __future__ import annotations
 
