@@ -52,4 +52,4 @@ _KEYS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "drop_unlabelled": ("drop_unlabelled", lambda text: True, "rows without a target are left out"),
     "skip_broken": ("skip_broken", lambda text: True, "lines or pictures that cannot be read are left out"),
 }
-"""Per key: what its error says, the value, and the reason for it."""
+"""Per key: a part of its error, the value, and the reason for it."""

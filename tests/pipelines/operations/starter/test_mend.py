@@ -1,4 +1,4 @@
-"""Keys that the error of a source asks for."""
+"""Keys that the error of a source requests."""
 
 import pytest
 
