@@ -133,9 +133,14 @@ def _check_answer(address: str) -> None:
 
 @dataclass
 class _Agent:
-    """An actor and the jobs that it runs."""
+    """An actor and the jobs that it runs.
+
+    Attributes:
+        problem: why it can run none. It stays, so that Ray starts the next one on another node.
+    """
 
     handle: Any
+    problem: str = ""
     is_aside: bool = False
     is_ready: bool = False
     host: str = ""
@@ -158,6 +163,7 @@ class _Link:
         self._requests: dict[str, int] = {}
         self._data: dict[str, Mapping[str, Any]] = {}
         self._wanted = settings.workers or 1
+        self._store_bytes = 0.0  # of the smallest node
         self._capacity: Capacity | None = None
         self._has_waited = False
         self._is_closed = asyncio.Event()
@@ -244,7 +250,7 @@ class _Link:
         """Return a folder's key and a reference for each of its files; None if it is too large for the store."""
         files = sorted(file for file in folder.rglob("*") if file.is_file())
         facts = [(str(file.relative_to(folder)), file.stat()) for file in files]
-        if sum(fact.st_size for _, fact in facts) > _SHARE_OF_STORE * _measure_object_store():
+        if sum(fact.st_size for _, fact in facts) > _SHARE_OF_STORE * self._store_bytes:
             return None
         key = hashlib.sha256(
             repr([(str(folder), name, fact.st_size, fact.st_mtime_ns) for name, fact in facts]).encode()
@@ -274,18 +280,20 @@ class _Link:
             if self._node not in nodes:
                 return self._lose_cluster("the node that the supervisor is connected to was lost")
             resources = list(nodes.values())
+            self._store_bytes = min(each.get("object_store_memory", 0.0) for each in resources)
             room = sum(compute_room(each, self._settings) for each in resources)
             if not room and not self._has_waited:
                 self._has_waited = True
                 self._send(Waiting(explain_no_room(resources, self._settings)))
-            self._fit_agents(self._settings.workers or max(1, room))
+            self._fit_agents(room)
             self._report_capacity(compute_worker_memory(resources, self._settings))
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _fit_agents(self, wanted: int) -> None:
+    def _fit_agents(self, room: int) -> None:
         """Create the agents that are missing, and remove those that wait for a place that there is no more."""
-        self._wanted = wanted
-        agents = [agent for agent in self._agents if not agent.is_aside]
+        agents = [agent for agent in self._agents if not agent.is_aside and not agent.problem]
+        useless = sum(bool(agent.problem) for agent in self._agents)
+        self._wanted = wanted = self._settings.workers or max(1, room - useless)
         for agent in [agent for agent in agents if not agent.is_ready][: max(0, len(agents) - wanted)]:
             self._remove(agent)
         for _ in range(wanted - len(agents)):
@@ -293,7 +301,9 @@ class _Link:
 
     def _report_capacity(self, memory_bytes: int) -> None:
         ready = [agent for agent in self._agents if agent.is_ready and not agent.is_aside]
-        capacity = Capacity(len(ready), self._wanted, tuple(sorted({agent.host for agent in ready})), memory_bytes)
+        hosts = tuple(sorted({agent.host for agent in ready}))
+        problems = tuple(sorted({f"{agent.host}: {agent.problem}" for agent in self._agents if agent.problem}))
+        capacity = Capacity(len(ready), self._wanted, hosts, memory_bytes, problems)
         if capacity != self._capacity:
             self._capacity = capacity
             self._send(capacity)
@@ -310,7 +320,7 @@ class _Link:
             "max_concurrency": _THREADS,
             "scheduling_strategy": "SPREAD",
         }
-        agent = _Agent(ray.remote(RayNodeWorker).options(**options).remote(node, self._name), is_aside)
+        agent = _Agent(ray.remote(RayNodeWorker).options(**options).remote(node, self._name), is_aside=is_aside)
         self._agents.append(agent)
         self._start(self._follow(agent))
         return agent
@@ -319,10 +329,11 @@ class _Link:
         """Pass on an actor's events until it has ended."""
         seen = 0
         try:
-            described: NodeDescription = await agent.handle.describe.remote()
+            described = await self._describe(agent)
+            agent.host, agent.node = described.host, described.node
             if described.problem:
-                return self._refuse(agent, described)
-            agent.is_ready, agent.host, agent.node = True, described.host, described.node
+                return self._set_aside(agent, described.problem)
+            agent.is_ready = True
             self._dispatch()
             while True:
                 for number, event in await self._poll(agent, seen):
@@ -332,6 +343,15 @@ class _Link:
             self._lose_cluster(_explain(error))
         except RayError as error:
             self._lose(agent, error)
+
+    async def _describe(self, agent: _Agent) -> NodeDescription:
+        while True:
+            try:
+                described: NodeDescription = await agent.handle.describe.remote()
+            except ActorUnavailableError:
+                await asyncio.sleep(_RETRY_S)
+                continue
+            return described
 
     async def _poll(self, agent: _Agent, seen: int) -> Sequence[tuple[int, Event]]:
         try:
@@ -354,20 +374,24 @@ class _Link:
             return
 
     def _lose(self, agent: _Agent, error: RayError) -> None:
-        """Report the jobs of an actor that has ended; a worker that cannot be made at all ends the engine."""
+        """Report the jobs of an actor that has ended; one that could not be made is not made again."""
         traceback.print_exception(error)
-        self._remove(agent)
         reason = f"its worker on the Ray node {agent.host} was lost: {_explain(error)}"
         for name in agent.jobs:
             self._requests.pop(name, None)
             self._send(Happened(Failed(name, "died", reason)))
         # Ray has no error type for an actor whose constructor failed.
         if not agent.is_ready and (_CREATION in str(error) or not isinstance(error, ActorDiedError)):
-            self._send(Refused(f"a worker cannot be started on the Ray cluster: {_explain(error)}"))
+            self._set_aside(agent, f"a worker cannot be started: {_explain(error)}")
+        else:
+            self._remove(agent)
 
-    def _refuse(self, agent: _Agent, described: NodeDescription) -> None:
-        self._remove(agent)
-        self._send(Refused(f"the Ray node {described.host} cannot be used: {described.problem}"))
+    def _set_aside(self, agent: _Agent, problem: str) -> None:
+        """Do without an actor that can run no job; before there is another one, a person must mend it first."""
+        agent.problem = problem
+        if not any(each.is_ready for each in self._agents):
+            place = f"node {agent.host}" if agent.host else "cluster"
+            self._send(Refused(f"the Ray {place} cannot be used: {problem}"))
 
     def _remove(self, agent: _Agent) -> None:
         self._agents.remove(agent)
@@ -393,11 +417,6 @@ class _Link:
 def _read_bytes(file: Path) -> Any:
     """Return a file's content as an array, which Ray stores without a further copy."""
     return np.fromfile(file, np.uint8)
-
-
-def _measure_object_store() -> float:
-    """Return the bytes of the smallest object store of a node."""
-    return min((node.get("object_store_memory", 0.0) for node in _list_alive().values()), default=0.0)
 
 
 def _list_alive() -> dict[str, Mapping[str, float]]:

@@ -36,7 +36,7 @@ from search_spaces.errors import KerastudyError
 
 _START_S = 60.0  # chosen: until a cluster answers
 _ROOM_S = 600.0  # chosen: a cluster that grows by itself starts machines meanwhile
-_STOP_S = 10.0  # longer, and the node is lost: Ray ends its jobs
+_STOP_S = 30.0  # longer, and the node is lost: Ray ends its jobs
 _CLOSE_S = 15.0
 _KEPT_ALIVE_S = 0.5
 _HOSTS = 5  # that are named
@@ -115,7 +115,9 @@ class RayEngine:
         workers = f"{ready} of {wanted} workers" if ready < wanted else "1 worker" if ready == 1 else f"{ready} workers"
         hosts = ", ".join(self._capacity.nodes[:_HOSTS]) + (", ..." if len(self._capacity.nodes) > _HOSTS else "")
         gpus = f", {self._settings.gpus:g} GPUs each" if self._settings.gpus else ""
-        return Layout(f"Ray {where}: {workers} of {self._settings.cpus} cores{gpus} (resources), on {hosts}")
+        unused = "".join(f"; not used: {problem}" for problem in self._capacity.problems[:_HOSTS])
+        cores = "1 core" if self._settings.cpus == 1 else f"{self._settings.cpus} cores"
+        return Layout(f"Ray {where}: {workers} of {cores}{gpus} (resources), on {hosts}{unused}")
 
     def warm(self, backend: Backend) -> None:
         """Prepare the workers for jobs on a backend; return at once."""

@@ -109,12 +109,14 @@ class Capacity:
         wanted: workers that there will be once every node has started.
         nodes: names of the nodes that the ready ones are on, without repetition.
         memory_bytes: memory that each worker may hold.
+        problems: nodes that can run no job, each with the reason.
     """
 
     ready: int
     wanted: int
     nodes: tuple[str, ...]
     memory_bytes: int
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

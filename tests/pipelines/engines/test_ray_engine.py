@@ -72,7 +72,7 @@ class TestRayEngine(EngineContract):
 
     def test_the_layout_names_the_cluster(self, engine):
         """A person reads where the trials train, and which keys decide it."""
-        assert engine.layout.text.startswith("Ray started on this machine: 2 workers of 1 cores (resources), on ")
+        assert engine.layout.text.startswith("Ray started on this machine: 2 workers of 1 core (resources), on ")
 
     def test_an_answer_takes_no_time(self, engine, tmp_path):
         """Fifty requests in a row, each answered at once, take far less than a worker's tick each."""
