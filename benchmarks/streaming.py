@@ -29,7 +29,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import yaml
 
-COLUMNS = 24
+COLUMNS = 60
 PIECE = 100_000
 SMALL_ROWS = 200_000
 EVERY_S = 0.2
@@ -155,20 +155,19 @@ def open_writer(file: Path, schema: pa.Schema) -> Any:
     if file.suffix == ".csv":
         return pyarrow.csv.CSVWriter(file, schema)
     # Random digits have no dictionary, and compressing them takes long.
-    return pyarrow.parquet.ParquetWriter(file, schema, compression="none", use_dictionary=["shop", "city"])
+    return pyarrow.parquet.ParquetWriter(file, schema, compression="none", use_dictionary=["shop"])
 
 
 def make_piece(random: np.random.Generator, start: int) -> pa.Table:
-    """Return some rows: numbers, gaps, a long tail, two columns of categories and a target of them."""
+    """Return some rows: numbers, gaps, a long tail, a column of categories and a target of them."""
     x = random.normal(size=(PIECE, COLUMNS))
     x[:, 1] = np.exp(2 * x[:, 1])
     gaps = random.random(PIECE) < 0.05
-    shop, city = random.integers(0, 30, PIECE), random.integers(0, 900, PIECE)
+    shop = random.integers(0, 30, PIECE)
     y = 2 * x[:, 0] + np.log(x[:, 1]) + 0.1 * shop + random.normal(size=PIECE)
     columns: dict[str, Any] = {f"x{index}": x[:, index] for index in range(COLUMNS)}
     columns["x2"] = pa.array(x[:, 2], mask=gaps)
     columns["shop"] = [f"shop {number}" for number in shop]
-    columns["city"] = [f"city {number}" for number in city]
     return pa.table({**columns, "y": y})
 
 
