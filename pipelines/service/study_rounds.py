@@ -105,8 +105,8 @@ class StudyRounds:
 
 
 def _count_foreground(found: StudyRound, record: StudyRecord, submission: Submission | None) -> StudyRound:
-    is_here = submission is None and record.host == platform.node()
-    return StudyRound(found.waiting, found.running, found.records, found.foreground + is_here)
+    on_this_host = submission is None and record.host == platform.node()
+    return StudyRound(found.waiting, found.running, found.records, found.foreground + on_this_host)
 
 
 def _find_trials_at_once(record: StudyRecord) -> int | None:
