@@ -1,6 +1,6 @@
 """Colours of figures by name, for light and for dark pages.
 
-Those of series differ in lightness too, so that they differ in a print without colours, and to eyes without red or green.
+Those of series differ in lightness too: a print without colours, and eyes without red or green, see the difference.
 """
 
 from __future__ import annotations
