@@ -145,7 +145,7 @@ class LocalEngine:
         Raises:
             KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
         """
-        place = None if job.aside else self._choose_place()
+        place = None if job.aside else self._choose_place(job)
         is_new = job.fresh or job.aside
         worker = self._start(job, place) if is_new else self._take(job, place)
         try:
@@ -202,12 +202,13 @@ class LocalEngine:
         time.sleep(seconds)
         return []
 
-    def _choose_place(self) -> int | None:
-        """Return the place with the most room; None on the CPU."""
+    def _choose_place(self, job: Job[Any, Any]) -> int | None:
+        """Return the place with the most room, of equals one with a free worker; None on the CPU."""
         if (places := self._gpus.places) is None:
             return None
         left = [place.room - self._count_busy(index) for index, place in enumerate(places.places)]
-        return max(range(len(left)), key=lambda index: left[index])
+        has_free = {worker.place for worker in self._free if worker.backend == job.backend}
+        return max(range(len(left)), key=lambda index: (left[index], index in has_free))
 
     def _count_busy(self, place: int) -> int:
         return sum(worker.place == place for worker in self._busy.values())

@@ -101,7 +101,7 @@ def check_study(
                 if study.has_user_model
                 else (*_check_models(study, folder, engine, listener, timed=timed), _list_notes(study, summary))
             )
-            notes += _note_uneven_batches(study)
+            notes += note_uneven_batches(study)
             write_notes(folder, notes)
             shutil.rmtree(folder / "check", ignore_errors=True)
         _refuse_if_all_are_too_large(study, small)
@@ -133,6 +133,19 @@ def prepare_data(
     return prepare_study_data(study, engine, folder / "data", log, expected=expected, listener=listener)
 
 
+def note_uneven_batches(study: Study) -> tuple[str, ...]:
+    """Return that some trials train on one device, because several cannot share their batches evenly."""
+    devices, parameter = study.spec.resources.devices, study.space.parameters.get("batch_size")
+    if devices in (1, "all") or parameter is None:
+        return ()
+    sizes = parameter.spread(_SPREAD) if isinstance(parameter, Int | Float) else parameter.bounds
+    uneven = [str(size) for size in sizes if isinstance(size, int) and size % int(devices)]
+    if not uneven:
+        return ()
+    message = f"trials with a batch_size such as {uneven[0]}, no multiple of resources.devices ({devices})"
+    return (f"{message}, train on one device",)
+
+
 def _check_formats(study: Study, folder: Path, engine: Engine) -> None:
     """Make sure that the models can be measured in the formats that the objectives name."""
     objectives = study.spec.objectives or ()
@@ -154,19 +167,6 @@ def _list_notes(study: Study, summary: DataSummary) -> tuple[str, ...]:
     if summary.task.is_weighted:
         notes += tuple(note_unweighted_objective(summary.task.kind, study.spec.training, study.spec.score_objective))
     return notes
-
-
-def _note_uneven_batches(study: Study) -> tuple[str, ...]:
-    """Return that some trials train on one device, because several cannot share their batches evenly."""
-    devices, parameter = study.spec.resources.devices, study.space.parameters.get("batch_size")
-    if devices in (1, "all") or parameter is None:
-        return ()
-    sizes = parameter.spread(_SPREAD) if isinstance(parameter, Int | Float) else parameter.bounds
-    uneven = [str(size) for size in sizes if isinstance(size, int) and size % int(devices)]
-    if not uneven:
-        return ()
-    message = f"trials with a batch_size such as {uneven[0]}, no multiple of resources.devices ({devices})"
-    return (f"{message}, train on one device",)
 
 
 def _check_user_model(

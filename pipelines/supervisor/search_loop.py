@@ -34,8 +34,8 @@ _TICK_S = 0.5
 _PLAN_FILE = "fleet_plan.json"
 _MOST_CURVE = 200  # of earlier scores: more than a terminal has columns
 _PARTS = (
-    "there is no GPU to train on, so resources.devices divides the CPU into {devices}: a trial does the same as on "
-    "GPUs, and takes longer than on one device"
+    "workers have no GPU, so resources.devices divides the CPU into {devices}: a trial does the same as on GPUs, and "
+    "takes longer than on one device; resources.gpus gives workers GPUs"
 )
 _FALLBACK = (
     "trials of this model cannot be paused, since its own training keeps its state to itself: those worse than the "
@@ -99,7 +99,8 @@ class SearchLoop:
     def run(self) -> Iterator[StudyEvent]:
         """Train trials until there is a reason to stop; those that an earlier run left come first."""
         resources = self._context.spec.resources
-        if resources.devices not in (1, "all") and resources.engine == "local" and not self._engine.layout.gpu_bytes:
+        has_gpus = resources.gpus if resources.engine == "ray" else self._engine.layout.gpu_bytes
+        if resources.devices not in (1, "all") and not has_gpus:
             yield Noted(_PARTS.format(devices=resources.devices))
         self._supply.load()
         while not self._control.is_halted:

@@ -12,7 +12,7 @@ from inline_engine import InlineEngine
 
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.run_job import JobError
-from pipelines.operations.check import check_study
+from pipelines.operations.check import check_study, note_uneven_batches
 from pipelines.operations.submit import enqueue
 from pipelines.study.load import load_study
 from pipelines.study.stored import find_known_study
@@ -303,3 +303,35 @@ def test_an_npz_file_is_prepared_once(tmp_path, engine):
     made = (tmp_path / "home" / "data" / "summary.json").stat().st_mtime_ns
     assert check_study(study, tmp_path / "home", engine).summary == first.summary
     assert (tmp_path / "home" / "data" / "summary.json").stat().st_mtime_ns == made
+
+
+def test_a_model_that_devices_cannot_share_is_refused(tmp_path, engine):
+    """The check builds the model on as many devices as trials train on, here two parts of the CPU."""
+    text = HEAD + "training: {loss: dice}\nresources: {devices: 2}\n"
+    study = study_in(tmp_path, text, d__csv=table(lambda row: "no" if row % 2 else "yes"))
+    with pytest.raises(InputError) as raised:
+        check_study(study, tmp_path / "home", engine)
+    assert str(raised.value).endswith(
+        "s.yaml:7:22: resources.devices: 2 devices cannot share the training of this model: dice is one number for a "
+        "whole batch; write 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "devices", "noted"),
+    [
+        ("[32, 48]", 2, ""),
+        ("[32, 33]", 2, "33"),
+        ("{type: int, low: 16, high: 64, step: 16}", 3, "16"),
+        ("33", 2, "33"),
+        ("33", 1, ""),
+    ],
+)
+def test_batches_that_devices_cannot_share_are_noted(tmp_path, sizes, devices, noted):
+    """Trials with such a batch size train on one device, which the run states before it begins."""
+    study = study_in(tmp_path, f"{HEAD}space: {{batch_size: {sizes}}}\nresources: {{devices: {devices}}}\n", d__csv="")
+    notes = note_uneven_batches(study)
+    assert bool(notes) == bool(noted)
+    if noted:
+        such = f"trials with a batch_size such as {noted}, no multiple of resources.devices ({devices})"
+        assert notes == (f"{such}, train on one device",)

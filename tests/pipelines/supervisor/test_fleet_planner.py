@@ -42,10 +42,11 @@ def make_planner(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY,
         (study(resources="fleet: off"), "resources.fleet is off"),
         (study(extra="training: {loss: dice}\n"), "whole batch"),
         (study(extra="limits: {model_memory: 1GB}\n"), "limits.model_memory"),
+        (study(resources="devices: 2"), "resources.devices is 2"),
         (study(", optimizer: [lamb, muon]"), "each weight by itself"),
         (study(resources="fleet: auto", extra="budget: {trials: 1}\n"), "one by one"),
     ],
-    ids=["off", "loss", "memory", "optimizers", "few"],
+    ids=["off", "loss", "memory", "devices", "optimizers", "few"],
 )
 def test_a_study_without_fleets_has_a_reason(made, reason):
     """Where no trial can train in a fleet, or none should, the reason is known."""

@@ -10,7 +10,9 @@ from desk import FILE, scores
 from fake_engine import Ends, FakeEngine, leave_files, training
 from small_studies import study_of
 
-from pipelines.supervisor.events import EpochEnded, TrialEnded
+from pipelines.engines.base import Layout
+from pipelines.supervisor.event_text import format_opening
+from pipelines.supervisor.events import EpochEnded, Noted, TrialEnded
 from pipelines.training.messages import TrialOutcome, TrialResult
 
 
@@ -91,3 +93,18 @@ def test_a_study_left_by_another_store_is_not_taken_up(desk):
     next(event for event in first.run() if isinstance(event, EpochEnded))
     first._control.release()
     assert desk.run(FakeEngine(scores(2.0)), trials=1)[-1].value == 2.0
+
+
+def test_trials_over_parts_of_a_cpu_are_stated(desk):
+    """Without GPUs resources.devices divides the CPU, which is a rehearsal: the run states it and names the key."""
+    events = desk.run(FakeEngine(scores(1.0), test_scores={}), trials=1, fleet='"off", devices: 2')
+    [note] = [event.note for event in events if isinstance(event, Noted)]
+    assert note.startswith("workers have no GPU, so resources.devices divides the CPU into 2")
+
+
+def test_the_layout_of_the_engine_is_stated(desk):
+    """The line of the engine's devices opens the run, and no line where there is nothing to state."""
+    engine = FakeEngine(scores(1.0), test_scores={})
+    engine.layout = Layout("2 GPUs: 1 trial on each (resources.gpus)", 10**9)
+    opening = format_opening(desk.run(engine, trials=1)[0])
+    assert "2 GPUs: 1 trial on each (resources.gpus)" in opening.splitlines()
