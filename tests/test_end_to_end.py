@@ -223,6 +223,15 @@ def test_mlflow_has_the_files(shown):
     assert expected <= shown.artifacts(shown.parent)
 
 
+def test_mlflow_has_the_winners_evaluation(mixed, shown):
+    """The winner's run alone carries a summary of its predictions, as pictures and metrics that training lacks."""
+    winner = shown.trials[mixed[-1].winner]
+    files = {file.path for file in shown.client.list_artifacts(winner.info.run_id, "evaluation")}
+    assert {f"evaluation/{name}" for name in ("evaluation.json", "confusion-matrix.png", "roc.png")} <= files
+    assert {"test_calibration_error", "test_roc_auc"} <= winner.data.metrics.keys()
+    assert [run for run in shown.trials if "evaluation" in shown.artifacts(run)] == [winner]
+
+
 def test_mlflow_has_the_data(shown, home):
     """Parent and children name the data set that they saw."""
     summary = json.loads((home.locate_data("mixed") / "summary.json").read_text())

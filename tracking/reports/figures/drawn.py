@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tracking.reports.content import ReportTrial, StudyReport
-from tracking.reports.figures.scale import Scale
+from tracking.reports.figures.scale import Scale, format_count
 
 MOST: Final = 1000
 """Dots of a figure: with more, a page is heavy and a figure is a cloud."""
@@ -68,7 +68,7 @@ def make_score_scale(report: StudyReport, values: Sequence[float]) -> Scale:
 def describe_beyond(values: Sequence[float], scale: Scale) -> str:
     """Return how many scores a scale leaves out; empty where it shows all."""
     count = sum(not scale.low <= value <= scale.high for value in values)
-    return f"{count:,} much worse trials lie beyond the axis." if count else ""
+    return f"Beyond the axis: {format_count(count, 'much worse trial')}." if count else ""
 
 
 def join_notes(*notes: str) -> str:

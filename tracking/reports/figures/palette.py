@@ -13,7 +13,7 @@ LIGHT: Final = {
     "failed": "#7d3c98", "running": "#4f9d69", "cancelled": "#9aa4b2", "train": "#8c959f", "band": "#c9dcf2",
     "c0": "#0a4fa3", "c1": "#d9822b", "c2": "#2f8f6b", "c3": "#a3357a", "c4": "#5f6b7a", "c5": "#6fb1e0",
     "c6": "#8a6d1d", "c7": "#c2185b",
-    "q0": "#e3ebf4", "q1": "#cbdcee", "q2": "#adcae6", "q3": "#8db6dc", "q4": "#6a9ed0", "q5": "#4b86c1",
+    "q0": "#ced9e6", "q1": "#bccfe4", "q2": "#a6c3e2", "q3": "#8db6dc", "q4": "#6a9ed0", "q5": "#4b86c1",
     "q6": "#2f6dae", "q7": "#175496", "q8": "#08397a",
 }  # fmt: skip
 DARK: Final = {
@@ -22,7 +22,7 @@ DARK: Final = {
     "failed": "#c490da", "running": "#7fcf9b", "cancelled": "#77818c", "train": "#77818c", "band": "#2a415e",
     "c0": "#79b0f2", "c1": "#f0a35a", "c2": "#66c79f", "c3": "#e08cc0", "c4": "#a9b4c0", "c5": "#3f86c4",
     "c6": "#d3b45c", "c7": "#f2709c",
-    "q0": "#222b36", "q1": "#25374b", "q2": "#294763", "q3": "#2f5a80", "q4": "#386f9f", "q5": "#4886bd",
+    "q0": "#364150", "q1": "#364b61", "q2": "#365672", "q3": "#366389", "q4": "#386f9f", "q5": "#4886bd",
     "q6": "#629fd6", "q7": "#86bbec", "q8": "#b5d9ff",
 }  # fmt: skip
 SERIES: Final = 8

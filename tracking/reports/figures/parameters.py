@@ -13,7 +13,7 @@ from tracking.reports.content import ReportTrial, StudyReport
 from tracking.reports.figures.drawn import describe_beyond, describe_drawn, join_notes, make_score_scale, select_drawn
 from tracking.reports.figures.figure import Axis, Box, Dots, Figure, Label, Line, Mark, Panel
 from tracking.reports.figures.palette import choose_shade
-from tracking.reports.figures.scale import Scale, format_number, shorten
+from tracking.reports.figures.scale import Scale, format_count, shorten
 
 _MOST_SLICES = 9
 _MOST_AXES = 10
@@ -93,7 +93,7 @@ def draw_slices(report: StudyReport, regions: Mapping[str, Region], order: Seque
             Panel(across.make_axis(name, most=5), up.make_axis(report.metric, most=5), marks, size=(340, 240))
         )
     left_out = len(order) - len(names)
-    more = f"{left_out} further parameters are left out, the least important." if left_out else ""
+    more = f"Left out: {format_count(left_out, 'further parameter')}, the least important." if left_out else ""
     return Figure(
         name="slices",
         title="Values against the score",
@@ -127,7 +127,7 @@ def draw_contour(report: StudyReport, order: Sequence[str]) -> Figure | None:
     return Figure(
         name="contour",
         title="Score over the two most important numbers",
-        summary=f"Smoothed rank of {report.metric} over {names[0]} and {names[1]}; darker is better.",
+        summary=f"Smoothed rank of {report.metric} over {names[0]} and {names[1]}; stronger colours are better.",
         panels=[panel],
         legend=[("q8", "best"), ("q4", "middle"), ("q0", "worst"), ("winner", "winner")],
         note=join_notes("Empty where no trial is near.", describe_drawn(report)),
@@ -169,7 +169,7 @@ def draw_rank(report: StudyReport, order: Sequence[str]) -> Figure | None:
     return Figure(
         name="rank",
         title="Pairs of hyperparameters by rank",
-        summary=f"Complete trials by pairs of {', '.join(names)}; darker dots have a better {report.metric}.",
+        summary=f"Complete trials by pairs of {', '.join(names)}; stronger colours have a better {report.metric}.",
         panels=panels,
         legend=[("q8", "best"), ("q4", "middle"), ("q1", "worst")],
         note=describe_drawn(report),
@@ -203,16 +203,15 @@ def draw_parallel(report: StudyReport, order: Sequence[str]) -> Figure | None:
     width = max(640, 110 * count)
     panel = Panel(Axis(), Axis(), marks, size=(width, 380), left=14, bottom=34, has_frame=False)
     left_out = len(order) - len(names)
+    more = f"Left out: {format_count(left_out, 'further parameter')}." if left_out else ""
     return Figure(
         name="parallel-coordinates",
         title="Parallel coordinates",
-        summary=f"A line a trial through its values of {', '.join(names)} and its {report.metric}; darker is better. "
-        "A line has a gap where a trial lacks a parameter.",
+        summary=f"A line a trial through its values of {', '.join(names)} and its {report.metric}; stronger colours "
+        "are better. A line has a gap where a trial lacks a parameter.",
         panels=[panel],
         legend=[("q8", "best"), ("q4", "middle"), ("q1", "worst"), ("winner", "winner")],
-        note=join_notes(
-            f"{left_out} further parameters are left out." if left_out else "", describe_drawn(report, _MOST_LINES)
-        ),
+        note=join_notes(more, describe_drawn(report, _MOST_LINES)),
     )
 
 
@@ -280,8 +279,3 @@ def describe_order(importances: Sequence[Importance], report: StudyReport) -> li
     known = [each.name for each in importances]
     varied = [parameter.name for parameter in report.varied]
     return [*(name for name in known if name in varied), *(name for name in varied if name not in known)]
-
-
-def format_value(value: Value) -> str:
-    """Return a parameter's value for people."""
-    return format_number(float(value)) if _is_plain_number(value) else str(value)  # type: ignore[arg-type]

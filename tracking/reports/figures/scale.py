@@ -39,6 +39,15 @@ def format_number(value: float) -> str:
     return f"{value:.5g}"
 
 
+def format_count(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> format_count(1, "trial"), format_count(2000, "trial")
+    ('1 trial', '2,000 trials')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def is_number(value: object) -> bool:
     """Return whether a value is a finite number and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -31,7 +32,7 @@ def test_a_logarithmic_axis_has_powers():
     texts = [text for _, text in scale.make_axis().ticks]
     assert texts == ["0.0001", "0.001", "0.01", "0.1", "1"]
     places = [scale.place(10.0**power) for power in range(-4, 1)]
-    steps = [after - before for before, after in zip(places, places[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(places)]
     assert steps == pytest.approx([steps[0]] * 4)
     assert math.isnan(scale.place(0.0))
 
