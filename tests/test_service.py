@@ -19,6 +19,10 @@ from command import environment, kerastudy, kerastudy_here
 from service_process import ServiceProcess, find_free_port, follow_events
 from small_studies import write_mixed_csv
 
+from pipelines.client.http import HttpClient
+from pipelines.client.local import LocalClient
+from pipelines.supervisor.event_log import parse_event
+from pipelines.workspace.home import Home
 from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue
 
@@ -98,6 +102,17 @@ def test_a_verb_prints_the_same_of_a_service_and_of_its_home(service, call, mine
         local = kerastudy_here(*words, "--home", service.home, cwd=call.folder).stdout
         assert call(*words) == local.replace(str(service.home), "HOME")
     assert "mine is finished: there is nothing to pause" in call("pause", mine, status=2)
+
+
+def test_a_follower_gets_the_events_of_the_home(service, mine):
+    """What `wait` shows of a study is the same over HTTP and on the home, up to the study's end."""
+    with HttpClient(service.url, service.token) as remote:
+        events = list(remote.read_events(mine))
+    assert [parse_event(each) for each in events] == [
+        parse_event(each) for each in LocalClient(Home.find(str(service.home))).read_events(mine)
+    ]
+    assert [each.kind for each in events if each.kind.startswith("study")] == ["study-ended"]
+    assert {"search-started", "trial-began", "epoch-ended", "trial-ended"} <= {each.kind for each in events}
 
 
 def test_the_command_is_a_client_in_a_process_too(service, mine, tmp_path):
