@@ -116,7 +116,8 @@ def draw_contour(report: StudyReport, order: Sequence[str]) -> Figure | None:
     places = [(across.place(trial.params[names[0]]), up.place(trial.params[names[1]])) for trial in drawn]
     cells = _smooth(places, _rank_shares(report, drawn))
     marks: list[Mark] = [
-        Box(choose_shade(share), column / _CELLS, row / _CELLS, (column + 1) / _CELLS, (row + 1) / _CELLS)
+        # Over its neighbours by a little: rounding to pixels would leave lines between them.
+        Box(choose_shade(share), column / _CELLS, row / _CELLS, (column + 1.1) / _CELLS, (row + 1.1) / _CELLS)
         for (column, row), share in cells.items()
     ]
     marks.append(Dots("ink", places, [trial.number for trial in drawn], 3.5))
