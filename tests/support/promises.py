@@ -29,7 +29,7 @@ from pipelines.search.trial_summaries import (
     rank_trials,
     summarize_trials,
 )
-from pipelines.selection.finalists import ENSEMBLE, REFIT, list_retrainings, rank_finalists
+from pipelines.selection.finalists import AUTO, ENSEMBLE, REFIT, list_retrainings, rank_finalists
 from pipelines.selection.model_locations import is_refitted
 from pipelines.selection.refit import COMPARED_TRAININGS, COMPARISON
 from pipelines.study.objective import Objective
@@ -201,9 +201,7 @@ def _check_disk(ended: _EndedStudy) -> Iterator[str]:
             yield f"trial {trial.number} has ended and left {', '.join(left)}"
         if left := sorted(file.name for file in folder.rglob("saving-*")):
             yield f"trial {trial.number} has ended and left {', '.join(left)}, cut off while it was written"
-    sign = 1.0 if ended.objective.direction == "minimize" else -1.0
-    complete = [trial for trial in ended.trials if trial.state == "complete" and trial.fits]
-    ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    ranked = rank_trials(ended.trials, ended.objective)
     kept = {trial.number for trial in ranked[: ended.study.spec.models_kept]}
     found = {int(file.parent.name) for file in ended.home.locate_study(ended.name).glob(f"trials/*/{MODEL_FILE}")}
     if kept != found:
@@ -242,7 +240,7 @@ def _check_mlflow(ended: _EndedStudy, client: MlflowClient) -> Iterator[str]:
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     executed = [run for run in runs if run.data.tags.get("kerastudy.kind") == "retraining"]
     names = sorted(str(run.info.run_name) for run in executed)
-    trained = [each for each in ended.retrainings if each.name not in (COMPARISON, ENSEMBLE)]
+    trained = [each for each in ended.retrainings if each.name not in (AUTO, COMPARISON, ENSEMBLE)]
     if names != sorted(format_run_name(ended.name, each.number, each.name) for each in trained):
         yield f"MLflow has the further trainings {names}"
     if unended := [run.info.run_name for run in executed if run.info.status != "FINISHED"]:
