@@ -58,6 +58,11 @@ class SupervisorHandle:
         """Whether the process has ended."""
         return self._process.poll() is not None
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether the process has ended, and done what was requested."""
+        return self._process.poll() == 0
+
     def describe_end(self) -> str:
         """Return how the process ended, in words, and close the handle."""
         self.close()

@@ -20,7 +20,7 @@ from search_spaces.errors import ConflictError, InputError, KerastudyError
 from tracking.store.study_queue import StudyBusyError
 
 FailureKind = Literal["conflict", "input", "busy", "error", "defect"]
-Task = Literal["run", "cancel"]
+Task = Literal["run", "cancel", "deliver"]
 _FILE = "supervisor-failure.json"
 _CHUNK_BYTES = 4096
 
@@ -32,7 +32,7 @@ class SupervisorRequest:
     Attributes:
         folder: the home's folder.
         store: the home's database.
-        task: whether to run the study to its end, or to cancel it.
+        task: whether to run the study to its end, to cancel it, or to deliver what MLflow lacks of it.
         max_trials: most trials that train at once; None for any number.
         max_workers: most worker processes, whatever the study's file requests; None for no limit.
         max_data_s: most seconds for the preparation of its data; None for no limit.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pipelines.queries.record_reader import load_record
 from pipelines.queries.study_reader import StudyReader
 from pipelines.service.config import StudyLimits
+from pipelines.service.late_delivery import LateDelivery
 from pipelines.service.scheduler import WaitingStudy, choose_next_study, order_waiting
 from pipelines.service.study_rounds import WAITING_STATES, StudyRound, StudyRounds
 from pipelines.service.supervisor_handle import LOG_FILE, SupervisorHandle, prepare_folder
@@ -91,6 +92,7 @@ class SupervisorPool:
         self._turns = Turns(store)
         self._rounds = StudyRounds(store)
         self._rounds_lock = threading.Lock()  # requests read the queue too
+        self._late_delivery = LateDelivery(store, lambda name: self._make_request(name, "deliver"))
         self._held_back = ""
         self.failures = 0
         self.start_error = ""
@@ -103,6 +105,8 @@ class SupervisorPool:
             if process.has_ended:
                 del self._processes[name]
                 self._handle_end(name, process.describe_end())
+        if self._max_studies:
+            self._late_delivery.step()
         while (turn := self._choose_next()) is not None:
             try:
                 # Before its turn is taken: a study that cannot start has had none.
@@ -171,6 +175,7 @@ class SupervisorPool:
         processes = [*self._processes.values(), *self._cancelling.values()]
         for process in processes:
             process.terminate()
+        self._late_delivery.stop(_GRACE_S)
         deadline = time.monotonic() + _GRACE_S
         # One deadline for all, after all were requested to end: one after the other, each would take its time.
         for process in processes:

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pipelines.engines.local_engine import LocalEngine, cores
 from pipelines.operations.control import load_resumable
 from pipelines.operations.run import supervise, supervise_cancellation
+from pipelines.operations.sync import SyncMonitor, sync
 from pipelines.queries.record_reader import load_record
 from pipelines.service.logs import log_event, log_study
 from pipelines.service.preparation import Preparation, PreparationHaltedError
@@ -28,11 +29,12 @@ from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import StudyEnded
 from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, KerastudyError
 from tracking.mlflow.names import CHALLENGER
 from tracking.store.database import Store
 from tracking.store.study_queue import ControlRequest, StudyQueue, StudyRecord
 
+_DELIVERY_PATIENCE_S = 60.0
 STORE_PATIENCE_S = 60.0
 """How long a process that was started waits for a store that is away at that moment."""
 SERVICE_STOPPED = "its supervisor was stopped with the service or the host; it goes on in its turn"
@@ -49,6 +51,8 @@ def main() -> None:
         with log_study(request.study):
             if request.task == "cancel":
                 cancel_study(request)
+            elif request.task == "deliver":
+                deliver_records(request)
             else:
                 run_study(request, service)
         status = 0
@@ -154,6 +158,18 @@ def cancel_study(request: SupervisorRequest) -> None:
     with supervise_cancellation(load_resumable(request.home, request.study), request.home) as supervisor:
         for _ in record_events(request.home, request.study, supervisor.run()):
             pass
+
+
+def deliver_records(request: SupervisorRequest) -> None:
+    """Deliver the records of a study that ended before MLflow had all.
+
+    Raises:
+        StudyBusyError: if another process works on it.
+        KerastudyError: if the store cannot be used, or MLflow took none for a while.
+    """
+    for result in sync(request.home, [request.study], _DELIVERY_PATIENCE_S, SyncMonitor()):
+        if result.left:
+            raise KerastudyError(f"{result.left} records wait: {result.reason}")
 
 
 def limit_resources(study: Study, max_trials: int | None, max_workers: int | None) -> Study:

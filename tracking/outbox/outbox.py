@@ -74,7 +74,8 @@ class Outbox:
 
     def read_backlog(self, study: str | None = None) -> Backlog:
         """Return the numbers of rows that wait or were set aside, and the latest error."""
-        with self._store.read() as connection:
+
+        def read(connection: sa.Connection) -> Backlog:
             counted = sa.select(outbox.c.status, sa.func.count()).where(*_match_study(study)).group_by(outbox.c.status)
             counts = {row[0]: int(row[1]) for row in connection.execute(counted)}
             error = connection.scalar(
@@ -83,7 +84,9 @@ class Outbox:
                 .order_by(outbox.c.id.desc())
                 .limit(1)
             )
-        return Backlog(counts.get("waiting", 0), counts.get("set_aside", 0), error or "")
+            return Backlog(counts.get("waiting", 0), counts.get("set_aside", 0), error or "")
+
+        return self._store.query(read)
 
     def find_oldest_ms(self) -> int | None:
         """Return the time of the oldest row that waits, in milliseconds since 1970; None where none does."""
@@ -104,14 +107,10 @@ class Outbox:
 
     def read_next_rows(self, study: str | None, limit: int) -> list[Row]:
         """Return the oldest waiting rows."""
-        with self._store.read() as connection:
-            found = connection.execute(
-                sa.select(outbox)
-                .where(*_match_study(study), outbox.c.status == "waiting")
-                .order_by(outbox.c.id)
-                .limit(limit)
-            )
-            return [Row(row.id, row.study, decode_record(row.kind, row.payload), row.attempts) for row in found]
+        waiting = sa.select(outbox).where(*_match_study(study), outbox.c.status == "waiting")
+        query = waiting.order_by(outbox.c.id).limit(limit)
+        found = self._store.query(lambda connection: connection.execute(query).all())
+        return [Row(row.id, row.study, decode_record(row.kind, row.payload), row.attempts) for row in found]
 
     def list_opened(self, study: str | None) -> list[StudyOpened]:
         """Return the last delivered `StudyOpened` of each study; later rows of the study need it."""

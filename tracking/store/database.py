@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import (
@@ -32,6 +32,7 @@ from tracking.store.schema import ensure_schema, read_version
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
+_T = TypeVar("_T")
 # Chosen: with less, any error of a write counts as a full disk.
 _LEAST_ROOM_BYTES: Final = 256 * 1024
 
@@ -112,6 +113,20 @@ class Store:
     def read(self) -> AbstractContextManager[sa.Connection]:
         """Return a connection for reading."""
         return self.engine.connect()
+
+    def query(self, run: Callable[[sa.Connection], _T]) -> _T:
+        """Return the result of a function that only reads, on a connection; run it again where that one broke.
+
+        For reads that happen all the time: some are under way whenever a server is restarted.
+        """
+        try:
+            with self.read() as connection:
+                return run(connection)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        with self.read() as connection:
+            return run(connection)
 
     def write(self, connection: sa.Connection | None = None) -> AbstractContextManager[sa.Connection]:
         """Return a transaction for writing: all of it is stored, or nothing.

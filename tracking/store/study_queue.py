@@ -166,11 +166,10 @@ class StudyQueue:
         Raises:
             InputError: if there is no study of that name; suggests the nearest one.
         """
-        with self._store.read() as connection:
-            record = _find_record(connection, name)
-            if record is None:
-                known = connection.scalars(sa.select(studies.c.name)).all()
-                raise UnknownError(f'there is no study "{name}"; {suggest_choice(name, known)}')
+        record = self._store.query(lambda connection: _find_record(connection, name))
+        if record is None:
+            known = self._store.query(lambda connection: connection.scalars(sa.select(studies.c.name)).all())
+            raise UnknownError(f'there is no study "{name}"; {suggest_choice(name, known)}')
         return record
 
     def find(self, name: str, *, connection: sa.Connection | None = None) -> StudyRecord | None:
@@ -319,8 +318,8 @@ class StudyQueue:
 
     def find_control_request(self, name: str) -> ControlRequest | None:
         """Return the request that the study's supervisor has not handled yet."""
-        with self._store.read() as connection:
-            return connection.scalar(sa.select(studies.c.control_request).where(studies.c.name == name))
+        query = sa.select(studies.c.control_request).where(studies.c.name == name)
+        return self._store.query(lambda connection: connection.scalar(query))
 
     def set_control_request(
         self, name: str, control_request: ControlRequest | None, *, connection: sa.Connection | None = None
@@ -347,8 +346,8 @@ class StudyQueue:
 
     def is_held(self, lease: Lease) -> bool:
         """Return whether a lease is still valid; see `verify`."""
-        with self._store.read() as connection:
-            return _read_lease(connection, lease.study).lease_token == lease.token
+        held = self._store.query(lambda connection: _read_lease(connection, lease.study))
+        return held.lease_token == lease.token
 
     def set_state(
         self, name: str, state: QueueState, reason: str = "", *, connection: sa.Connection | None = None

@@ -73,6 +73,25 @@ def test_a_line_that_was_cut_is_replaced(proxied):
         storage.engine.dispose()
 
 
+def test_a_read_is_repeated_where_its_line_was_cut(proxied):
+    """Reads that happen all the time go on over a restart; an error of the query itself is raised."""
+    proxy, url = proxied
+    with Store.open(url) as store:
+        calls = []
+
+        def read(connection):
+            calls.append(connection.scalar(sa.text("SELECT 1")))
+            if len(calls) == 1:
+                proxy.cut()
+                proxy.mend()
+            return connection.scalar(sa.text("SELECT 2"))
+
+        assert store.query(read) == 2
+        assert calls == [1, 1]
+        with pytest.raises(sa.exc.ProgrammingError):
+            store.query(lambda connection: connection.execute(sa.text("SELECT nonsense FROM nowhere")))
+
+
 def test_patience_ends(proxied):
     """A server that stays away is an error, after the seconds that the address allows."""
     proxy, url = proxied
