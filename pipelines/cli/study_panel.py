@@ -82,7 +82,8 @@ class StudyPanel:
         pace, left_s = progress.compute_pace(now_s), progress.estimate_left_s(now_s)
         if pace is not None:
             yield f"{pace:,.0f} trials an hour" if pace >= 10 else f"{pace:.1f} trials an hour"
-        if progress.phase is None and left_s is not None:
+        is_searching = progress.phase is None and progress.ended < progress.started.budget
+        if is_searching and left_s is not None:
             # Before the first trial has ended only the budget's time is known.
             yield f"{'at most' if pace is None else 'about'} {format_duration(left_s)} left"
         if pace is None and left_s is None:

@@ -110,6 +110,12 @@ def test_the_panel_shows_the_study_and_its_running_trials():
     assert "t004 failed in 1m15s: gone" in text
 
 
+def test_the_panel_of_a_search_that_is_over_expects_nothing():
+    """While the last records are delivered, no time is left for trials."""
+    lines, _ = draw([search_started(1), trial_ended(0, 0.5, is_best=True)])
+    assert lines[3] == "pace     60 trials an hour"
+
+
 def test_the_panel_shows_the_choice_of_the_winner():
     """After the search, the trainings that are done."""
     lines, _ = draw(
