@@ -1,4 +1,4 @@
-"""Summary of predictions for a report: confusion, ROC, calibration, residuals, and intervals by bootstrap.
+"""Summary of predictions for a report: confusion, ROC, calibration, residuals, and intervals.
 
 Plain NumPy, so that it can be tested without Keras. Rows count alike, whatever weights they have.
 """
@@ -21,6 +21,9 @@ _MOST_CLASSES: Final = 100
 _RESAMPLES: Final = 400
 _MOST_DRAWS: Final = 20_000_000  # numbers that a bootstrap draws: seconds
 _MOST_LABELS_WITH_CURVES: Final = 20
+
+SHARES_OF_ROWS: Final = ("accuracy", "binary_accuracy")
+"""Metrics that are shares of rows."""
 
 Measure = Callable[[Array], float]
 """A metric of the rows with these indexes."""
@@ -123,13 +126,30 @@ def _measure(rows: int, measures: Mapping[str, Measure], further: Mapping[str, f
             drawn[name].append(measure(chosen))
     intervals = {}
     for name, values in drawn.items():
+        if name in SHARES_OF_ROWS:
+            intervals[name] = compute_share_interval(metrics[name], rows)
+            continue
         # A sample may lack a class, and has no area then.
         finite = [value for value in values if np.isfinite(value)]
-        if len(finite) >= 50:
-            low, high = np.percentile(finite, (2.5, 97.5))
+        low, high = np.percentile(finite, (2.5, 97.5)) if len(finite) >= 50 else (0.0, 0.0)
+        # Equal where all samples are: an area of 1 in each of them does not make it sure.
+        if low < high:
             intervals[name] = (float(low), float(high))
     found = {name: value for name, value in {**metrics, **further}.items() if np.isfinite(value)}
     return {"rows": rows, "metrics": found, "intervals": intervals}
+
+
+def compute_share_interval(share: float, rows: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of rows, by Wilson's formula.
+
+    A bootstrap would give an accuracy of 1 an interval without width, on however few rows.
+
+    Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
+    """
+    z = 1.959964
+    middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def _trace_roc(positive: Array, scores: Array) -> list[tuple[float, float]]:

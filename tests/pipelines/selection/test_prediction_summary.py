@@ -62,6 +62,15 @@ def test_the_interval_covers_the_truth():
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(accuracy * (1 - accuracy) / 500), rel=0.25)
 
 
+def test_a_perfect_score_is_not_sure():
+    """An accuracy of 1 on 18 rows has the interval of 18 successes; an area of 1 in every sample has none."""
+    y = np.array([0, 1] * 9)
+    shares = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
+    found = summarize_classes(y, shares, ("no", "yes"))
+    assert found["intervals"]["accuracy"] == (pytest.approx(0.824, abs=1e-3), 1.0)
+    assert "auc" not in found["intervals"]
+
+
 def test_a_regression_is_summed_up():
     """Errors and R2 are scikit-learn's, of several outputs together; rows are drawn up to a limit."""
     y = CHANCE.normal(size=(900, 2))
@@ -86,10 +95,11 @@ def test_labels_are_summed_up():
 
 @pytest.mark.parametrize("rows", [1, 2])
 def test_few_rows_are_no_error(rows):
-    """A part of one row has metrics, and no interval."""
+    """A part of one row has metrics, and a wide interval."""
     found = summarize_classes(np.zeros(rows, dtype=int), np.full((rows, 2), 0.5), ("a", "b"))
     assert found["rows"] == rows
-    assert ("accuracy" in found["intervals"]) is (rows > 1)
+    low, high = found["intervals"]["accuracy"]
+    assert high - low > 0.5
     assert found["roc"] == {}
     assert summarize_numbers(np.zeros((rows, 1)), np.zeros((rows, 1)), ("y",))["metrics"]["bias"] == 0
 

@@ -47,14 +47,15 @@ def assess_certainty(report: StudyReport) -> Certainty | None:
         )  # fmt: skip
     metric = report.metric.removeprefix("val_")
     for part, basis in (
-        ("test", "The delivered model on {rows:,} test rows, which chose nothing; interval by bootstrap over rows."),
-        ("validation", "The delivered model on {rows:,} validation rows; interval by bootstrap over rows. The search "
-         "chose by these rows, so it is optimistic."),
+        ("test", "The delivered model on {rows:,} test rows, which chose nothing; interval by {method}."),
+        ("validation", "The delivered model on {rows:,} validation rows; interval by {method}. The search chose by "
+         "these rows, so it is optimistic."),
     ):  # fmt: skip
         found = report.evaluation.parts.get(part) if report.evaluation else None
         if found is not None and metric in found.intervals and (value := _find_value(found, metric)) is not None:
             name = f"{part} {metric}"
-            return Certainty(name, value, found.intervals[metric], basis.format(rows=found.rows))
+            method = "Wilson's formula" if metric.endswith("accuracy") else "bootstrap over rows"
+            return Certainty(name, value, found.intervals[metric], basis.format(rows=found.rows, method=method))
     return Certainty(
         report.metric, winner.score, None,
         "One training, scored on the rows that the search chose by: nothing shows how sure it is. "
