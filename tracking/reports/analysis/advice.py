@@ -65,8 +65,8 @@ def _advise_on_baseline(report: StudyReport) -> Iterator[Advice]:
             "baseline",
             f"The winner does not beat a simple model: it is {report.unbeaten}",
             "Check the data first: are the features related to the target, and is the split right (data.split)? "
-            "Then train longer and search more trials, or, on few rows, a smaller and more regularised space. Until then the "
-            "simple model is the better choice.",
+            "Then train longer and search more trials, or, on few rows, a smaller and more regularised space. Until "
+            "then the simple model is the better choice.",
         )
         return
     test = report.test.get(f"test_{report.metric.removeprefix('val_')}")
