@@ -194,11 +194,16 @@ class ResourcesSpec(Section):
         None,
         ge=1,
         le=1024,
-        description="Worker processes. Left out, as many as there are cores, or as the Ray cluster has room for.",
+        description="Worker processes. Left out, as many as the GPUs or the Ray cluster have room for, else as many as "
+        "there are cores.",
     )
     cpus: int = Field(1, ge=1, le=1024, description="Cores of each worker, and threads of its arithmetic, with Ray.")
     gpus: float | None = Field(
-        None, ge=0, le=64, description="GPUs of each worker; less than one where workers share a GPU, such as 0.25."
+        None,
+        ge=0,
+        le=64,
+        description="GPUs of each worker; less than one where workers share a GPU, such as 0.25; 0 for the CPU. Left "
+        "out, each has one or as many as `devices`, and trials share it where their memory allows; with Ray, none.",
     )
     devices: Literal["all"] | Annotated[int, Field(ge=1, le=64)] = Field(
         1,
