@@ -32,6 +32,8 @@ InputKind = Literal["dense", "image", "pixels", "series", "mixed", "any"]
 form, preprocessed; "any" leaves the data as it is."""
 Shuffle = Literal["rows", "blocks"]
 """How rows on disk are mixed in an epoch: each by itself, or in blocks that lie together."""
+DIGEST_PREFIX = "streamed-"
+"""Beginning of a streamed table's digest, which is of other values than that of a table in memory."""
 PICTURES: tuple[InputKind, ...] = ("image", "pixels")
 
 

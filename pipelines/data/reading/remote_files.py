@@ -47,6 +47,7 @@ _STAMPS: Final = (
     "mtime",
 )
 # By name: these packages are extras.
+_NOT_THERE: Final = ("NoSuchBucket", "ContainerNotFound")
 _NO_ACCESS: Final = ("NoCredentialsError", "ClientAuthenticationError", "RefreshError", "DefaultCredentialsError")
 
 
@@ -312,7 +313,7 @@ def _explain(source: str, error: Exception, key: str, done: int = 0) -> InputErr
     said = " ".join(str(error).split())[:200]
     if isinstance(error, OSError) and error.errno == 28:  # of this machine's disk, which the engine reports
         raise error
-    if isinstance(error, FileNotFoundError) or getattr(error, "status", 0) == 404:
+    if isinstance(error, FileNotFoundError) or getattr(error, "status", 0) == 404 or kind in _NOT_THERE:
         message = f"there is no file or folder {source}, or no access to it"
     elif isinstance(error, PermissionError) or getattr(error, "status", 0) in (401, 403) or kind in _NO_ACCESS:
         given = f"; credentials come from the environment: {CREDENTIALS[package]}" if package in CREDENTIALS else ""
@@ -321,7 +322,5 @@ def _explain(source: str, error: Exception, key: str, done: int = 0) -> InputErr
         message = f"{source}: {said}; run again once it stays as it is"
     else:
         after = f" after {format_bytes(done)}" if done else ""
-        message = (
-            f"{source} cannot be read{after} ({kind}: {said}); nothing of it is used; run again to go on from there"
-        )
+        message = f"{source} cannot be read{after} ({kind}: {said}); nothing of it is used, so run again"
     return InputError(Problem(message, key))

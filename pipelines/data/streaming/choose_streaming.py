@@ -8,11 +8,10 @@ from typing import Literal
 
 import psutil
 
-from pipelines.data.prepared import PICTURES, InputKind, Shuffle
+from pipelines.data.prepared import DIGEST_PREFIX, PICTURES, InputKind, Shuffle
 from pipelines.data.reading.pictures import SUFFIXES
 from pipelines.data.reading.source_paths import COMPRESSIONS, find_sources
 from pipelines.data.streaming.pieces import find_unstreamed
-from pipelines.data.streaming.prepare_table import DIGEST_PREFIX
 from pipelines.spec.data_spec import DataSpec
 from pipelines.spec.units import format_bytes
 from search_spaces.errors import InputError, Problem

@@ -15,7 +15,7 @@ from pipelines.data.array_types import Array
 from pipelines.data.columns.encoding import Plan, describe_encodings
 from pipelines.data.data_notes import note_classes
 from pipelines.data.model_inputs import write_model_inputs
-from pipelines.data.prepared import PICTURES, DataSummary, Features, InputKind, Task
+from pipelines.data.prepared import DIGEST_PREFIX, PICTURES, DataSummary, Features, InputKind, Task
 from pipelines.data.raw import PARTS
 from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.data.series.naive_forecast import describe_naive_forecasts
@@ -41,8 +41,6 @@ from pipelines.data.targets.labels import Labels
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 
-DIGEST_PREFIX = "streamed-"
-"""Beginning of a streamed table's digest, which is of other values than that of a table in memory."""
 _SCRATCH = "scratch"
 
 
@@ -267,14 +265,15 @@ def _read_examples(stored: StoredRows, split: StoredSplit) -> dict[str, Array]:
 
 
 def _write_split(folder: Path, split: StoredSplit) -> None:
-    """Write the rows of each part, and a digest of their numbers: a list of all rows would be as long as the data."""
+    """Write the size of each part and a digest of its rows: a list of all rows would be as long as the data."""
     lines = []
     for fold in range(split.folds):
         for part in PARTS:
             digest = hashlib.sha256()
             for start, stop in iterate_chunks(len(split.part)):
                 digest.update(np.packbits(split.mark(part, fold, start, stop)).tobytes())
-            lines.append({"part": part, "fold": fold, "rows": split.count(part, fold), "sha256": digest.hexdigest()})
+            name = part if split.folds == 1 else f"{part} of fold {fold}"
+            lines.append({"row": name, "part": f"{split.count(part, fold)} rows, {digest.hexdigest()}"})
     pd.DataFrame(lines).to_csv(folder / "split.csv", index=False)
 
 
