@@ -19,7 +19,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow chaos check docs docs-site dist lock image-check bench-fleets bench-ask-in-flight bench-search bench-service clean
+.PHONY: help setup demo test test-slow chaos check docs docs-site dist lock image-check bench-fleets bench-ask-in-flight bench-search bench-service bench-scale clean
 
 help: ## Show what make can do.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,9 @@ bench-service: $(STAMP) ## Measure the service: latency, followers, and a day of
 	$(BIN)/python benchmarks/service_load.py --idle
 	$(BIN)/python benchmarks/service_followers.py
 	$(BIN)/python benchmarks/service_day.py --studies $(or $(STUDIES),5000)
+
+bench-scale: $(STAMP) ## Simulate a supervisor with 10, 100 and 1,000 workers; ARGS="--workers 50 --sampler tpe" and the like.
+	$(BIN)/python benchmarks/simulate_scale.py $(ARGS)
 
 bench-ask-in-flight: $(BENCH_STAMP) ## Measure what asking for many trials at once costs; FOLDER= holds the surrogate.
 	$(BENCH)/bin/python benchmarks/ask_in_flight.py $(FOLDER) $(ARGS)

@@ -7,7 +7,8 @@ so that other work on the machine does not count; commits are counted too, since
     python benchmarks/own_cost.py [--trials N] [--sampler random|tpe] [--pruner none|median|hyperband] [--workers N]
         [--home FOLDER] [--without-pictures]
 
-With `--home` the home stays in a folder, for `many_trials.py`. The picture of a trial's curve is its worker's cost, and
+With `--home` the home stays in a folder, for `many_trials.py`; one that is there goes on to so many trials, and its new
+trials alone are counted. The picture of a trial's curve is its worker's cost, and
 no part of the sum.
 """
 
@@ -38,7 +39,7 @@ from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import OptunaSearch
 from pipelines.study.study import Study
 from pipelines.supervisor.event_log import record_events
-from pipelines.supervisor.events import TrialEnded
+from pipelines.supervisor.events import SearchStarted, TrialEnded
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from tracking.mlflow import urls
@@ -101,16 +102,16 @@ def main() -> None:
     draw = None if options.without_pictures else spent.time_drawing
     with _open_home(options.home) as home, Store.open(home.store) as store:
         seconds = _run(study, home, store, SimulatedEngine(options.workers, SimulatedClock(), draw=draw), spent, memory)
-    hundreds = [range(start, min(start + 100, options.trials)) for start in range(0, options.trials, 100)]
+    begun = min(spent.ms["ask"])
+    hundreds = [range(start, min(start + 100, options.trials)) for start in range(begun, options.trials, 100)]
     first, last = hundreds[0], range(max(0, options.trials - 100), options.trials)
     print(f"{options.trials} trials, {options.sampler} sampler, {options.pruner} pruner, {options.workers} workers")
     print(f"{'CPU ms a trial, medians of':<28}{'the first 100':>16}{'the last 100':>16}")
     for part in (*PARTS, "sum", "learning curve"):
         columns = [statistics.median(_of(spent, part, number) for number in numbers) for numbers in (first, last)]
         print(f"{part:<28}{columns[0]:>16.1f}{columns[1]:>16.1f}")
-    print(
-        f"commits a trial: {next(commits) / options.trials:.1f}; by the clock: {seconds / options.trials:.3f} s a trial"
-    )
+    new = options.trials - begun
+    print(f"commits a trial: {next(commits) / new:.1f}; by the clock: {seconds / new:.3f} s a trial")
     print(f"\n{'trials':>12}{'CPU ms a trial, median':>26}{'resident MB after':>20}")
     for numbers, resident_mb in zip(hundreds, memory, strict=False):
         cost = statistics.median(_of(spent, "sum", number) for number in numbers)
@@ -123,7 +124,7 @@ PARTS = ("ask", "rungs", "tell", "rows for MLflow", "rest of the supervisor", "d
 @contextmanager
 def _open_home(folder: Path | None) -> Iterator[Home]:
     if folder is not None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         yield Home(folder, str(folder))
         return
     with tempfile.TemporaryDirectory() as temporary:
@@ -156,7 +157,7 @@ def _trials_of(records: Sequence[Record]) -> Sequence[int]:
 def _run(study: Study, home: Home, store: Store, engine: SimulatedEngine, spent: Spent, memory: list[float]) -> float:
     """Run the study until MLflow has everything, and return how long it took."""
     enqueue(study, SUMMARY, store)
-    home.locate_data(study.name).mkdir(parents=True)
+    home.locate_data(study.name).mkdir(parents=True, exist_ok=True)
     (home.locate_data(study.name) / "split.csv").write_text("row,part\n")
     (home.locate_data(study.name) / "summary.json").write_text(json.dumps(asdict(SUMMARY)))
     uri, root = urls.make_home_tracking_uri(home.folder), urls.get_artifact_folder(home.folder).as_uri()
@@ -173,10 +174,12 @@ def _run(study: Study, home: Home, store: Store, engine: SimulatedEngine, spent:
     inside = ("ask", "rungs", "tell", "rows for MLflow", "learning curve")
     counted = thread = 0.0
     for event in record_events(home, study.name, supervisor.run()):
+        if isinstance(event, SearchStarted):
+            spent.current = event.done
         if isinstance(event, TrialEnded):
             spent.current = event.number + 1
             now, known = 1000 * time.thread_time(), sum(sum(spent.ms[part].values()) for part in inside)
-            if event.number:
+            if thread:
                 spent.ms["rest of the supervisor"][event.number] = now - thread - (known - counted)
             counted, thread = known, now
             if event.number % 100 == 99:
