@@ -37,6 +37,8 @@ class Region:
 
     def describe(self) -> str:
         """Return the region in words."""
+        if self.low is not None and self.low == self.high:
+            return format_number(self.low)
         if self.low is not None and self.high is not None:
             return f"{format_number(self.low)} to {format_number(self.high)}"
         return ", ".join(f"{value} ({count} of {self.trials})" for value, count in self.counts[:4])

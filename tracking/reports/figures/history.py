@@ -16,7 +16,7 @@ from tracking.reports.figures.drawn import (
     sort_by_end,
 )
 from tracking.reports.figures.figure import Dots, Figure, Line, Mark, Panel, Point
-from tracking.reports.figures.scale import Scale, format_number
+from tracking.reports.figures.scale import Scale, format_count, format_number
 
 _SHOWN = ("complete", "pruned", "paused")
 _COLOURS = {"complete": "trial", "pruned": "pruned", "paused": "paused"}
@@ -110,5 +110,14 @@ def _summarize(report: StudyReport) -> str:
         return f"{start}, and no later one was better."
     return (
         f"{start}; the best, {format_number(best.score or 0.0)}, is trial {best.number}, "
-        f"after {len(leaders) - 1} improvements; {after} complete trials followed it."
+        f"after {format_count(len(leaders) - 1, 'improvement')}; {format_count(after, 'complete trial')} followed it."
+        f"{_explain_tie(report, best)}"
     )
+
+
+def _explain_tie(report: StudyReport, best: ReportTrial) -> str:
+    """Return which of equal trials won; empty where the best is the winner, or another rule chose it."""
+    winner = report.winning
+    if winner is None or winner.number == best.number or winner.score != best.score:
+        return ""
+    return f" Of equal ones trial {winner.number} is the winner."
