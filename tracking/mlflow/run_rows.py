@@ -2,8 +2,8 @@
 
 MLflow's own calls take 50 statements and 9 transactions a trial, 28 ms of CPU; in one session, with one commit, they
 still take 60 % of that. Here the rows of many runs are written at once, in MLflow's session, with its models and its
-validation. That is done only where this process opens MLflow's database, and only for versions of MLflow whose rows a
-test compares with these; everywhere else, and for whatever is refused here, MLflow's client does the work.
+validation. That is done only where this process opens MLflow's SQLite file, and only for versions of MLflow whose
+rows a test compares with these; everywhere else, and for whatever is refused here, MLflow's client does the work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mlflow.store.tracking.dbmodels import models  # private, as is all that is 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
 from mlflow.utils.validation import _validate_batch_log_data
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.sqlite import insert
 
 from tracking.mlflow.formatting import NAME
 from tracking.testing.failpoints import hit
@@ -42,7 +42,6 @@ _datasets: Final = models.SqlDataset.__table__
 _inputs: Final = models.SqlInput.__table__
 _input_tags: Final = models.SqlInputTag.__table__
 _experiments: Final = models.SqlExperiment.__table__
-_INSERTS: Final[Mapping[str, Callable[[Any], Any]]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class NotWritableError(MlflowException):
@@ -89,7 +88,6 @@ class RunRows:
     def __init__(self, store: SqlAlchemyStore, check: Callable[[], None]) -> None:
         self._store = store
         self._check = check
-        self._insert = _INSERTS[store.engine.dialect.name]
 
     @classmethod
     def find(cls, client: MlflowClient, check: Callable[[], None]) -> RunRows | None:
@@ -98,7 +96,8 @@ class RunRows:
         # Not a subclass: one with workspaces restricts who may write what.
         if type(store) is not SqlAlchemyStore or mlflow.__version__ not in VERSIONS:
             return None
-        return cls(store, check) if store.engine.dialect.name in _INSERTS else None
+        # The tests compare the rows of SQLite; MLflow's other databases stand behind its server.
+        return cls(store, check) if store.engine.dialect.name == "sqlite" else None
 
     def write(self, experiment_id: str, changes: Sequence[RunChange]) -> dict[str, str]:
         """Write what changes in runs of an experiment, all of it or nothing; return the artifact URIs of new runs.
@@ -111,7 +110,7 @@ class RunRows:
             _validate(change)
         self._check()
         with self._store.ManagedSessionMaker(read_only=False) as session:
-            writer = _Writer(session.connection(), self._insert, int(experiment_id), changes)
+            writer = _Writer(session.connection(), int(experiment_id), changes)
             uris = writer.write()
             # Before MLflow's session commits: a kill here leaves nothing, and the records are delivered again.
             for _ in uris:
@@ -138,11 +137,8 @@ def _validate(change: RunChange) -> None:
 class _Writer:
     """One transaction."""
 
-    def __init__(
-        self, connection: sa.Connection, insert: Callable[[Any], Any], experiment_id: int, changes: Sequence[RunChange]
-    ) -> None:
+    def __init__(self, connection: sa.Connection, experiment_id: int, changes: Sequence[RunChange]) -> None:
         self._connection = connection
-        self._insert = insert
         self._experiment_id = experiment_id
         self._changes = changes
         self._old = [change.run_id for change in changes if change.new is None]
@@ -290,15 +286,15 @@ class _Writer:
     def _add(self, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows; one that is there already stays."""
         if rows:
-            self._connection.execute(self._insert(table).on_conflict_do_nothing(), rows)
+            self._connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
     def _put(self, table: Any, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
         """Insert rows, and set columns of those that are there already."""
         if rows:
-            insert = self._insert(table)
-            changed = {name: insert.excluded[name] for name in columns}
+            added = insert(table)
+            changed = {name: added.excluded[name] for name in columns}
             self._connection.execute(
-                insert.on_conflict_do_update(index_elements=["key", "run_uuid"], set_=changed), rows
+                added.on_conflict_do_update(index_elements=["key", "run_uuid"], set_=changed), rows
             )
 
 
