@@ -310,17 +310,17 @@ def _name_copies(source: str, copy: Path, described: list[list[Any]]) -> dict[Pa
 
 def _explain(source: str, error: Exception, key: str, done: int = 0) -> InputError:
     kind, package = type(error).__name__, PACKAGES[find_scheme(source)][0]
-    said = " ".join(str(error).split())[:200]
+    reason = " ".join(str(error).split())[:200]
     if isinstance(error, OSError) and error.errno == 28:  # of this machine's disk, which the engine reports
         raise error
     if isinstance(error, FileNotFoundError) or getattr(error, "status", 0) == 404 or kind in _NOT_THERE:
         message = f"there is no file or folder {source}, or no access to it"
     elif isinstance(error, PermissionError) or getattr(error, "status", 0) in (401, 403) or kind in _NO_ACCESS:
         given = f"; credentials come from the environment: {CREDENTIALS[package]}" if package in CREDENTIALS else ""
-        message = f"{source} may not be read ({kind}: {said}){given}"
+        message = f"{source} may not be read ({kind}: {reason}){given}"
     elif isinstance(error, ValueError):
-        message = f"{source}: {said}; run again once it stays as it is"
+        message = f"{source}: {reason}; run again once it stays as it is"
     else:
         after = f" after {format_bytes(done)}" if done else ""
-        message = f"{source} cannot be read{after} ({kind}: {said}); nothing of it is used, so run again"
+        message = f"{source} cannot be read{after} ({kind}: {reason}); nothing of it is used, so run again"
     return InputError(Problem(message, key))

@@ -98,7 +98,7 @@ def _iterate_typed(file: SourceFile, cells: int) -> Iterator[RawData]:
                 origin = replace(raw.origins[0], numbers=range(start + 1, start + 1 + table.num_rows))
                 yield replace(raw, origins=(origin,))
             start += table.num_rows
-    except MemoryError:  # Arrow's is one of its own errors too, and says nothing of the file
+    except MemoryError:  # Arrow's is one of its own errors too; the file may be well
         raise
     except (pa.ArrowException, OSError, NotImplementedError) as error:
         kind = "Parquet" if file.path.suffix.lower() in (".parquet", ".pq") else "Feather"

@@ -52,7 +52,7 @@ class FirstRows:
     notes: tuple[str, ...]
 
 
-class _MisfitError(Exception):
+class _OtherTypeError(Exception):
     """A piece has rows that the types found so far do not fit."""
 
     def __init__(self, column: str, piece: RawData, error: InputError | None) -> None:
@@ -82,14 +82,14 @@ def read_table(spec: DataSpec, base: Path, folder: Path, cells: int = PIECE_CELL
         folder.mkdir(parents=True)
         try:
             return _write_rows(spec, base, folder, first, cells, settled), first
-        except _MisfitError as misfit:
-            before = first.readings[misfit.column]
-            deciding.append(misfit.piece)
-            after = _read_first(combine(deciding), spec).readings[misfit.column]
-            if misfit.error is None:
-                settled.add(misfit.column)
+        except _OtherTypeError as other:
+            before = first.readings[other.column]
+            deciding.append(other.piece)
+            after = _read_first(combine(deciding), spec).readings[other.column]
+            if other.error is None:
+                settled.add(other.column)
             elif (before.kind, before.form) == (after.kind, after.form):
-                raise misfit.error from None
+                raise other.error from None
     message = "types of columns were found anew too often, each time by later rows; set them under data.columns"
     raise InputError(Problem(message, "data.source"))
 
@@ -126,18 +126,18 @@ class _ColumnWriter:
         """Add the rows of a piece.
 
         Raises:
-            _MisfitError: if they do not fit the column's type.
+            _OtherTypeError: if they do not fit the column's type.
         """
         assert piece.table is not None
         cells = select_column(piece.table, self.name)
         is_inferred = piece.text and self.reading.kind == "numeric" and self.reading.why == "every value"
         # Numbers of the first rows may be codes, where later ones begin with a zero.
         if is_inferred and not self.is_settled and cells.str.fullmatch(r"\s*0\d+\s*").any():
-            raise _MisfitError(self.name, piece, None)
+            raise _OtherTypeError(self.name, piece, None)
         try:
             found = read_further_rows(cells, self.name, piece, spec, self.reading)
         except InputError as error:
-            raise _MisfitError(self.name, piece, error) from None
+            raise _OtherTypeError(self.name, piece, error) from None
         self.unrepresentable += found.unrepresentable
         self.file.add(found.values)
         if isinstance(self.file, WordFile):
