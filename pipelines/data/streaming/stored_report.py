@@ -87,4 +87,4 @@ def note_sample(
     yield from note_overlap(report)
     yield from note_drift(report)
     if sample.step > 1:
-        yield f"figures of columns are those of every {sample.step}th row (data.streaming)"
+        yield f"figures of columns are those of one row in {sample.step} (data.streaming)"
