@@ -77,7 +77,7 @@ def _list_names(table: pd.DataFrame | None) -> tuple[str, ...]:
 def _find_form(raw: RawData) -> Form:
     if raw.array is None or raw.array.ndim == 2:
         return "vectors" if raw.table is None else "table"
-    # Three axes are grey pictures or series: the file's name tells neither, and pictures are square.
+    # Three axes are grey pictures or series: the file's name states neither, and pictures are square.
     square = raw.array.ndim == 3 and raw.array.shape[1] == raw.array.shape[2]
     return "images" if raw.array.ndim == 4 or square else "series"
 
