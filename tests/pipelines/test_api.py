@@ -28,7 +28,7 @@ from search_spaces.errors import InputError
 
 def test_the_best_model_of_a_fleet_is_loaded(tmp_path, mixed_data):
     """A paused study's best trial may have left its weights alone: its model is written when it is loaded."""
-    home = Home(tmp_path, "")
+    home = Home(tmp_path, str(tmp_path))
     home.locate_study("it").mkdir(parents=True)
     home.locate_data("it").symlink_to(mixed_data)
     values = {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1}
