@@ -163,7 +163,7 @@ def test_ports_are_published_to_this_machine_alone() -> None:
 
 def test_there_is_time_to_stop() -> None:
     """Whoever ends the service waits longer than it gives its studies to be put back."""
-    from pipelines.service.supervisor_pool import _GRACE_S
+    from pipelines.service.supervisors.supervisor_pool import _GRACE_S
 
     for given in (SERVICES["kerastudy"]["stop_grace_period"], _unit()["Service"]["TimeoutStopSec"]):
         assert float(given.removesuffix("s")) >= _GRACE_S + 20

@@ -122,7 +122,7 @@ def supervise(home: Home, config: Path | None, studies: int | None) -> None:
     studies back into the queue; the next host with room goes on with them.
     """
     from pipelines.service.config import read_config
-    from pipelines.service.supervising_host import run_host
+    from pipelines.service.supervisors.supervising_host import run_host
 
     spec = read_config(config, home.folder)
     spec = spec if studies is None else spec.model_copy(update={"studies": studies})

@@ -12,14 +12,13 @@ import os
 from fastapi import Depends, FastAPI
 from fastapi_swagger import patch_fastapi
 
-from pipelines.service.addresses import find_mlflow_url
-from pipelines.service.callers import Callers
-from pipelines.service.head_requests import HeadRequests
-from pipelines.service.hidden_paths import PathFilter
-from pipelines.service.model_service import ModelService
-from pipelines.service.monitors import Monitors
-from pipelines.service.openapi import add_study_file
-from pipelines.service.registered_models import RegisteredModels
+from pipelines.service.http.addresses import find_mlflow_url
+from pipelines.service.http.head_requests import HeadRequests
+from pipelines.service.http.hidden_paths import PathFilter
+from pipelines.service.http.openapi import add_study_file
+from pipelines.service.http.security_middleware import MLFLOW
+from pipelines.service.http.stream_limit import StreamLimit
+from pipelines.service.monitoring.monitors import Monitors
 from pipelines.service.routes.accounts import make_account_router
 from pipelines.service.routes.audit import make_audit_router
 from pipelines.service.routes.control import make_control_router
@@ -37,10 +36,11 @@ from pipelines.service.routes.studies import make_study_router, make_trial_route
 from pipelines.service.routes.tokens import make_own_router, make_token_router
 from pipelines.service.routes.upkeep import make_upkeep_router
 from pipelines.service.routes.uploads import make_upload_router
-from pipelines.service.security_middleware import MLFLOW
-from pipelines.service.sign_in import SignIn
-from pipelines.service.stream_limit import StreamLimit
-from pipelines.service.study_service import StudyService
+from pipelines.service.sign_in.attempts import SignIn
+from pipelines.service.sign_in.callers import Callers
+from pipelines.service.studies.model_service import ModelService
+from pipelines.service.studies.registered_models import RegisteredModels
+from pipelines.service.studies.study_service import StudyService
 from tracking.mlflow.urls import find_external_server
 from tracking.store.accounts import Accounts
 from tracking.store.audit import AuditLog

@@ -14,30 +14,30 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pipelines.service.addresses import check_address, find_mlflow_url, list_hosts, make_url
 from pipelines.service.app import make_app
-from pipelines.service.audit_recorder import AuditRecorder
-from pipelines.service.callers import make_callers
 from pipelines.service.config import ServiceSpec
-from pipelines.service.housekeeping import Housekeeper
-from pipelines.service.http_server import ServiceServer, make_uvicorn_config
-from pipelines.service.logs import log_service
-from pipelines.service.mlflow_notes import MlflowNotes
-from pipelines.service.mlflow_pages import MlflowPages, make_external_client
-from pipelines.service.mlflow_proxy import MlflowProxy, make_server_client, make_socket_client
-from pipelines.service.model_service import ModelService
-from pipelines.service.monitors import make_monitors
-from pipelines.service.notifications import Notifier
-from pipelines.service.ownership import Ownership
-from pipelines.service.problem_pages import ProblemPages
-from pipelines.service.request_recorder import RequestRecorder
-from pipelines.service.security_middleware import MLFLOW, App, Receive, Scope, SecurityMiddleware, Send
-from pipelines.service.stream_limit import StreamLimit
-from pipelines.service.study_service import StudyService
-from pipelines.service.supervising_host import open_home
-from pipelines.service.supervisor_pool import SupervisorPool
-from pipelines.service.supervisor_process import STORE_PATIENCE_S
-from pipelines.service.upkeep import HostPresence, UpkeepThread
+from pipelines.service.http.addresses import check_address, find_mlflow_url, list_hosts, make_url
+from pipelines.service.http.http_server import ServiceServer, make_uvicorn_config
+from pipelines.service.http.problem_pages import ProblemPages
+from pipelines.service.http.security_middleware import MLFLOW, App, Receive, Scope, SecurityMiddleware, Send
+from pipelines.service.http.stream_limit import StreamLimit
+from pipelines.service.mlflow.notes import MlflowNotes
+from pipelines.service.mlflow.proxy import MlflowProxy, make_server_client, make_socket_client
+from pipelines.service.mlflow.study_links import MlflowPages, make_external_client
+from pipelines.service.monitoring.audit_recorder import AuditRecorder
+from pipelines.service.monitoring.logs import log_service
+from pipelines.service.monitoring.monitors import make_monitors
+from pipelines.service.monitoring.request_recorder import RequestRecorder
+from pipelines.service.notifications.sender import Notifier
+from pipelines.service.sign_in.callers import make_callers
+from pipelines.service.studies.housekeeping import Housekeeper
+from pipelines.service.studies.model_service import ModelService
+from pipelines.service.studies.ownership import Ownership
+from pipelines.service.studies.study_service import StudyService
+from pipelines.service.supervisors.supervising_host import open_home
+from pipelines.service.supervisors.supervisor_pool import SupervisorPool
+from pipelines.service.supervisors.supervisor_process import STORE_PATIENCE_S
+from pipelines.service.supervisors.upkeep import HostPresence, UpkeepThread
 from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
 from tracking.mlflow.server import MlflowServer

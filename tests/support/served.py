@@ -13,18 +13,18 @@ from typing import Any
 import httpx
 
 from pipelines.service.app import make_app
-from pipelines.service.audit_recorder import AuditRecorder
-from pipelines.service.callers import make_callers
 from pipelines.service.config import ServiceSpec
-from pipelines.service.http_server import ServiceServer, make_uvicorn_config
-from pipelines.service.model_service import ModelService
-from pipelines.service.monitors import Monitors, make_monitors
-from pipelines.service.problem_pages import ProblemPages
-from pipelines.service.request_recorder import RequestRecorder
-from pipelines.service.security_middleware import SecurityMiddleware
-from pipelines.service.stream_limit import StreamLimit
-from pipelines.service.study_service import StudyService
-from pipelines.service.supervisor_pool import SupervisorPool
+from pipelines.service.http.http_server import ServiceServer, make_uvicorn_config
+from pipelines.service.http.problem_pages import ProblemPages
+from pipelines.service.http.security_middleware import SecurityMiddleware
+from pipelines.service.http.stream_limit import StreamLimit
+from pipelines.service.monitoring.audit_recorder import AuditRecorder
+from pipelines.service.monitoring.monitors import Monitors, make_monitors
+from pipelines.service.monitoring.request_recorder import RequestRecorder
+from pipelines.service.sign_in.callers import make_callers
+from pipelines.service.studies.model_service import ModelService
+from pipelines.service.studies.study_service import StudyService
+from pipelines.service.supervisors.supervisor_pool import SupervisorPool
 from pipelines.workspace.home import Home
 from tracking.store.audit import AuditLog
 from tracking.store.database import Store

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, Field
 
-from pipelines.service.audit_recorder import OBJECT
 from pipelines.service.errors import require_scope
+from pipelines.service.monitoring.audit_recorder import OBJECT
 from pipelines.service.routes.parameters import Caller
 from pipelines.service.routes.tokens import Name
 from tracking.store.accounts import Account, Accounts, Scope

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from pipelines.operations.control import StudyStatus
 from pipelines.service.routes.parameters import Caller, StudyName, make_precondition
-from pipelines.service.study_service import StudyService
+from pipelines.service.studies.study_service import StudyService
 from tracking.store.study_queue import ControlRequest
 
 

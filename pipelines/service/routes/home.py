@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from pipelines.service.audit_recorder import OBJECT
 from pipelines.service.errors import require_scope
-from pipelines.service.pages import HEADERS, render
+from pipelines.service.http.pages import HEADERS, render
+from pipelines.service.monitoring.audit_recorder import OBJECT
 from pipelines.service.routes.parameters import Caller
 from pipelines.service.routes.sign_in import Form
-from pipelines.service.sign_in import SignIn
+from pipelines.service.sign_in.attempts import SignIn
 from search_spaces.errors import InputError, KerastudyError, UnknownError
 from tracking.store.accounts import SCOPES, Accounts, Identity
 from tracking.store.database import Store

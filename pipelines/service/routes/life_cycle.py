@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query
 from pipelines.operations.archive import ArchiveResult
 from pipelines.operations.delete import DeletionResult
 from pipelines.queries.usage import HomeUsage
-from pipelines.service.life_cycle import LifeCycle
-from pipelines.service.quotas import Quotas
 from pipelines.service.routes.parameters import Caller, StudyName, make_precondition
-from pipelines.service.study_versions import StudyVersions
+from pipelines.service.studies.life_cycle import LifeCycle
+from pipelines.service.studies.quotas import Quotas
+from pipelines.service.studies.study_versions import StudyVersions
 
 
 def make_life_cycle_router(service: LifeCycle, quotas: Quotas, versions: StudyVersions) -> APIRouter:

@@ -10,8 +10,8 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from pipelines.operations.promote import PromotionResult
-from pipelines.service.model_service import ModelService
 from pipelines.service.routes.parameters import MAX_TRIAL, Caller, StudyName
+from pipelines.service.studies.model_service import ModelService
 from pipelines.spec.schema import ExportFormat
 
 

@@ -10,9 +10,9 @@ from fastapi.params import Depends as DependsMarker
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from pipelines.service.head_requests import IS_HEAD
-from pipelines.service.openapi import list_parameters
-from pipelines.service.study_versions import StudyVersions
+from pipelines.service.http.head_requests import IS_HEAD
+from pipelines.service.http.openapi import list_parameters
+from pipelines.service.studies.study_versions import StudyVersions
 from search_spaces.errors import InputError, Problem, suggest_choice
 from tracking.store.accounts import Identity
 

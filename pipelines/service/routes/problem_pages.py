@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from pipelines.service.pages import HEADERS, render
-from pipelines.service.problem_details import PAGES, TYPES
+from pipelines.service.http.pages import HEADERS, render
+from pipelines.service.http.problem_details import PAGES, TYPES
 from search_spaces.errors import UnknownError, suggest_choice
 
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
 from pipelines.service.errors import BusyError, CeilingError, ChangedError, ForbiddenError, NoRoomError, TooMuchError
-from pipelines.service.problem_details import MEDIA_TYPE, make_problem_detail
+from pipelines.service.http.problem_details import MEDIA_TYPE, make_problem_detail
 from search_spaces.errors import ConflictError, InputError, KerastudyError, ModelChangedError, Problem, UnknownError
 from tracking.store.study_queue import LeaseLostError, StudyBusyError
 

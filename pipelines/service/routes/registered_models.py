@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from pipelines.service.registered_models import RegisteredModels
 from pipelines.service.routes.parameters import Caller
+from pipelines.service.studies.registered_models import RegisteredModels
 from tracking.store.model_grants import RegisteredModel
 
 _ModelName = Annotated[str, Path(min_length=1, max_length=100, examples=["breast-cancer"])]

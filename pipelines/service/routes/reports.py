@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, Response
 from pipelines.operations.report import render_study_report
 from pipelines.queries.report_reader import ReportReader
 from pipelines.service.routes.parameters import Caller, StudyName
-from pipelines.service.study_service import StudyService
+from pipelines.service.studies.study_service import StudyService
 
 
 def make_report_router(service: StudyService) -> APIRouter:

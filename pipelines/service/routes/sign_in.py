@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl, quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from pipelines.service.audit_recorder import OWN_LINES
-from pipelines.service.callers import Callers
 from pipelines.service.errors import SignInError
-from pipelines.service.oidc import Attempt
-from pipelines.service.pages import HEADERS, STYLE, render
+from pipelines.service.http.pages import HEADERS, STYLE, render
+from pipelines.service.monitoring.audit_recorder import OWN_LINES
 from pipelines.service.routes.parameters import Caller
-from pipelines.service.sign_in import SignIn
+from pipelines.service.sign_in.attempts import SignIn
+from pipelines.service.sign_in.callers import Callers
+from pipelines.service.sign_in.oidc import Attempt
 from search_spaces.errors import InputError
 
 _ATTEMPT_S = 600

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from pipelines.service.callers import Callers, CallerWatch
+from pipelines.service.http.stream_limit import StreamLimit
 from pipelines.service.routes.parameters import MAX_TRIAL, Caller, IsHead, StudyName
-from pipelines.service.shared_events import SharedEvents
-from pipelines.service.stream_limit import StreamLimit
-from pipelines.service.study_service import StudyService
-from pipelines.service.study_watch import StudyWatch
+from pipelines.service.sign_in.callers import Callers, CallerWatch
+from pipelines.service.studies.shared_events import SharedEvents
+from pipelines.service.studies.study_service import StudyService
+from pipelines.service.studies.study_watch import StudyWatch
 from pipelines.supervisor.event_log import LOG_FILE, find_last_event
 
 _POLL_S = 0.5

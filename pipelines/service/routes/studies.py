@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from pipelines.queries.views import BestTrial, ServedStudy, StudyList, TrialRow
-from pipelines.service.openapi import STUDY_FILE
+from pipelines.service.http.openapi import STUDY_FILE
 from pipelines.service.routes.parameters import MAX_TRIAL, Caller, StudyName, TrialNumber
-from pipelines.service.study_service import MAX_IN_A_PAGE, StudyService
+from pipelines.service.studies.study_service import MAX_IN_A_PAGE, StudyService
 from search_spaces.errors import InputError, UnknownError
 from search_spaces.yaml_reader import parse_document
 

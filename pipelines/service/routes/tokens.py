@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, Field
 
-from pipelines.service.audit_recorder import OBJECT
 from pipelines.service.errors import require_scope
+from pipelines.service.monitoring.audit_recorder import OBJECT
 from pipelines.service.routes.parameters import Caller
 from search_spaces.errors import UnknownError
 from tracking.store.accounts import Accounts, Identity, Scope

@@ -9,8 +9,8 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
 from pipelines.queries.hosts import HostView, list_hosts
-from pipelines.service.metrics import CONTENT_TYPE
-from pipelines.service.monitors import Monitors
+from pipelines.service.monitoring.metrics import CONTENT_TYPE
+from pipelines.service.monitoring.monitors import Monitors
 from pipelines.service.routes.parameters import Caller
 from tracking.store.database import Store
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request
 from pipelines.operations.uploads import UploadRow
 from pipelines.queries.views import UploadedFile
 from pipelines.service.routes.parameters import Caller
-from pipelines.service.uploads import Uploads
+from pipelines.service.studies.uploads import Uploads
 
 _BYTES: dict[str, Any] = {
     "requestBody": {

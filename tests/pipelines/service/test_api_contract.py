@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from served import detail, run_service, study_text, submit
 
-from pipelines.service.problem_details import PAGES, TYPES, find_type
+from pipelines.service.http.problem_details import PAGES, TYPES, find_type
 from search_spaces.yaml_reader import parse_document
 
 _OPERATIONS = Path(__file__).with_name("operations.txt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.service.mlflow_proxy import make_server_client
+from pipelines.service.mlflow.proxy import make_server_client
 from search_spaces.errors import InputError
 
 

@@ -9,7 +9,7 @@ from io import BytesIO
 from served import detail, study_text, submit
 
 from pipelines.operations.promote import PromotionResult
-from pipelines.service import model_service
+from pipelines.service.studies import model_service
 from search_spaces.errors import KerastudyError
 from tracking.store.accounts import Identity
 from tracking.store.tokens import Tokens

@@ -6,7 +6,7 @@ import pytest
 from served import detail, study_text
 from sqlalchemy.exc import OperationalError
 
-from pipelines.service import readiness
+from pipelines.service.monitoring import readiness
 from tracking.store.study_queue import StudyQueue
 from tracking.store.supervisors import Supervisors
 

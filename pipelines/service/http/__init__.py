@@ -1,0 +1,1 @@
+"""HTTP of the service beside its routes: server, security, problems, pages."""

@@ -1,0 +1,1 @@
+"""Notifications about studies, and their receivers."""

@@ -1,0 +1,1 @@
+"""Callers of the service and how they sign in."""

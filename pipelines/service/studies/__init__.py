@@ -1,0 +1,1 @@
+"""Studies, uploads and models of a service, as its routes use them."""

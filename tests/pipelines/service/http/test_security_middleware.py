@@ -1,0 +1,167 @@
+"""Who and what gets past the door: hosts, origins, sizes, tokens, each refused before anything is read."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import anyio
+import pytest
+from served import study_text
+
+from pipelines.service.http import security_middleware
+from tracking.store.study_queue import StudyQueue
+
+
+@pytest.fixture
+def ann(service):
+    return service.token("ann")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer ks_000000000000_" + "A" * 43},
+        {"Authorization": "Bearer ' OR 1=1 --"},
+        {"Authorization": "Basic eDp5"},
+        {"Authorization": "Bearer \u00e9".encode("latin-1")},
+        {"Cookie": "token=x"},
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/studies"), ("POST", "/v1/studies"), ("GET", "/metrics"), ("GET", "/mlflow/"), ("GET", "/nothing")],
+)
+def test_nothing_goes_without_a_token(service, header, method, path):
+    """Wrong, missing, malformed or of another kind, on every address, whether it exists or not."""
+    answer = service.client.request(method, path, headers=header, content=study_text() if method == "POST" else None)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"]
+    assert StudyQueue(service.store).list() == ()
+
+
+def test_a_token_in_the_address_is_none(service, ann):
+    """It would stand in logs."""
+    token = ann["Authorization"].removeprefix("Bearer ")
+    assert service.client.get("/v1/studies", params={"token": token, "access_token": token}).status_code == 401
+
+
+def test_a_password_is_a_token_for_mlflow_alone(service, ann):
+    """Browsers send it by themselves, also for pages of others, so the API does not take it."""
+    token = ann["Authorization"].removeprefix("Bearer ")
+    header = {"Authorization": "Basic " + base64.b64encode(f"x:{token}".encode()).decode()}
+    assert service.client.get("/v1/studies", headers=header).status_code == 401
+    assert service.client.get("/mlflow/x", headers=header).status_code == 404
+
+
+@pytest.mark.parametrize("host", ["evil.com", "testserver.evil.com", "", "testserver:80:80", "[::1"])
+def test_other_hosts_are_refused(service, ann, host):
+    """A name that somebody else's page points here leads nowhere."""
+    assert service.client.get("/v1/studies", headers={**ann, "Host": host}).status_code == 421
+
+
+@pytest.mark.parametrize("host", ["testserver", "TESTSERVER", "testserver:8080"])
+def test_its_own_host_is_not(service, ann, host):
+    """With any port, since a proxy may have another."""
+    assert service.client.get("/v1/studies", headers={**ann, "Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Origin": "https://evil.com"},
+        {"Origin": "null"},
+        {"Origin": "http://testserver.evil.com"},
+        {"Origin": "http://evil.com", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+    ],
+)
+def test_pages_of_others_are_refused(service, ann, header):
+    """Even with a valid token: a browser may have sent it by itself."""
+    for method in ("GET", "POST"):
+        answer = service.client.request(method, "/v1/studies", headers={**ann, **header}, content=study_text())
+        assert answer.status_code == 403
+    assert StudyQueue(service.store).list() == ()
+
+
+def test_a_link_may_be_followed(service, ann):
+    """From a chat to MLflow's page, which changes nothing."""
+    header = {**ann, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert service.client.get("/v1/studies", headers=header).status_code == 200
+    assert service.client.post("/v1/studies", headers=header, content=study_text()).status_code == 403
+
+
+def test_no_page_of_others_is_told_that_it_may(service, ann):
+    """There is no answer that a browser would take for a permission."""
+    answer = service.client.options(
+        "/v1/studies", headers={**ann, "Origin": "http://testserver", "Access-Control-Request-Method": "POST"}
+    )
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_body_is_no_larger_than_allowed(service, ann, monkeypatch):
+    """Whether its size is announced rightly, wrongly, or not at all."""
+    monkeypatch.setattr(security_middleware, "_MAX_BYTES", 1000)
+    chunks = lambda: iter([b"x" * 600] * 3)  # noqa: E731
+    assert service.client.post("/v1/studies", headers=ann, content=b"x" * 1001).status_code == 413
+    assert service.client.post("/v1/studies", headers=ann, content=chunks()).status_code == 413
+    assert StudyQueue(service.store).list() == ()
+
+
+def test_headers_that_keep_others_out(service, ann):
+    """No sniffing, no framing, no cache; and no word of what serves."""
+    answer = service.client.get("/v1/studies", headers=ann)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "server" not in answer.headers
+
+
+def test_a_slow_body_ends(service, ann, monkeypatch):
+    """One that stops in the middle is answered and dropped."""
+    monkeypatch.setattr(security_middleware, "_CHUNK_S", 0.2)
+    sent = []
+
+    async def send():
+        async def receive():
+            if not sent_body:
+                sent_body.append(1)
+                return {"type": "http.request", "body": b"study: s\n", "more_body": True}
+            await anyio.sleep(60)
+            raise AssertionError
+
+        async def send(message):
+            sent.append(message)
+
+        sent_body = []
+        headers = [(b"host", b"testserver"), (b"authorization", ann["Authorization"].encode())]
+        scope = {
+            "type": "http", "method": "POST", "path": "/v1/studies", "raw_path": b"/v1/studies", "query_string": b"",
+            "headers": headers, "http_version": "1.1", "scheme": "http", "server": ("testserver", 80),
+            "client": ("127.0.0.1", 1), "root_path": "",
+        }  # fmt: skip
+        with anyio.fail_after(10):
+            await service.app(scope, receive, send)
+
+    anyio.run(send)
+    assert sent[0]["status"] == 408
+
+
+def test_a_header_given_twice_counts_as_none():
+    """Two hosts or two tokens: whoever reads the other one would be led astray."""
+    assert (
+        security_middleware._read_headers({"headers": [(b"host", b"testserver"), (b"Host", b"evil")]})["host"] == "\0"
+    )
+
+
+@pytest.mark.parametrize("given", [None, "", "abc-1.2_3", "a b", "x" * 65, "\\x1b[2J"])
+def test_every_answer_has_a_request_id(service, ann, given):
+    """The client's own where it is plain text, a new one otherwise; also on refusals."""
+    header = {} if given is None else {"X-Request-Id": given}
+    for who in (ann, {}):
+        found = service.client.get("/v1/studies", headers={**who, **header}).headers["x-request-id"]
+        assert found == given if given == "abc-1.2_3" else re.fullmatch("[0-9a-f]{32}", found)
