@@ -77,7 +77,7 @@ class Server:
         _wait_until_ready(self._process, self._port, self._folder / "log")
 
     def stop(self, how: int = signal.SIGINT) -> None:
-        """Stop the server: SIGINT ends every connection, as `pg_ctl stop` does; SIGQUIT leaves a recovery to `start`."""
+        """Stop the server: SIGINT ends every connection, as `pg_ctl stop` does; after SIGQUIT `start` recovers."""
         self._process.send_signal(how)
         self._process.wait(timeout=_WAIT_S)
 

@@ -67,7 +67,7 @@ class UpkeepThread:
     Args:
         supervisors: the processes of this host's studies.
         presence: this host's row.
-        clock: is told of every round.
+        clock: receives every round.
         mlflow: the service's MLflow server; None where it runs none.
     """
 
