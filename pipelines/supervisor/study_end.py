@@ -73,7 +73,10 @@ class StudyEnd:
                 notes += self._note_earlier_winners(selection.winner)
                 test = dict(self._score_winner(selection.winner))
         except JobError as error:
-            notes += f"; the winner has no scores on the test rows: {error}"
+            lacks = (
+                "scores on the test rows" if self._context.summary.rows.get("test") else "summary of its predictions"
+            )
+            notes += f"; the winner has no {lacks}: {error}"
         # `_find_outcome` reads what was requested.
         except HaltedError:
             pass

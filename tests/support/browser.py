@@ -38,11 +38,12 @@ class Browser:
 
     def _wait(self, wanted: str, seconds: float) -> tuple[str, str]:
         deadline = time.monotonic() + seconds
-        script = "JSON.stringify([location.href, document.documentElement.outerHTML])"
+        script = "JSON.stringify([location.href, document.documentElement.outerHTML, document.readyState])"
         while True:
-            shown = self._ask("Runtime.evaluate", expression=script)["result"].get("value", '["", ""]')
-            at, page = json.loads(shown)
-            if wanted in page or time.monotonic() > deadline:
+            shown = self._ask("Runtime.evaluate", expression=script)["result"].get("value", '["", "", ""]')
+            at, page, state = json.loads(shown)
+            # While a page is read, its content ends where the parser is.
+            if (wanted in page and state == "complete") or time.monotonic() > deadline:
                 return at, page
             time.sleep(0.3)
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Layout, Reported, Requested
+from pipelines.selection.jobs import WinnerJob
 from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
 from pipelines.training.messages import EpochDone, RungDecision, RungReached, TrialJob, TrialOutcome, TrialResult
 from pipelines.training.trial_folder import (
@@ -114,7 +115,7 @@ class FakeEngine:
             self._under_way[job.name] = self._fleet(job.payload)
         else:
             self.other_jobs.append(job)
-            self._under_way[job.name] = self._other(job.name)
+            self._under_way[job.name] = self._other(job)
         self._answers[job.name] = None
 
     def answer(self, job: str, message: Any) -> None:
@@ -190,9 +191,11 @@ class FakeEngine:
                 if done:
                     yield FleetEpoch(done)
 
-    def _other(self, name: str) -> Generator[Any, bool, Any]:
-        if name in self._others:
-            return self._others[name]
+    def _other(self, job: Job[Any, Any]) -> Generator[Any, bool, Any]:
+        if job.name in self._others:
+            return self._others[job.name]
+        if isinstance(job.payload, WinnerJob) and "test" not in job.payload.parts:
+            return {}  # its predictions on the validation rows are summed up in files
         if self._test_scores is None:
             raise Ends("error", "ValueError: no scores in this test")
         return self._test_scores

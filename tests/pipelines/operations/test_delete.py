@@ -16,7 +16,7 @@ from pipelines.study.load import check_document
 from search_spaces.errors import ConflictError, KerastudyError, UnknownError
 from tracking.mlflow import urls
 from tracking.mlflow.shared_views import make_leaderboard_view_id
-from tracking.store import database
+from tracking.store import tables
 from tracking.store.deletions import _OF_A_STUDY, Deletions
 from tracking.store.processes import identify_process
 from tracking.store.study_queue import StudyQueue
@@ -77,8 +77,8 @@ def test_a_deleted_study_leaves_nothing(tracked_desk, tracked_home):
 def test_each_table_with_a_study_is_decided(tracked_desk):
     """A new table with rows of a study is either cleared with it, or kept on purpose."""
     kept = {"kerastudy_registered_names", "kerastudy_audit"}
-    known = {table.name for table in (*_OF_A_STUDY, database.outbox)}
-    assert {name for name, table in database.metadata.tables.items() if "study" in table.columns} - kept == known
+    known = {table.name for table in (*_OF_A_STUDY, tables.outbox)}
+    assert {name for name, table in tables.metadata.tables.items() if "study" in table.columns} - kept == known
 
 
 def test_others_of_its_experiment_stay(tracked_desk, tracked_home, monkeypatch):

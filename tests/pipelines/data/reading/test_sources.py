@@ -26,8 +26,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("https://example.org/d.csv", "download it"),
-        ("s3://bucket/d.csv", "download it"),
         ("dat.csv", 'did you mean "data.csv"'),
         ("nowhere/d.csv", "there is no file"),
         ("notes.doc", 'a file ending in ".doc"'),
