@@ -97,7 +97,7 @@ def run_link(connection: Connection[Any, Any], settings: ClusterSettings) -> Non
     except (RayError, OSError, RuntimeError, ValueError) as error:
         traceback.print_exc()
         refused = "AuthenticationError" in traceback.format_exc()  # Ray wraps it in others
-        connection.send(Refused(f"Ray cannot be reached: {_NO_TOKEN if refused else _explain(error)}"))
+        connection.send(Refused(f"Ray cannot be reached: {_NO_TOKEN if refused else _explain(error)}", refused))
         return
     asyncio.run(_Link(connection, settings).run())
     ray.shutdown()

@@ -40,7 +40,13 @@ _STOP_S = 30.0  # longer, and the node is lost: Ray ends its jobs
 _CLOSE_S = 15.0
 _KEPT_ALIVE_S = 0.5
 _HOSTS = 5  # that are named
+_MODE = "RAY_AUTH_MODE"
+_TOKEN_VARIABLES = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 _TOKEN = Path("~/.ray/auth_token")
+
+
+class _TokenWantedError(KerastudyError):
+    """A cluster refused the connection for want of a token."""
 
 
 @dataclass
@@ -76,15 +82,10 @@ class RayEngine:
         self._running: dict[str, _Running] = {}
         self._pending: list[Event] = []
         self._numbers = itertools.count(1)
-        self._connection, theirs = multiprocessing.Pipe()
-        # Imported there only: this process does without Ray.
-        self._process = ForkedProcess("pipelines.engines.base", _run_link, (theirs, settings))
-        self._process.start()
-        theirs.close()
         try:
-            self._wait_for_worker(note, while_waiting)
+            self._connect(note, while_waiting)
         except BaseException:
-            self.close()
+            self._close_link()
             raise
 
     @property
@@ -167,13 +168,39 @@ class RayEngine:
 
     def close(self) -> None:
         """End every worker."""
+        self._close_link()
+        self._running.clear()
+
+    def _connect(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
+        """Start the process that is connected to the cluster, and wait for the first worker.
+
+        The token of the user's folder is sent to a cluster that has refused to do without: Ray writes that file for
+        clusters of this machine, and one that takes no token does not answer to it.
+        """
+        try:
+            self._start_link(sends_token=bool(_TOKEN_VARIABLES & set(os.environ)))
+            self._wait_for_worker(note, while_waiting)
+        except _TokenWantedError:
+            if _MODE in os.environ or not _TOKEN.expanduser().exists():
+                raise
+            self._close_link()
+            self._start_link(sends_token=True)
+            self._wait_for_worker(note, while_waiting)
+
+    def _start_link(self, *, sends_token: bool) -> None:
+        self._connection, theirs = multiprocessing.Pipe()
+        # Imported there only: this process does without Ray.
+        self._process = ForkedProcess("pipelines.engines.base", _run_link, (theirs, self._settings, sends_token))
+        self._process.start()
+        theirs.close()
+
+    def _close_link(self) -> None:
         with suppress(OSError):  # it may have ended
             self._connection.send(Close())
         self._process.join(_CLOSE_S)
         self._process.kill()
         self._process.join()
         self._connection.close()
-        self._running.clear()
 
     def _wait_for_worker(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
         started = time.monotonic()
@@ -221,7 +248,7 @@ class RayEngine:
         if isinstance(notice, Capacity):
             self._capacity = notice
         elif isinstance(notice, Refused):
-            raise KerastudyError(notice.reason)
+            raise (_TokenWantedError if notice.needs_token else KerastudyError)(notice.reason)
         elif isinstance(notice, Happened):
             return self._take_event(notice.event)
         elif not isinstance(notice, Waiting):
@@ -242,15 +269,9 @@ class RayEngine:
         )
 
 
-def _run_link(connection: Any, settings: ClusterSettings) -> None:
-    _use_token()
+def _run_link(connection: Any, settings: ClusterSettings, sends_token: bool) -> None:
+    if sends_token:
+        os.environ.setdefault(_MODE, "token")  # before Ray's import, which reads it
     from pipelines.engines.ray_cluster import run_link
 
     run_link(connection, settings)
-
-
-def _use_token() -> None:
-    """Send a token where there is one, which Ray does by itself only for clusters that it starts; before its import."""
-    has_token = bool({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)) or _TOKEN.expanduser().exists()
-    if has_token:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -135,9 +135,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Refused:
-    """The cluster cannot be used, for a reason that a person must mend."""
+    """The cluster cannot be used, for a reason that a person must mend.
+
+    Attributes:
+        needs_token: whether it refused the connection for want of a token.
+    """
 
     reason: str
+    needs_token: bool = False
 
 
 @dataclass(frozen=True)

@@ -145,9 +145,11 @@ class Study:
         """Return the fingerprint of the study, before its data is read.
 
         The budget, limits, resources and the steps after the search are no part of it: they may change between runs.
+        So may `data.streaming`.
         """
         # After validation: a key that is left out equals its default.
         spec = self.spec.model_dump(mode="json", include={"study", "data", "model", "objective", "training"})
+        del spec["data"]["streaming"]  # the same rows and the same parts, wherever they are kept
         if self.spec.objectives is not None:
             spec["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
         # The file alone: what it imports may change without notice.
