@@ -216,6 +216,7 @@ def write_rows(folder: Path, rows: list[str]) -> None:
     (folder / "d.csv").write_text("\n".join(["a,y", *rows]) + "\n")
 
 
+@pytest.mark.long
 def test_bad_data_is_an_error_and_nothing_is_left(tmp_path):
     """An error that a worker finds has its place in the study file too; home and temporary files are gone."""
     write_rows(tmp_path, [f"{'seven' if row == 7 else row},{row % 2}" for row in range(40)])
@@ -501,6 +502,7 @@ def test_a_replay(call, finished, tmp_path):
     assert written(finished.home / "studies") == before
 
 
+@pytest.mark.long
 def test_an_export(call, finished, tmp_path):
     """`export` creates the folder with the model and its verification, and prints that as JSON."""
     code, out, err = call("export", "cancer", "--to", "deep/out", "--trial", "1", "--json", "--home", finished.home)

@@ -194,6 +194,7 @@ assert not {"pipelines", "search_spaces", "tracking"} & set(sys.modules)
 """
 
 
+@pytest.mark.long
 def test_stock_keras_loads_it(tmp_path):
     """Columns of any name: .keras file and SavedModel give the same in a process without kerastudy."""
     tail = np.exp(np.linspace(0, 9, 30))

@@ -87,6 +87,7 @@ def runs(tmp_path):
     return client, client.search_runs([client.get_experiment_by_name("it").experiment_id])
 
 
+@pytest.mark.long
 def test_one_line_gives_optuna_and_mlflow(tuner, tmp_path):
     """Each trial is one of Optuna's with active parameters alone, and one run of MLflow's with every epoch."""
     mine = tuner()

@@ -178,6 +178,7 @@ def test_a_trial_that_cannot_be_paused_falls_back_to_the_median(desk):
     assert Counter(trial.state for trial in desk.trials())["complete"] >= 2
 
 
+@pytest.mark.long
 def test_paused_trials_survive_a_kill_at_any_moment(desk):
     """A supervisor that ends at any event leaves a study whose next one trains no epoch again."""
     starts = Counter()

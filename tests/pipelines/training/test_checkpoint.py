@@ -130,6 +130,7 @@ def trained(trainer, listener, checkpoints, *, epochs=6):
     return fitted, model.get_weights()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])
 @pytest.mark.parametrize("how", ["cut off", "paused"])
 def test_a_training_that_was_cut_off_or_paused_comes_to_the_same(trainer, how, tmp_path, monkeypatch):

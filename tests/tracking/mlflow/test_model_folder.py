@@ -49,6 +49,7 @@ def load(folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.long
 def test_mlflow_loads_and_answers_raw_columns(tmp_path, keras_file):
     """mlflow.tensorflow and mlflow.pyfunc load the folder; raw columns, strings too, are answered."""
     described = replace(describe_inputs(keras_file), example={"age": [1.0, 2.0], "colour": ["red", "blue"]})

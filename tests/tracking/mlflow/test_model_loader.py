@@ -78,6 +78,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.long
 def test_a_table_is_answered_whatever_its_types(tmp_path, keras_file):
     """Ordinary dtypes are taken under the source's names; what is missing, in any form, is missing to the model."""
     columns = Columns((InputColumn("the age", "age", "numeric"), InputColumn("colour", "colour", "string")), ("?",))

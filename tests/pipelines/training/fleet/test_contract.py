@@ -209,6 +209,7 @@ def stock(run, name):
     return stock_outcome(RUNS[run].setting, RUNS[run].trials[name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("run", "name"), CASES)
 def test_a_fleet_and_fit_agree(fleets, run, name):
     """Metrics of every epoch, best epoch and weights are those of the stock Keras model."""
