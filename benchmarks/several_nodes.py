@@ -20,10 +20,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,25 +74,24 @@ def build_command(system: str, folder: Path, address: str, options: argparse.Nam
     return [str(Path(sys.executable).with_name("kerastudy")), "run", "study.yaml"]
 
 
-@contextmanager
-def killing(cluster: Any, every_s: float, kills: int) -> Iterator[None]:
-    """Kill a node and start another one, so many times at equal intervals, beside the block."""
-    ended = threading.Event()
-
-    def kill() -> None:
-        for _ in range(kills):
-            if ended.wait(every_s):
-                return
-            cluster.kill(0)
-            cluster.add()
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+def run(command: list[str], folder: Path, cluster: Any, every_s: float, kills: int) -> tuple[float, str]:
+    """Return the seconds of a run and its output; kill and replace a node so many times, at equal intervals."""
+    output = folder / "output.txt"
+    with output.open("w") as file:
+        started = time.monotonic()
+        process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT)
+        killed = 0
+        while process.poll() is None:
+            if killed < kills and time.monotonic() - started > every_s * (killed + 1):
+                cluster.kill(0)
+                cluster.add()
+                killed += 1
+            time.sleep(0.1)
+        took_s = time.monotonic() - started
+    text = output.read_text()
+    if process.returncode:
+        print(text[-2000:], file=sys.stderr)
+    return took_s, text
 
 
 def measure(
@@ -106,18 +103,13 @@ def measure(
     with tempfile.TemporaryDirectory() as name, start_ray(nodes) as cluster:
         folder = Path(name)
         command = build_command(system, folder, cluster.address, options, nodes)
-        with killing(cluster, every_s, kills):
-            started = time.monotonic()
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            took_s = time.monotonic() - started
-        if done.returncode:
-            print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
-        return took_s, _count_finished(system, folder, done.stdout)
+        took_s, output = run(command, folder, cluster, every_s, kills)
+        return took_s, _count_finished(system, folder, output)
 
 
 def _count_finished(system: str, folder: Path, output: str) -> int:
     if system == "ray-tune":
-        return int(output.rpartition("finished")[2].strip() or 0)
+        return int(output.rpartition("finished ")[2].split()[0]) if "finished " in output else 0
     return len(list(folder.glob(".kerastudy/studies/nodes/trials/*/result.json")))
 
 
