@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -22,6 +23,7 @@ from pipelines.engines.gpus.places import choose_gpus
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.ray_messages import NodeSettings
 from pipelines.engines.search_path import order_search_path
+from search_spaces.errors import KerastudyError
 
 _TICK_S = 0.05  # chosen: longest delay of a job's start and of its stop; an answer has none
 _POLL_S = 20.0
@@ -77,7 +79,7 @@ class NodeWorker:
 
     def warm(self, backend: Backend) -> None:
         """Prepare for jobs on a backend."""
-        self._commands.put(lambda: self._engine.warm(backend))
+        self._commands.put(lambda: self._warm(backend))
 
     def submit(self, job: Job[Any, Any]) -> None:
         """Start a job; do nothing where it has been submitted before."""
@@ -128,6 +130,10 @@ class NodeWorker:
             # Also after a stop, whose event is all that is left of the job.
             for event in self._engine.events(_TICK_S):
                 self._publish(event)
+
+    def _warm(self, backend: Backend) -> None:
+        with suppress(KerastudyError):  # a backend that is missing here fails the first job that needs it
+            self._engine.warm(backend)
 
     def _submit(self, job: Job[Any, Any]) -> None:
         # The loop of the engine must go on: its other jobs are running.

@@ -85,6 +85,19 @@ def test_a_job_that_cannot_start_fails(worker, tmp_path):
     assert poll_until(worker, worker._count, Failed)[-1][1].job == "next"
 
 
+def test_a_backend_that_is_missing_fails_its_job(worker, tmp_path, monkeypatch):
+    """Preparing for it does nothing, and the worker goes on with jobs of the other one."""
+    seen = worker._count
+    with monkeypatch.context() as without:
+        without.setattr("importlib.util.find_spec", lambda name: None)
+        worker.warm("jax")
+        worker.submit(replace(job("fails", tmp_path, "jax"), name="on-jax"))
+        [(last, event)] = poll_until(worker, seen, Failed)
+    assert "jax is not installed" in event.reason
+    worker.submit(replace(job("fails", tmp_path), name="on-tensorflow"))
+    assert poll_until(worker, last, Failed)[-1][1].reason.startswith("ValueError: first line")
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
