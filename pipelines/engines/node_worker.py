@@ -71,7 +71,7 @@ class NodeWorker:
                 threads=settings.threads,
                 gpus=choose_gpus(settings.gpus),  # of those that Ray has set aside for this process
             )
-            threading.Thread(target=self._work, daemon=True).start()
+            threading.Thread(target=self._work_or_end, daemon=True).start()
 
     def describe(self) -> NodeDescription:
         """Return where the worker runs, and whether it can."""
@@ -119,6 +119,14 @@ class NodeWorker:
 
         self._commands.put(close)
         closed.wait(_POLL_S)
+
+    def _work_or_end(self) -> None:
+        # Without its thread the worker would keep every job waiting; its end is noticed.
+        try:
+            self._work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
 
     def _work(self) -> None:
         """Own the engine: no other thread changes its jobs."""
