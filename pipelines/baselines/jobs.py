@@ -30,4 +30,6 @@ class BaselinesJob:
     is_compiled: bool = False
 
 
-SCORE_BASELINES: JobFunction[BaselinesJob, Baselines] = JobFunction("pipelines.baselines.score:score_baselines")
+SCORE_BASELINES: JobFunction[BaselinesJob, Baselines] = JobFunction(
+    "pipelines.baselines.score:score_baselines", "baselines"
+)

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
@@ -18,6 +19,7 @@ from rich.status import Status
 from pipelines.cli import output
 from pipelines.cli.progress_bars import choose_display
 from pipelines.cli.safe_console import make_console, make_text
+from pipelines.cli.timings_output import print_last_run
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations import sync
 from pipelines.operations.check import check_study
@@ -31,14 +33,21 @@ from pipelines.supervisor.events import StudyEnded
 from pipelines.training.trial_folder import has_model
 from pipelines.workspace.home import Home
 from tracking.mlflow import urls
+from tracking.timings.stopwatch import time_run
 
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
 _LINE_EVERY_S = 10.0
 _SYNC_S = 120.0  # the default of `kerastudy sync --wait`
 
 
-def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
+def run_in_foreground(study: Study, home: Home, *, evolve: bool = False, with_timings: bool = False) -> int:
     """Submit a study and run it until it ends or Ctrl-C pauses it; return the exit code.
+
+    Args:
+        study: the study.
+        home: the home that holds it.
+        evolve: whether a study of this name may be resumed in a changed space.
+        with_timings: whether to print at the end what the time went into.
 
     Raises:
         InputError: if its data or model cannot be used, or a study of this name searches something else.
@@ -58,9 +67,12 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
     supervising = supervise(study, home, checking, evolve=evolve, own_process=True, listener=listener)
     # The signals are handled once the check is over: a Ctrl-C before that has nothing to put back, and ends the
     # process.
-    with supervising as supervisor, handle_signals(supervisor.pause), choose_display(console) as display:
-        ended = run_to_end(supervisor, display.show)
-    _print_end(console, ended, home)
+    with time_run(psutil.Process().create_time()), supervising as supervisor, handle_signals(supervisor.pause):
+        with choose_display(console) as display:
+            ended = run_to_end(supervisor, display.show)
+        _print_end(console, ended, home)
+    if with_timings:
+        print_last_run(home.locate_study(study.name))
     if ended.is_requested:
         return INTERRUPTED
     return 0 if ended.state == "finished" else 1

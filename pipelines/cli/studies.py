@@ -35,10 +35,17 @@ _LONGEST_END = 10_000  # characters of a log's end that can hold its last line
 @click.option("--trials", type=WholeNumber(1), metavar="N", help="Trials in total; same as --set budget.trials=N.")
 @click.option("--workers", type=WholeNumber(1), metavar="N", help="Worker processes; as many as cores by default.")
 @click.option("--evolve", is_flag=True, help="Resume in a changed space, with the trials that still fit it.")
+@click.option("--timings", is_flag=True, help="Print at the end what the time went into.")
 @set_option
 @pass_home
 def run(
-    home: Home, file: Path, trials: int | None, workers: int | None, evolve: bool, overrides: tuple[str, ...]
+    home: Home,
+    file: Path,
+    trials: int | None,
+    workers: int | None,
+    evolve: bool,
+    timings: bool,
+    overrides: tuple[str, ...],
 ) -> None:
     """Run the study in FILE; run it again to resume it.
 
@@ -61,7 +68,7 @@ def run(
         LocalEngine(user_code=study.has_user_model).warm("tensorflow")
     from pipelines.cli.foreground import run_in_foreground
 
-    sys.exit(run_in_foreground(study, home, evolve=evolve))
+    sys.exit(run_in_foreground(study, home, evolve=evolve, with_timings=timings))
 
 
 @click.command()

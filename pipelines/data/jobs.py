@@ -39,7 +39,7 @@ class DataJob:
     memory_bytes: int | None = None
 
 
-PREPARE_DATA: JobFunction[DataJob, DataSummary] = JobFunction("pipelines.data.jobs:prepare_data")
+PREPARE_DATA: JobFunction[DataJob, DataSummary] = JobFunction("pipelines.data.jobs:prepare_data", "reading data")
 
 
 def prepare_data(job: DataJob, channel: Channel) -> DataSummary:

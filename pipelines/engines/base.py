@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from search_spaces.errors import KerastudyError
+from tracking.timings.spans import Span
 
 Backend = Literal["tensorflow", "jax"]
 FailureKind = Literal["input", "error", "died", "time", "stall", "memory", "disk", "stopped"]
@@ -31,9 +32,11 @@ class JobFunction(Generic[Payload, Result_co]):
 
     Attributes:
         path: `package.module:function`.
+        activity: what it does, as the timeline of a study has it.
     """
 
     path: str
+    activity: str = "other jobs"
 
     def load(self) -> Callable[[Payload, Channel], Result]:
         """Import the module and return the function."""
@@ -87,7 +90,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Requested:
-    """A job sent a request and waits for `Engine.answer`."""
+    """A job sent a request, which `Engine.answer` answers."""
 
     job: str
     message: Any
@@ -95,10 +98,11 @@ class Requested:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job succeeded; `result` is the return value of its function."""
+    """A job succeeded; `result` is the return value of its function, `spans` what its worker measured."""
 
     job: str
     result: Any
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ class Failed:
         traceback: the worker's traceback; empty where the worker died.
         problems: `InputError.problems`, where the kind is `input`.
         of_device: whether the memory that it lacked is that of a GPU.
+        spans: what its worker measured.
     """
 
     job: str
@@ -118,6 +123,7 @@ class Failed:
     traceback: str = ""
     problems: tuple[Any, ...] = ()
     of_device: bool = False
+    spans: tuple[Span, ...] = ()
 
 
 Event = Reported | Requested | Finished | Failed
@@ -138,6 +144,12 @@ class Channel(Protocol):
 
     def request(self, message: Any) -> Any:
         """Send a request and wait for its answer."""
+
+    def begin_request(self, message: Any) -> None:
+        """Send a request and continue; `receive_answer` comes before the next one."""
+
+    def receive_answer(self) -> Any:
+        """Wait for the answer to the request that was begun."""
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,11 @@ from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished
 from pipelines.engines.fork_server import ForkedProcess, start_server
 from pipelines.engines.gpus.places import GpuChoice, GpuPlaces, make_cpu_environment
 from pipelines.engines.gpus.visible import VARIABLE
+from pipelines.engines.job_times import STARTING, JobTimes
 from pipelines.engines.local_worker import WorkerSettings, serve
 from pipelines.engines.worker_process import WorkerProcess
 from search_spaces.errors import KerastudyError
+from tracking.timings.stopwatch import measure
 
 _STARTS = 5  # chosen; attempts to start a worker whose server was killed
 _SHARE_OF_MEMORY = 0.9  # chosen: the rest is for the supervisor and the system
@@ -79,6 +81,7 @@ class LocalEngine:
         self._pending: list[Event] = []
         self._checked_at = 0.0
         self._temporary: Path | None = None
+        self._times = JobTimes()
 
     @property
     def workers(self) -> int:
@@ -145,9 +148,11 @@ class LocalEngine:
         Raises:
             KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
         """
+        self._times.start(job)
         place = None if job.aside else self._choose_place(job)
         is_new = job.fresh or job.aside
-        worker = self._start(job, place) if is_new else self._take(job, place)
+        with measure(STARTING):
+            worker = self._start(job, place) if is_new else self._take(job, place)
         try:
             worker.connection.send(job)
         except OSError:  # it died between two jobs
@@ -174,6 +179,12 @@ class LocalEngine:
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         """Return new events; wait up to `timeout_s` for the first one."""
+        with self._times.wait():
+            events = self._collect_events(timeout_s)
+        self._times.record(events)
+        return events
+
+    def _collect_events(self, timeout_s: float) -> Sequence[Event]:
         deadline = time.monotonic() + timeout_s
         while True:
             self._enforce_limits()
@@ -190,6 +201,7 @@ class LocalEngine:
 
     def close(self) -> None:
         """End every worker."""
+        self._times.close()
         for worker in [*self._busy.values(), *self._free]:
             worker.end()
         self._busy.clear()
@@ -285,16 +297,19 @@ class LocalEngine:
         if kind == "gpus":
             self._check_gpus(worker, content)
             return None
+        if kind == "spans":
+            worker.spans = content
+            return None
         if kind == "report":
             return Reported(name, content)
         if kind == "request":
             worker.awaits_answer = True
             return Requested(name, content)
-        failed = None if kind == "finished" else Failed(name, *content)
+        failed = None if kind == "finished" else replace(Failed(name, *content), spans=worker.spans)
         self._release(name, is_spoilt=failed is not None and failed.kind == "memory")
         if failed is not None and failed.of_device and worker.place is not None:
             return self._reduce_place(worker, failed)
-        return failed or Finished(name, content)
+        return failed or Finished(name, content, worker.spans)
 
     def _check_gpus(self, worker: WorkerProcess, found: int) -> None:
         """Compare the GPUs that a worker's backend found with those of its place.

@@ -30,8 +30,9 @@ from pipelines.engines.gpus.memory_errors import is_out_of_gpu_memory, is_out_of
 from pipelines.engines.local_copies import use_copy
 from search_spaces.error_text import shorten_message
 from search_spaces.errors import InputError, KerastudyError
+from tracking.timings.stopwatch import credit, measure, time_job
 
-Message = tuple[Literal["gpus", "beat", "report", "request", "finished", "failed"], Any]
+Message = tuple[Literal["gpus", "beat", "report", "request", "spans", "finished", "failed"], Any]
 
 _LEAST_SHARE = 4  # chosen: a limit that the backend alone uses up still shows as an allocation that failed
 _NICENESS = 10  # chosen: trials come first, and the job still ends
@@ -90,7 +91,10 @@ def serve(connection: Connection, setting: WorkerSettings) -> None:
             return
         if job.aside:
             os.nice(_NICENESS)  # its worker runs no other job
-        connection.send(_run(job, channel))
+        with time_job(job.name, job.function.activity) as spans:
+            message = _run(job, channel)
+        connection.send(("spans", tuple(spans)))
+        connection.send(message)
 
 
 class PipeChannel:
@@ -111,9 +115,18 @@ class PipeChannel:
 
     def request(self, message: Any) -> Any:
         """Send a request and wait for its answer."""
+        self.begin_request(message)
+        return self.receive_answer()
+
+    def begin_request(self, message: Any) -> None:
+        """Send a request and continue."""
         self._send(("request", message))
+
+    def receive_answer(self) -> Any:
+        """Wait for the answer to the request that was begun."""
         try:
-            return self._connection.recv()
+            with measure("waiting for the supervisor"):
+                return self._connection.recv()
         except (EOFError, OSError):
             # The supervisor is gone. User code could catch an exception, and the training would continue.
             os._exit(1)
@@ -244,8 +257,14 @@ def _set_up_jax(threads: int, programs: Path | None, devices: int) -> int:
         # By default JAX stores only programs that took a second to compile.
         set_option("jax_persistent_cache_min_compile_time_secs", 0.0)
         set_option("jax_persistent_cache_min_entry_size_bytes", -1)
+    jax.monitoring.register_event_duration_secs_listener(_record_compilation)
     # This starts XLA, which reads the variables once.
     return sum(device.platform == "gpu" for device in jax.devices())
+
+
+def _record_compilation(event: str, duration_secs: float, **_facts: str | int) -> None:
+    if event.startswith("/jax/core/compile/"):
+        credit("compiling", duration_secs)
 
 
 def _end_with_supervisor() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from pipelines.engines.base import Backend, EngineLostError, Event, Failed, Finished, Job, Layout
 from pipelines.engines.fork_server import ForkedProcess
+from pipelines.engines.job_times import JobTimes
 from pipelines.engines.ray_messages import (
     Answer,
     Capacity,
@@ -82,6 +83,7 @@ class RayEngine:
         self._running: dict[str, _Running] = {}
         self._pending: list[Event] = []
         self._numbers = itertools.count(1)
+        self._times = JobTimes()
         try:
             self._connect(note, while_waiting)
         except BaseException:
@@ -132,6 +134,7 @@ class RayEngine:
         """
         key = f"{job.name}#{next(self._numbers)}"
         self._running[key] = _Running(job)
+        self._times.start(job)
         self._send(Submit(replace(job, name=key)))
 
     def answer(self, job: str, message: Any) -> None:
@@ -161,13 +164,16 @@ class RayEngine:
         """
         events, self._pending = self._pending, []
         deadline = time.monotonic() + timeout_s
-        while True:
-            events += self._receive(0.0 if events else max(0.0, deadline - time.monotonic()))
-            if events or time.monotonic() >= deadline:
-                return events
+        with self._times.wait():
+            events += self._receive(0.0 if events else timeout_s)
+            while not events and time.monotonic() < deadline:
+                events += self._receive(deadline - time.monotonic())
+        self._times.record(events)
+        return events
 
     def close(self) -> None:
         """End every worker."""
+        self._times.close()
         self._close_link()
         self._running.clear()
 

@@ -11,6 +11,7 @@ import psutil
 
 from pipelines.engines.base import Backend, FailureKind, Job
 from pipelines.engines.fork_server import ForkedProcess
+from tracking.timings.spans import Span
 
 _JOBS_PER_WORKER = 25  # about 200 MB of growth
 _MOST_GROWTH_BYTES = 10**9  # chosen: room for compiled programs
@@ -30,6 +31,7 @@ class WorkerProcess:
     job: Job[Any, Any] | None = None
     started_at: float = 0.0
     active_at: float = 0.0
+    spans: tuple[Span, ...] = ()
     awaits_answer: bool = False  # the job is silent while the supervisor prepares an answer
     watch: psutil.Process | None = field(default=None)
 
@@ -38,6 +40,7 @@ class WorkerProcess:
         self.job = job
         self.started_at = self.active_at = time.monotonic()
         self.awaits_answer = False
+        self.spans = ()
 
     @property
     def is_aside(self) -> bool:

@@ -99,11 +99,15 @@ COMPARE_MODELS: JobFunction[ComparisonJob, ModelComparison] = JobFunction(
     "pipelines.export.compare_models:compare_models"
 )
 BUILD_ENSEMBLE: JobFunction[EnsembleJob, tuple[float, float, str]] = JobFunction(
-    "pipelines.export.ensemble:evaluate_ensemble"
+    "pipelines.export.ensemble:evaluate_ensemble", "building an ensemble"
 )
-PROVE_REGISTRATION: JobFunction[RegistrationJob, str] = JobFunction("pipelines.export.registration:prove_registration")
+PROVE_REGISTRATION: JobFunction[RegistrationJob, str] = JobFunction(
+    "pipelines.export.registration:prove_registration", "proving the registration"
+)
 PREDICT_ROWS: JobFunction[PredictionJob, PredictionResult] = JobFunction("pipelines.export.predict:predict_rows")
-CHECK_FORMATS: JobFunction[Sequence[GoalSpec], None] = JobFunction("pipelines.export.registry:check_goals")
+CHECK_FORMATS: JobFunction[Sequence[GoalSpec], None] = JobFunction(
+    "pipelines.export.registry:check_goals", "checking formats"
+)
 TRAIN_AND_MEASURE: JobFunction[tuple[TrialJob, tuple[Goal, ...]], TrialOutcome] = JobFunction(
-    "pipelines.export.deployment_metrics:train_and_measure"
+    "pipelines.export.deployment_metrics:train_and_measure", "training"
 )

@@ -39,12 +39,14 @@ from tracking.reports.study_report import load_libraries
 from tracking.store.database import Store
 from tracking.store.model_digests import ModelDigests
 from tracking.store.study_queue import ControlRequest, StudyRecord
+from tracking.timings.stopwatch import measure, time_run
 
 
 def run_to_end(supervisor: Supervisor, listen: Callable[[StudyEvent], None] = lambda event: None) -> StudyEnded:
     """Run a supervisor, write its log, pass each event to `listen`, and return the last one."""
     for event in record_events(supervisor.home, supervisor.study, supervisor.run()):
-        listen(event)
+        with measure("showing progress"):
+            listen(event)
     if not isinstance(event, StudyEnded):
         raise AssertionError("a supervisor's last event is StudyEnded")
     return event
@@ -156,14 +158,15 @@ def supervise(
     known = find_known_study(study, home, evolve=evolve)
     if known is not None and evolve:
         _check_evolution_early(study, home, known)
-    with closing(open_engine(study, home, listener or CheckListener())) as engine:
+    with time_run() as times, closing(open_engine(study, home, listener or CheckListener())) as engine:
         if study.spec.resources.backend == "jax" or not find_ineligible_reason(study):
             # JAX takes seconds to load; the server does that while the data is prepared.
             engine.warm("jax")
         folder = home.locate_study(study.name)
         with clean_up_on_failure(folder):
             # The check waits for a worker, so the plots' libraries load in this process meanwhile.
-            with checking or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
+            loading = _load_in_background(partial(load_libraries, lean=own_process))
+            with checking or nullcontext(), loading, measure("checking the study"):
                 checked = check_study(study, folder, engine, known, listener=listener)
             if isinstance(engine, LocalEngine):
                 plan_gpus(study, checked, home.locate_data(study.name), engine)
@@ -173,6 +176,7 @@ def supervise(
         with Store.open(home.store) as store:
             # Only now: a study that cannot be used leaves no record.
             enqueue(study, checked.summary, store, evolve=evolve)
+            times.keep_in(folder)
             yield _make_supervisor(study, checked.summary, home, store, engine, quota=quota)
 
 

@@ -38,7 +38,9 @@ class WinnerJob:
     has_user_model: bool = False
 
 
-EVALUATE_WINNER: JobFunction[WinnerJob, Mapping[str, float]] = JobFunction("pipelines.selection.winner:evaluate_winner")
+EVALUATE_WINNER: JobFunction[WinnerJob, Mapping[str, float]] = JobFunction(
+    "pipelines.selection.winner:evaluate_winner", "scoring the winner"
+)
 EVALUATE_MODELS: JobFunction[Sequence[Evaluation | PastTrial], Sequence[Mapping[str, float]]] = JobFunction(
-    "pipelines.selection.evaluate:evaluate_models"
+    "pipelines.selection.evaluate:evaluate_models", "scoring models"
 )

@@ -29,6 +29,7 @@ from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.store.database import Store, classify_store_error
 from tracking.store.study_queue import ControlRequest, StudyQueue
 from tracking.testing.failpoints import hit
+from tracking.timings.stopwatch import measure
 
 
 class Supervisor:
@@ -131,7 +132,8 @@ class Supervisor:
 
     def _work(self) -> Iterator[StudyEvent]:
         try:
-            study = self._open()
+            with measure("opening the study"):
+                study = self._open()
         except Exception as error:
             self._raise_unless_full(error)
             raise KerastudyError(self._explain_full(error)) from error

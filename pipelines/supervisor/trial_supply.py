@@ -16,6 +16,7 @@ from pipelines.supervisor.open_study import OpenStudy
 from search_spaces.suggest import ConstraintViolation
 from search_spaces.values import Value
 from tracking.testing.failpoints import hit
+from tracking.timings.stopwatch import measure
 
 
 class TrialSupply:
@@ -112,7 +113,8 @@ class TrialSupply:
     def _request_trial(self) -> Trial | None:
         control = self._control
         try:
-            drawn = self._search.ask()
+            with measure("drawing trials"):
+                drawn = self._search.ask()
         except ConstraintViolation as violation:
             control.stop_reason = f"no further point keeps the constraints: {violation}"
             return None

@@ -14,15 +14,17 @@ from pipelines.training.messages import (
     UserModelCheck,
 )
 
-TRAIN_TRIAL: JobFunction[TrialJob, TrialOutcome] = JobFunction("pipelines.training.trial:train_trial")
-TRAIN_FLEET: JobFunction[FleetJob, None] = JobFunction("pipelines.training.fleet.job:train_fleet")
+TRAIN_TRIAL: JobFunction[TrialJob, TrialOutcome] = JobFunction("pipelines.training.trial:train_trial", "training")
+TRAIN_FLEET: JobFunction[FleetJob, None] = JobFunction("pipelines.training.fleet.job:train_fleet", "training")
 BUILD_MODELS: JobFunction[tuple[TrialJob, ...], tuple[ModelCheck, ...]] = JobFunction(
-    "pipelines.training.model_check:build_models"
+    "pipelines.training.model_check:build_models", "checking models"
 )
 TIME_MODELS: JobFunction[tuple[TrialJob, ...], tuple[ModelCheck, ...]] = JobFunction(
-    "pipelines.training.model_check:time_models"
+    "pipelines.training.model_check:time_models", "checking models"
 )
 CHECK_USER_MODEL: JobFunction[tuple[TrialJob, ...], UserModelCheck] = JobFunction(
-    "pipelines.training.user_model.model_check:check_user_model"
+    "pipelines.training.user_model.model_check:check_user_model", "checking models"
 )
-WRITE_MODELS: JobFunction[Sequence[PastTrial], None] = JobFunction("pipelines.training.write_models:write_models")
+WRITE_MODELS: JobFunction[Sequence[PastTrial], None] = JobFunction(
+    "pipelines.training.write_models:write_models", "writing models"
+)

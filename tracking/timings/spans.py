@@ -1,0 +1,87 @@
+"""Spans of a study's time, and their file `timings.jsonl` in the study's folder.
+
+Each run of a study adds its lines, the first of them its start. A killed process loses its last second.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+TIMINGS_FILE: Final = "timings.jsonl"
+SUPERVISOR: Final = "supervisor"
+"""Row of the thread that drives a study: its spans add up to the whole time."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of one row's time.
+
+    Attributes:
+        row: the thread or the worker that spent it.
+        name: what it was spent on.
+        start: in seconds since 1970; `end` likewise.
+        seconds: those spent, fewer than from start to end where many short pieces are summed up.
+        job: the worker's job; empty where it was none, or several.
+    """
+
+    row: str
+    name: str
+    start: float
+    end: float
+    seconds: float
+    job: str = ""
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study: from the start of its process, or of the call, to its last span."""
+
+    start: float
+    end: float
+    spans: Sequence[Span]
+
+
+def append_spans(file: Path, run: float, spans: Iterable[Span]) -> None:
+    """Add spans of the run that started at `run`. A disk that is full costs these spans, and nothing else."""
+    lines = b"".join(json.dumps({"run": run, **asdict(span)}).encode() + b"\n" for span in spans)
+    # One write: another process may add lines too. The first line feed ends a line that a kill cut.
+    with suppress(OSError), file.open("ab") as stream:
+        stream.write(lines if _ends_with_line(file) else b"\n" + lines)
+
+
+def read_runs(folder: Path) -> tuple[StudyRun, ...]:
+    """Return the runs of the study of a folder, the oldest first; lines that are no spans are left out."""
+    file = folder / TIMINGS_FILE
+    if not file.exists():
+        return ()
+    runs: dict[float, list[Span]] = {}
+    for line in file.read_bytes().splitlines():
+        with suppress(ValueError, TypeError, AttributeError):
+            content = json.loads(line)
+            started = float(content.pop("run"))
+            if (span := _parse_span(content, started)) is not None:
+                runs.setdefault(started, []).append(span)
+    return tuple(
+        StudyRun(start, max(span.end for span in spans), sorted(spans, key=lambda span: (span.row, span.start)))
+        for start, spans in sorted(runs.items())
+    )
+
+
+def _parse_span(content: dict[str, Any], started: float) -> Span | None:
+    span = Span(**content)
+    numbers = (started, span.start, span.end, span.seconds)
+    is_whole = all(math.isfinite(number) for number in numbers) and started <= span.start <= span.end
+    return span if is_whole and span.seconds >= 0 and isinstance(span.row, str) and isinstance(span.name, str) else None
+
+
+def _ends_with_line(file: Path) -> bool:
+    with file.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - 1))
+        return stream.read() in (b"", b"\n")
