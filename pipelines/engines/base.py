@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -102,7 +102,7 @@ class Finished:
 
     job: str
     result: Any
-    spans: tuple[Span, ...] = ()
+    spans: tuple[Span, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Failed:
     traceback: str = ""
     problems: tuple[Any, ...] = ()
     of_device: bool = False
-    spans: tuple[Span, ...] = ()
+    spans: tuple[Span, ...] = field(default=(), compare=False)
 
 
 Event = Reported | Requested | Finished | Failed
