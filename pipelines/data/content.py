@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,14 @@ from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.examples.examples import Examples
 from pipelines.data.examples.structures import flatten
 from pipelines.data.fingerprint import update_digest
+from pipelines.data.fitted.files import write_fitted
+from pipelines.data.fitted.row_encoder import RowEncoder
+from pipelines.data.fitted.values import Fitted, fit_array, fit_columns
 from pipelines.data.prepared import PICTURES, Features, InputKind, RawColumn
 from pipelines.data.raw import PARTS
 from pipelines.data.scratch import create_array, iterate_chunks
 from pipelines.data.splits.split import Split
 from pipelines.data.targets.labels import Labels
-
-if TYPE_CHECKING:
-    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,24 +159,24 @@ class PreprocessedContent:
 
     def write_fold(self, folder: Path, labels: Labels, weights: Array | None, split: Split, fold: int) -> None:
         """Write the rows of every part of a fold."""
-        from pipelines.data import preprocessing  # loads TensorFlow, which a finished folder is read without
-
         folder.mkdir()
-        training = split.select_rows("train", fold)
-        if self.array is not None:
-            model = preprocessing.build_array(self.raw[0].name, self.array, training, self.output, self.marked)
-        elif self.plan is not None:
-            model = preprocessing.build_table(self.plan, self.columns, training)
-        model.save(folder / "preprocessing.keras")
+        fitted = self._fit(split.select_rows("train", fold))
+        write_fitted(fitted, folder)
         for part in PARTS:
             rows = split.select_rows(part, fold)
             np.save(folder / f"{part}.y.npy", labels.y[rows])
             if weights is not None:
                 np.save(folder / f"{part}.sample_weight.npy", weights[rows])
             raw = self._select_rows(rows)
-            _write_features(folder, part, model, raw, len(rows))
+            _write_features(folder, part, fitted, raw, len(rows))
             if part != "train":
                 self._write_raw(folder, part, raw)
+
+    def _fit(self, training: Array) -> Fitted:
+        if self.plan is not None:
+            return fit_columns(self.plan, self.columns, training)
+        assert self.array is not None
+        return fit_array(self.raw[0].name, self.array, training, self.output, self.marked)
 
     def _select_rows(self, numbers: Array) -> Mapping[str, Any]:
         if self.array is not None:
@@ -253,18 +253,14 @@ class _SelectedRows:
         return selected
 
 
-def _write_features(folder: Path, part: str, model: keras.Model, raw: Mapping[str, Any], rows: int) -> None:
-    from pipelines.data import preprocessing
-
+def _write_features(folder: Path, part: str, fitted: Fitted, raw: Mapping[str, Any], rows: int) -> None:
     arrays = {
-        name: create_array(folder / f"{part}.{name}.npy", (rows, *output.shape[1:]), output.dtype)
-        for name, output in model.output.items()
+        name: create_array(folder / f"{part}.{name}.npy", (rows, *shape), dtype)
+        for name, (shape, dtype) in fitted.outputs.items()
     }
-
-    def write(start: int, name: str, values: Array) -> None:
-        # Chunk by chunk into the file: an encoded table may be larger than memory.
-        arrays[name][start : start + len(values)] = values
-
-    preprocessing.apply(model, raw, write)
+    # Chunk by chunk into the file: an encoded table may be larger than memory.
+    for start, outputs in RowEncoder(fitted).iterate(raw):
+        for name, values in outputs.items():
+            arrays[name][start : start + len(values)] = values
     for array in arrays.values():
         array.flush()

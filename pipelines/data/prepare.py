@@ -3,8 +3,8 @@
 A prepared folder is complete or absent: preparation writes a folder beside it and renames that. It holds
 
 * `summary.json`, `split.csv` (each source row's place, part and fold) and `model_inputs.json` (see `model_inputs`);
-* per fold `fold-<k>/<part>.<input>.npy` and `<part>.y.npy` for training, `preprocessing.keras`, and the raw rows of the
-  validation and test parts (`<part>.raw.parquet` or `<part>.raw.npy`) for comparing exported models with.
+* per fold `fold-<k>/<part>.<input>.npy` and `<part>.y.npy` for training, `preprocessing.json` (see `fitted`), and the
+  raw rows of the validation and test parts (`<part>.raw.parquet` or `<part>.raw.npy`) for comparing exported models.
 
 The summary has a fingerprint of the study file's `data` and of the files' contents. If it matches, nothing is prepared
 again. What a loader gave is stored too (see `stored_rows`).

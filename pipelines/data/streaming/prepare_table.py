@@ -14,6 +14,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns.encoding import Plan, describe_encodings
 from pipelines.data.data_notes import note_classes
+from pipelines.data.fitted.values import fit_table
 from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.prepared import DIGEST_PREFIX, PICTURES, DataSummary, Features, InputKind, Task
 from pipelines.data.raw import PARTS
@@ -152,13 +153,11 @@ def _write_folds(
     learnt: StoredStatistics,
     scratch: Scratch,
 ) -> None:
-    from pipelines.data.preprocessing import build_from_statistics  # loads TensorFlow
-
     raw = [column.raw for column in stored.columns]
     for fold in range(split.folds):
         statistics = learnt if split.folds == 1 else StoredStatistics(stored, split, fold, scratch)
-        model = build_from_statistics(plan, raw, statistics)
-        write_fold(folder / f"fold-{fold}", model, stored, labels, split, fold)
+        fitted = fit_table(plan, raw, statistics)
+        write_fold(folder / f"fold-{fold}", fitted, stored, labels, split, fold)
 
 
 def _summarize(

@@ -5,50 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pipelines.data.array_types import Array
+from pipelines.data.fitted.files import write_fitted
+from pipelines.data.fitted.row_encoder import RowEncoder
+from pipelines.data.fitted.values import FittedTable, OutputForm
 from pipelines.data.prepared import RawColumn
 from pipelines.data.raw import PARTS, PartName
 from pipelines.data.scratch import create_array, iterate_chunks
 from pipelines.data.streaming.column_files import StoredColumn, StoredRows
 from pipelines.data.streaming.row_split import StoredLabels, StoredSplit
 
-if TYPE_CHECKING:
-    import keras
-
-_COPIES = 8  # a guess at the copies that the layers make of a row
+_COPIES = 8  # a guess at the copies of a row
 _GROUP_ROWS = 8_192
 
 
 def write_fold(
-    folder: Path, model: keras.Model, stored: StoredRows, labels: StoredLabels, split: StoredSplit, fold: int
+    folder: Path, fitted: FittedTable, stored: StoredRows, labels: StoredLabels, split: StoredSplit, fold: int
 ) -> None:
     """Write the rows of every part of a fold, and the preprocessing.
 
     Args:
         folder: folder of the fold.
-        model: the preprocessing, adapted to the fold's training rows.
+        fitted: the preprocessing, fitted to the fold's training rows.
         stored: all rows.
         labels: their labels.
         split: their division.
         fold: number of the fold.
     """
-    from pipelines.data.preprocessing import make_tensor
-
     folder.mkdir()
-    model.save(folder / "preprocessing.keras")
-    parts = {part: _PartWriter(folder, part, split.count(part, fold), stored, labels, model) for part in PARTS}
+    write_fitted(fitted, folder)
+    encoder, forms = RowEncoder(fitted), fitted.outputs
+    parts = {part: _PartWriter(folder, part, split.count(part, fold), stored, labels, forms) for part in PARTS}
     row_bytes = _COPIES * sum(max(8, 8 * int(np.prod(column.raw.shape))) for column in stored.columns)
     for start, stop in iterate_chunks(stored.rows, row_bytes):
         marked = {part: split.mark(part, fold, start, stop) for part in PARTS}
         if not any(marks.any() for marks in marked.values()):
             continue
         raw = {column.input: _round(column, column.read(start, stop)) for column in stored.columns}
-        tensors = {name: make_tensor(values) for name, values in raw.items()}
-        features = {name: values.numpy() for name, values in model(tensors, training=False).items()}
+        features = encoder.encode(raw)
         for part, marks in marked.items():
             if marks.any():
                 parts[part].add(features, raw, start, stop, marks)
@@ -71,14 +69,14 @@ class _PartWriter:
         rows: int,
         stored: StoredRows,
         labels: StoredLabels,
-        model: keras.Model,
+        forms: Mapping[str, OutputForm],
     ) -> None:
         self._labels = labels
         self._weights = stored.weights
         self._written = 0
         self._features = {
-            name: create_array(folder / f"{part}.{name}.npy", (rows, *output.shape[1:]), output.dtype)
-            for name, output in model.output.items()
+            name: create_array(folder / f"{part}.{name}.npy", (rows, *shape), dtype)
+            for name, (shape, dtype) in forms.items()
         }
         self._y = create_array(folder / f"{part}.y.npy", (rows, *labels.y.shape[1:]), labels.y.dtype)
         self._own: np.memmap[Any, Any] | None = None

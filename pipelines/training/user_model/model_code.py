@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared_folder import has_preprocessing, load_preprocessing
 from pipelines.data.raw_inputs import arrange_names
 from pipelines.objects.code_files import list_companions
 from pipelines.spec.code_references import find_stopped_import, split_reference
@@ -102,9 +103,8 @@ def write_model_code(folder: Path, origin: CodeOrigin, summary: DataSummary) -> 
 
 def keep_preprocessing(folder: Path, data: Path, fold: int) -> None:
     """Keep the preprocessing of a fold, where it has any, beside the code of a trial whose model no file holds."""
-    preprocessing = data / f"fold-{fold}" / PREPROCESSING
-    if preprocessing.exists() and (folder / MODEL_CODE).exists():
-        shutil.copyfile(preprocessing, folder / MODEL_CODE / PREPROCESSING)
+    if has_preprocessing(data, fold) and (folder / MODEL_CODE).exists():
+        load_preprocessing(data, fold).save(folder / MODEL_CODE / PREPROCESSING)
 
 
 def write_portable_model(folder: Path, target: Path) -> None:

@@ -7,9 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.data import preprocessing
 from pipelines.data.columns.columns import Column
 from pipelines.data.columns.encoding import plan_table
+from pipelines.data.examples.model_tensors import make_tensors
+from pipelines.data.fitted.values import fit_array, fit_columns
+from pipelines.data.preprocessing import build_preprocessing
 from pipelines.models.compose import compose
 from pipelines.spec.data_spec import DataSpec
 
@@ -27,13 +29,15 @@ def build(columns, training=None, **encodings):
     spec = DataSpec.model_validate(
         {"source": "d.csv", "columns": {name: {"encoding": word} for name, word in encodings.items()}}
     )
-    return preprocessing.build_table(plan_table(columns, [rows], spec), columns, rows)
+    return build_preprocessing(fit_columns(plan_table(columns, [rows], spec), columns, rows))
 
 
 def run(model, **raw):
     arrays = {name: np.array(values) for name, values in raw.items()}
-    outputs = model({name: preprocessing.make_tensor(values) for name, values in arrays.items()})
-    return {name: value.numpy() for name, value in outputs.items()}
+    typed = {
+        name: values.astype(object if values.dtype.kind in "OU" else np.float32) for name, values in arrays.items()
+    }
+    return {name: value.numpy() for name, value in model(make_tensors(typed)).items()}
 
 
 def test_numbers_are_standardised_by_training_rows():
@@ -126,7 +130,7 @@ def test_fold_without_categories():
     """A fold whose training rows lack every category still has the shape of the others."""
     columns = [strings(["x", "y", "", ""])]
     plan = plan_table(columns, [np.array([0, 1]), np.array([2, 3])], DataSpec(source="d.csv"))
-    model = preprocessing.build_table(plan, columns, np.array([2, 3]))
+    model = build_preprocessing(fit_columns(plan, columns, np.array([2, 3])))
     assert run(model, s=["x", ""])["dense"].shape == (2, 2)
 
 
@@ -134,38 +138,22 @@ def test_pictures_per_channel():
     """Pictures are standardised per channel by training rows, whole or as one row of features."""
     pictures = np.random.default_rng(0).integers(0, 255, (6, 4, 5, 3), dtype=np.uint8)
     pictures[..., 2] //= 10
-    model = preprocessing.build_array("image", pictures, np.arange(4), "image", ())
+    model = build_preprocessing(fit_array("image", pictures, np.arange(4), "image", ()))
     image = run(model, image=pictures)["image"]
     assert image.shape == (6, 4, 5, 3)
     assert np.allclose(image[:4].mean(axis=(0, 1, 2)), 0, atol=1e-5)
     assert np.allclose(image[:4].std(axis=(0, 1, 2)), 1, atol=1e-5)
-    flat = preprocessing.build_array("image", pictures, np.arange(4), "dense", ())
+    flat = build_preprocessing(fit_array("image", pictures, np.arange(4), "dense", ()))
     assert np.array_equal(run(flat, image=pictures)["dense"], image.reshape(6, -1))
 
 
 def test_features_of_an_array():
     """Rows of features are standardised each by itself, with marks for those that can be missing."""
     features = np.array([[1.0, 5.0], [3.0, np.nan], [2.0, 7.0]])
-    model = preprocessing.build_array("features", features, np.arange(3), "dense", (False, True))
+    model = build_preprocessing(fit_array("features", features, np.arange(3), "dense", (False, True)))
     dense = run(model, features=features)["dense"]
     assert dense.shape == (3, 3)
     assert dense[:, 2].tolist() == [0, 1, 0]
-
-
-def test_apply_in_pieces(monkeypatch):
-    """Rows are encoded in pieces that meet without gap."""
-    monkeypatch.setattr(preprocessing, "_CHUNK_BYTES", 64 * 3)
-    values = np.arange(10.0, dtype=np.float32)
-    collected = np.full(10, np.nan)
-    starts = []
-
-    def write(start, name, piece):
-        starts.append(start)
-        collected[start : start + len(piece)] = piece[:, 0]
-
-    preprocessing.apply(build([numbers(values)]), {"a": values}, write)
-    assert len(starts) > 1
-    assert np.allclose(collected, (values - values.mean()) / values.std(), atol=1e-6)
 
 
 def test_columns_named_like_models():
