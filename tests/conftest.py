@@ -11,6 +11,8 @@ from mlflow_tables import make_tables_once
 
 # A second for each study, also in processes that tests start; the tests of baselines turn them on.
 os.environ.setdefault("KERASTUDY_BASELINES", "off")
+# Nothing may outlive a test; those of kept processes turn it on.
+os.environ["KERASTUDY_WARM_SECONDS"] = "0"
 
 _LONGEST = (
     "test_service.py",

@@ -1,46 +1,97 @@
 """Processes forked from a server that has imported a module already: one server for each module.
 
 `multiprocessing` keeps one fork server for the whole process, but Keras has one backend in each process, so TensorFlow
-and JAX need a server each. Python 3.14 changes `_launch`: revise it before supporting that version.
+and JAX need a server each. Servers of preloads are kept for the next command where that can be; see `warm`. Python 3.14
+changes `_launch`: revise it before supporting that version.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.context import ForkServerProcess, set_spawning_popen
 from typing import Any
 
 from pipelines.engines.search_path import SAFE_PATH, order_search_path
+from pipelines.engines.warm.kept_server import KeptServer
+from pipelines.engines.warm.origin import PER_COMMAND, read_origin, select_per_command
+from pipelines.engines.warm.settings import read_warm_settings
 
 # Of every server, in this order. `kerastudy` loads our packages, whatever the user's folders hold.
 _FIRST_MODULES = ("kerastudy", "pipelines.engines.preload.search_path")
+_PRELOADS = "pipelines.engines.preload."
 _servers: dict[str, forkserver.ForkServer] = {}
+_not_kept: set[str] = set()  # modules whose kept server was lost: the next one is this process's alone
 _lock = threading.Lock()
+_logger = logging.getLogger(__name__)
 
 
 def start_server(module: str) -> None:
-    """Start the server that imports a module, unless it runs already; return at once."""
+    """Start the server that imports a module, unless it runs already; return at once.
+
+    Raises:
+        InputError: if a variable of the environment that says how long it is kept holds no number.
+    """
     with _lock:  # a service runs engines in several threads
-        if module not in _servers:
-            _servers[module] = forkserver.ForkServer()
-            _servers[module].set_forkserver_preload([*_FIRST_MODULES, module])
-        with _use_safe_path():
-            _servers[module].ensure_running()
+        if module in _servers:
+            with _use_safe_path():
+                _servers[module].ensure_running()
+            return
+        _servers[module] = _open_kept_server(module) or _open_server(module)
 
 
 def stop_servers() -> None:
     """Stop every server and free its memory, a few hundred MB each; the next process starts its server again.
 
-    Call it only while no forked process runs: a server ends after the last of them.
+    One that is kept stays for other commands, for its time. Call it only while no forked process runs: a server ends
+    after the last of them.
     """
     with _lock:
         for server in _servers.values():
-            server._stop()  # type: ignore[attr-defined]  # typeshed leaves it out
+            if isinstance(server, KeptServer):
+                server.release()
+            else:
+                server._stop()  # type: ignore[attr-defined]  # typeshed leaves it out
+
+
+def _open_server(module: str) -> forkserver.ForkServer:
+    """Start the server of this process alone."""
+    server = forkserver.ForkServer()
+    server.set_forkserver_preload([*_FIRST_MODULES, module])
+    with _use_safe_path():
+        server.ensure_running()
+    return server
+
+
+def _open_kept_server(module: str) -> KeptServer | None:
+    """Join or start the server that outlives this process; None where servers are not kept."""
+    settings = read_warm_settings(os.environ)
+    if settings is None or not module.startswith(_PRELOADS) or module in _not_kept:
+        return None
+    try:
+        server = KeptServer(module, read_origin(os.environ), settings)
+        server.ensure_running()
+    except OSError as error:  # no room for its files, a path too long for a socket, a folder of somebody else
+        _logger.debug("the server of %s is not kept: %s", module, error)
+        return None
+    return server
+
+
+def _drop_kept_server(module: str) -> bool:
+    """Drop a module's server where it was kept; return whether it was."""
+    with _lock:
+        if not isinstance(server := _servers.get(module), KeptServer):
+            return False
+        _logger.debug("the kept server of %s was lost", module)
+        server.release()
+        del _servers[module]
+        _not_kept.add(module)
+        return True
 
 
 class ForkedProcess(ForkServerProcess):
@@ -49,6 +100,18 @@ class ForkedProcess(ForkServerProcess):
     def __init__(self, module: str, target: Callable[..., None], args: tuple[Any, ...]) -> None:
         super().__init__(target=target, args=args, daemon=True)
         self.module = module
+        self.inherited: Any = None  # what its server cannot have from this process
+
+    def run(self) -> None:
+        """Take over this command's output and variables, then call the target."""
+        if self.inherited is not None:
+            outputs, variables = self.inherited
+            for number, output in outputs.items():
+                _move_descriptor(output.detach(), number)
+            for name in PER_COMMAND - set(variables):
+                os.environ.pop(name, None)
+            os.environ.update(variables)
+        super().run()
 
     @staticmethod
     def _Popen(process_obj: Any) -> _Popen:  # noqa: N802  # multiprocessing's name
@@ -59,23 +122,41 @@ class _Popen(popen_forkserver.Popen):
     """The standard `Popen` with the server of the process's module."""
 
     def _launch(self, process_obj: Any) -> None:
+        try:
+            self._fork(process_obj)
+        except (EOFError, OSError):
+            if not _drop_kept_server(process_obj.module):
+                raise
+            self._fds: list[int] = []
+            self._fork(process_obj)
+
+    def _fork(self, process_obj: Any) -> None:
         start_server(process_obj.module)
+        server = _servers[process_obj.module]
         content = io.BytesIO()
         set_spawning_popen(self)
         try:
+            process_obj.inherited = self._describe_inherited() if isinstance(server, KeptServer) else None
             reduction.dump(_describe_parent(process_obj.name), content)
             reduction.dump(process_obj, content)
         finally:
             set_spawning_popen(None)
-        self.sentinel, to_child = _servers[process_obj.module].connect_to_new_process(
-            self._fds  # type: ignore[attr-defined]  # typeshed leaves it out
-        )
+        self.sentinel, to_child = server.connect_to_new_process(self._fds)
         # The child watches the other end, which closes when this process ends for any reason.
         watched = os.dup(to_child)
         self.finalizer = util.Finalize(self, _close, (watched, self.sentinel))
         with open(to_child, "wb", closefd=True) as pipe:  # noqa: PTH123  # a file descriptor
             pipe.write(content.getbuffer())
         self.pid = forkserver.read_signed(self.sentinel)
+
+    def _describe_inherited(self) -> tuple[dict[int, Any], dict[str, str]]:
+        """Return this process's output streams and its variables, for a child of a server that has others."""
+        outputs = {}
+        for number in (1, 2):
+            with suppress(OSError):  # closed
+                os.fstat(number)
+                outputs[number] = self.DupFd(self.duplicate_for_child(number))
+        return outputs, select_per_command(os.environ)
 
 
 @contextmanager
@@ -106,3 +187,8 @@ def _describe_parent(name: str) -> dict[str, Any]:
 def _close(*descriptors: int) -> None:
     for each in descriptors:
         os.close(each)
+
+
+def _move_descriptor(given: int, number: int) -> None:
+    os.dup2(given, number)
+    os.close(given)

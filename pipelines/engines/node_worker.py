@@ -23,6 +23,7 @@ from pipelines.engines.gpus.places import choose_gpus
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.ray_messages import NodeSettings
 from pipelines.engines.search_path import order_search_path
+from pipelines.engines.warm.settings import SECONDS
 from search_spaces.errors import KerastudyError
 
 _TICK_S = 0.05  # chosen: longest delay of a job's start and of its stop; an answer has none
@@ -64,6 +65,7 @@ class NodeWorker:
             if settings.folder.is_dir():
                 os.chdir(settings.folder)
             sys.path[:] = order_search_path([*sys.path, *(set(settings.search_path) - set(sys.path))])
+            os.environ[SECONDS] = "0"  # nothing outlives the actor
             self._engine = LocalEngine(
                 1,
                 settings.programs,

@@ -1,0 +1,1 @@
+"""Processes kept for the next command: fork servers, and workers with compiled programs."""
