@@ -20,7 +20,7 @@ from pipelines.engines.warm.origin import PER_COMMAND, Origin, describe_file, ge
 from pipelines.engines.warm.settings import WarmSettings
 
 # As a supervisor is started: `kerastudy` first loads our packages whatever the user's folders hold.
-_PROGRAM = "import kerastudy, pipelines.engines.warm.server as it; it.main({}, {}, {!r}, {!r}, {!r})"
+_PROGRAM = "import kerastudy, pipelines.engines.warm.server as it; it.main({}, {}, {!r}, {!r}, {!r}, {!r})"
 
 
 class KeptServer(forkserver.ForkServer):
@@ -85,7 +85,7 @@ class KeptServer(forkserver.ForkServer):
 
     def _start(self, folder: WarmFolder) -> tuple[str, int]:
         """Start the server; return its name, and a writing end of its pipe."""
-        name = f"{self._key}-{secrets.token_hex(4)}"
+        name = secrets.token_hex(8)  # short, as a socket's path has to be
         path = folder.locate(name, "alive")
         os.mkfifo(path, 0o600)
         alive = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -94,7 +94,7 @@ class KeptServer(forkserver.ForkServer):
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(str(folder.locate(name, "socket")))
                 listener.listen()
-                process = self._spawn(name, listener.fileno(), alive)
+                process = self._spawn(folder, name, listener.fileno(), alive)
             started = psutil.Process(process).create_time()
             code = (self._origin.python, self._origin.files)
             folder.write(KeptRecord(name, self._key, process, started, "server", self._module, *code))
@@ -106,9 +106,9 @@ class KeptServer(forkserver.ForkServer):
             os.close(alive)
         return name, ours
 
-    def _spawn(self, name: str, listener: int, alive: int) -> int:
+    def _spawn(self, folder: WarmFolder, name: str, listener: int, alive: int) -> int:
         settings = (self._settings.kept_s, self._settings.memory_bytes)
-        program = _PROGRAM.format(listener, alive, self._module, name, settings)
+        program = _PROGRAM.format(listener, alive, self._module, str(folder.path.parent), name, settings)
         process = subprocess.Popen(
             [sys.executable, *get_interpreter_flags(), "-c", program],
             stdin=subprocess.DEVNULL,
@@ -118,13 +118,23 @@ class KeptServer(forkserver.ForkServer):
             pass_fds=(listener, alive),
             start_new_session=True,  # it outlives the terminal, and the group that a shell ends
         )
-        _started[:] = [each for each in _started if each.poll() is None]
-        _started.append(process)
+        _reap()
+        _started.append(process.pid)
+        process.returncode = 0  # a handle that is dropped while its process runs is a warning
         return process.pid
 
 
-_started: list[subprocess.Popen[bytes]] = []
-"""Servers that this process has started; a handle that is dropped while its process runs is a warning."""
+_started: list[int] = []
+"""Servers that this process has started, and not waited for."""
+
+
+def _reap() -> None:
+    """Take the exit codes of servers that have ended; without that they stay in the system's table."""
+    for process in list(_started):
+        with suppress(ChildProcessError):
+            if os.waitpid(process, os.WNOHANG) == (0, 0):
+                continue
+        _started.remove(process)
 
 
 def _make_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -24,17 +24,18 @@ from pipelines.engines.warm.settings import WarmSettings
 _SEARCH_PATH = "pipelines.engines.preload.search_path"
 
 
-def main(listener: int, alive: int, module: str, name: str, settings: tuple[int, int]) -> None:
+def main(listener: int, alive: int, module: str, parent: str, name: str, settings: tuple[int, int]) -> None:
     """Import a module, then fork processes until the server is over.
 
     Args:
         listener: descriptor of the socket that takes the requests.
         alive: reading end of the named pipe.
         module: what is imported.
+        parent: of the folder of kept processes.
         name: of the server's files.
         settings: fields of `WarmSettings`.
     """
-    folder = WarmFolder()
+    folder = WarmFolder(Path(parent))
     own_end = _OwnEnd(folder.locate(name, "alive"))
     for each in (_SEARCH_PATH, module):
         with suppress(ImportError):  # the worker states what is missing
