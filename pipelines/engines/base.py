@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from search_spaces.errors import KerastudyError
 from tracking.timings.spans import Span
 
-Backend = Literal["tensorflow", "jax"]
+Backend = Literal["tensorflow", "jax", "numpy", "none"]
 FailureKind = Literal["input", "error", "died", "time", "stall", "memory", "disk", "stopped"]
 
 Payload = TypeVar("Payload")
@@ -57,7 +57,8 @@ class Job(Generic[Payload, Result_co]):
         time_s: longest time it may take; None for no limit.
         stall_s: longest silence; None for no limit. `Channel.beat`, `report` and `request` break the silence.
         memory_bytes: most memory the worker may hold; None for no limit.
-        backend: Keras's backend in its worker; a worker for JAX never loads TensorFlow.
+        backend: Keras's backend in its worker; TensorFlow is loaded for its own alone. On NumPy nothing is compiled:
+            such a worker writes and applies small models, and trains none. With "none" it never loads Keras.
         fresh: whether its worker runs this job and no other.
         aside: whether it runs beside the other jobs at a low priority, in a worker that `Engine.idle` does not count.
         devices: devices that it trains on: without GPUs, its worker's CPU is divided into as many.

@@ -79,9 +79,11 @@ def serve(connection: Connection, setting: WorkerSettings) -> None:
     importlib.import_module(setting.preload)  # a no-op, unless the fork server failed to import it
     if setting.backend == "tensorflow":
         gpus = _set_up_tensorflow(setting.threads, setting.gpus, setting.devices)
-    else:
+    elif setting.backend == "jax":
         gpus = _set_up_jax(setting.threads, setting.programs, setting.devices)
-    if setting.gpus:
+    else:
+        gpus = 0
+    if setting.gpus and setting.backend != "none":
         connection.send(("gpus", gpus))
     channel = PipeChannel(connection)
     while True:
@@ -89,7 +91,7 @@ def serve(connection: Connection, setting: WorkerSettings) -> None:
             job: Job[Any, Any] = connection.recv()
         except (EOFError, OSError):
             return
-        if job.aside:
+        if job.aside and os.nice(0) < _NICENESS:
             os.nice(_NICENESS)  # its worker runs no other job
         with time_job(job.name, job.function.activity) as spans:
             message = _run(job, channel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import psutil
 
 from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.data.prepared import DataSummary
-from pipelines.data.reading.source_paths import is_confined
+from pipelines.data.reading.source_paths import is_confined, may_import_keras
 from pipelines.data.splits.division import Division
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.run_job import JobError, Responder, run_job
@@ -55,6 +56,7 @@ def prepare_study_data(
     memory = limits.memory or int(_SHARE_OF_MEMORY * psutil.virtual_memory().total)
     payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, expected, division, again, memory)
     job = Job("data", PREPARE_DATA, payload, log, memory_bytes=memory, time_s=limits.data_time)
+    job = replace(job, backend="tensorflow" if may_import_keras(study.spec.data) else "none")
     listener.describe(f"reading {study.spec.data.describe_source()}")
     try:
         return run_job(engine, job, listener.keep_alive, responder=_StepResponder(listener))

@@ -141,12 +141,16 @@ class EngineContract:
         assert {run_job(engine, job("report_process", tmp_path)) for _ in range(2)} & {before} == set()
 
     def test_a_worker_has_the_backend_of_its_job(self, engine, tmp_path):
-        """Keras has one backend in a process: workers of both stay warm, and one for JAX has no TensorFlow."""
+        """Keras has one backend in a process: workers of both stay warm, and one for JAX has no TensorFlow.
+
+        A worker for work without Keras has neither, nor any other library that takes long to load.
+        """
         engine.warm("jax")
         with_tensorflow = run_job(engine, job("report_process", tmp_path))
         modules, backend = run_job(engine, job("list_loaded", tmp_path, "jax"))
         assert (modules, backend) == (["jax", "keras", "keras_tuner"], "jax")
         assert run_job(engine, job("list_loaded", tmp_path)) == (["keras", "keras_tuner", "tensorflow"], "tensorflow")
+        assert run_job(engine, job("list_modules", tmp_path, "none")) == ["numpy", "pandas"]
         assert run_job(engine, job("report_process", tmp_path)) == with_tensorflow
 
     def test_jobs_of_all_backends_count_together(self, engine, tmp_path):

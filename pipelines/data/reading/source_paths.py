@@ -164,6 +164,11 @@ def is_loader(source: str) -> bool:
     return _LOADER.search(source) is not None
 
 
+def may_import_keras(spec: DataSpec) -> bool:
+    """Return whether reading the data may import Keras: a loader imports what it likes, and Keras has own sets."""
+    return any(is_loader(source) or source.startswith("keras:") for _, source in spec.list_sources())
+
+
 def is_pattern(source: str, base: Path) -> bool:
     """Return whether a source is a pattern of files; a file of that very name is none."""
     return glob.has_magic(source) and not (base / source).exists()

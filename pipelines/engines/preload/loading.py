@@ -25,6 +25,11 @@ def load_jobs(*modules: str) -> None:
         importlib.import_module(module)
 
 
+def use_system_allocator() -> None:
+    """Have Arrow allocate as Python does: its own allocator reserves a gigabyte, which counts for a job's limit."""
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+
 def load_tensorflow(*unneeded: str) -> None:
     """Import TensorFlow and Keras without JAX, which TensorFlow's Lite converter imports: one second and 110 MB.
 
@@ -36,8 +41,7 @@ def load_tensorflow(*unneeded: str) -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     # Else the first process on a GPU takes all of its memory, and several workers may share one.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    # Arrow's own allocator reserves a gigabyte of addresses at once, which counts for a job's limit of memory.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    use_system_allocator()
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:

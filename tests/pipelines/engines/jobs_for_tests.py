@@ -94,6 +94,11 @@ def list_loaded(payload, channel):
     return sorted({"tensorflow", "jax", "keras", "keras_tuner"} & set(sys.modules)), keras.backend.backend()
 
 
+def list_modules(payload, channel):
+    heavy = {"tensorflow", "jax", "keras", "keras_tuner", "sklearn", "matplotlib", "mlflow", "optuna", "scipy"}
+    return sorted({*heavy, "numpy", "pandas"} & set(sys.modules))
+
+
 def read_data(payload, channel):
     """Return what a file of the job's data holds, and the folder that it was read from."""
     from pipelines.engines.local_copies import locate
