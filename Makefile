@@ -19,7 +19,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow chaos check docs docs-site dist lock image-check bench-fleets bench-ask-in-flight bench-search bench-service bench-scale clean
+.PHONY: help setup demo test test-slow chaos check docs docs-site dist lock image-check bench-fleets bench-overhead bench-ask-in-flight bench-search bench-service bench-scale clean
 
 help: ## Show what make can do.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,9 @@ image-check: $(STAMP) ## Build the images, run a study in one, serve its model, 
 
 bench-fleets: $(STAMP) $(BENCH_STAMP) ## Measure trials per hour beside other tools; ARGS="--runs 1" and the like.
 	$(BIN)/python benchmarks/fleets.py $(ARGS)
+
+bench-overhead: $(STAMP) ## Measure one long trial beside a plain script with model.fit and MLflow; ARGS="--runs 1" and the like.
+	$(BIN)/python benchmarks/overhead.py $(ARGS)
 
 bench-service: $(STAMP) ## Measure the service: latency, followers, and a day of small studies (STUDIES=5000).
 	$(BIN)/python benchmarks/service_load.py --idle
