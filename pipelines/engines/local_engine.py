@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from typing import Any
 import psutil
 
 from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Layout, Reported, Requested
+from pipelines.engines.deferred_start import DeferredStart
 from pipelines.engines.fork_server import ForkedProcess, start_server
 from pipelines.engines.gpus.places import GpuChoice, GpuPlaces, make_cpu_environment
 from pipelines.engines.gpus.visible import VARIABLE
@@ -78,6 +80,7 @@ class LocalEngine:
         self._gpus = gpus or GpuChoice()
         self._free: list[WorkerProcess] = []
         self._busy: dict[str, WorkerProcess] = {}
+        self._starting: dict[str, DeferredStart] = {}
         self._pending: list[Event] = []
         self._checked_at = 0.0
         self._temporary: Path | None = None
@@ -120,12 +123,13 @@ class LocalEngine:
     @property
     def idle(self) -> int:
         """Number of jobs that can be submitted right now."""
-        return self.workers - sum(1 for worker in self._busy.values() if not worker.is_aside)
+        jobs = [*(worker.job for worker in self._busy.values()), *(start.job for start in self._starting.values())]
+        return self.workers - sum(job is not None and not job.aside for job in jobs)
 
     @property
     def busy(self) -> Sequence[str]:
         """Names of the running jobs."""
-        return tuple(self._busy)
+        return (*self._busy, *self._starting)
 
     @property
     def worker_memory_bytes(self) -> int:
@@ -145,12 +149,17 @@ class LocalEngine:
     def submit(self, job: Job[Any, Any]) -> None:
         """Start a job on a free worker of its backend, or on a new one.
 
+        A new one for a job beside the trials starts in a thread, as its server may start with it.
+
         Raises:
             KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
         """
         self._times.start(job)
-        place = None if job.aside else self._choose_place(job)
+        place = None if job.aside or job.backend in ("numpy", "none") else self._choose_place(job)
         is_new = job.fresh or job.aside
+        if job.aside or (job.backend == "numpy" and self._find_free(job, place) is None):
+            self._starting[job.name] = DeferredStart(job, partial(self._start, job, None))
+            return
         with measure(STARTING):
             worker = self._start(job, place) if is_new else self._take(job, place)
         try:
@@ -176,6 +185,9 @@ class LocalEngine:
         """End a job at once by ending its worker."""
         if job in self._busy:
             self._kill(job, "stopped", "stopped on request")
+        elif job in self._starting:
+            self._starting.pop(job).drop()
+            self._pending.append(Failed(job, "stopped", "stopped on request"))
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         """Return new events; wait up to `timeout_s` for the first one."""
@@ -188,13 +200,15 @@ class LocalEngine:
         deadline = time.monotonic() + timeout_s
         while True:
             self._enforce_limits()
+            self._begin_started()
             events, self._pending = self._pending, []
             left_s = max(0.0, deadline - time.monotonic())
             by_connection = {worker.connection: name for name, worker in self._busy.items()}
             wait_s = 0.0 if events else min(left_s, _CHECK_EVERY_S)
-            for ready in wait(list(by_connection), timeout=wait_s) if by_connection else self._sleep(wait_s):
-                event = self._receive(by_connection[ready])  # type: ignore[index]  # only ours are waited on
-                if event is not None:
+            waited = [*by_connection, *(start.signal for start in self._starting.values())]
+            for ready in wait(waited, timeout=wait_s) if waited else self._sleep(wait_s):
+                name = by_connection.get(ready)  # type: ignore[arg-type]  # only ours are waited on
+                if name is not None and (event := self._receive(name)) is not None:
                     events.append(event)
             if events or time.monotonic() >= deadline:
                 return events
@@ -202,6 +216,9 @@ class LocalEngine:
     def close(self) -> None:
         """End every worker."""
         self._times.close()
+        for start in self._starting.values():
+            start.drop()
+        self._starting.clear()
         for worker in [*self._busy.values(), *self._free]:
             worker.end()
         self._busy.clear()
@@ -209,6 +226,20 @@ class LocalEngine:
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
+
+    def _begin_started(self) -> None:
+        """Begin the jobs whose workers have started in a thread."""
+        for name, start in [(name, start) for name, start in self._starting.items() if start.is_over]:
+            del self._starting[name]
+            try:
+                worker = start.take()
+                worker.connection.send(start.job)
+            except (KerastudyError, OSError) as error:
+                kind: FailureKind = "error" if isinstance(error, KerastudyError) else "died"
+                self._pending.append(Failed(name, kind, f"its worker did not start: {error}"))
+                continue
+            worker.start_job(start.job)
+            self._busy[name] = worker
 
     def _sleep(self, seconds: float) -> list[Any]:
         time.sleep(seconds)
@@ -226,11 +257,14 @@ class LocalEngine:
         return sum(worker.place == place for worker in self._busy.values())
 
     def _take(self, job: Job[Any, Any], place: int | None) -> WorkerProcess:
-        for worker in self._free:
-            if (worker.backend, worker.devices, worker.place) == (job.backend, job.devices, place):
-                self._free.remove(worker)
-                return worker
-        return self._start(job, place)
+        if (worker := self._find_free(job, place)) is None:
+            return self._start(job, place)
+        self._free.remove(worker)
+        return worker
+
+    def _find_free(self, job: Job[Any, Any], place: int | None) -> WorkerProcess | None:
+        wanted = (job.backend, job.devices, place)
+        return next((each for each in self._free if (each.backend, each.devices, each.place) == wanted), None)
 
     def _start(self, job: Job[Any, Any], place: int | None) -> WorkerProcess:
         _check_installed(job.backend)
@@ -368,7 +402,8 @@ class LocalEngine:
 
 
 def _check_installed(backend: Backend) -> None:
-    if backend == "jax" and importlib.util.find_spec("jax") is None:
+    # Keras's NumPy backend imports JAX too.
+    if backend in ("jax", "numpy") and importlib.util.find_spec("jax") is None:
         raise KerastudyError('jax is not installed: pip install "kerastudy[jax]"')
 
 

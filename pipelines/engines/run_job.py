@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from pipelines.engines.attempts import RetryPolicy
-from pipelines.engines.base import Engine, Failed, Finished, Job, Payload, Reported, Requested, Result
+from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Payload, Reported, Requested, Result
 from search_spaces.errors import InputError, KerastudyError
 
 # Only of a killed worker: another attempt over its time or its memory would end the same way.
@@ -46,8 +46,9 @@ def run_job(
     *,
     on_start: Callable[[], None] = lambda: None,
     responder: Responder | None = None,
+    bystander: Callable[[Event], None] = lambda event: None,
 ) -> Result:
-    """Run a job while nothing else runs on the engine, and return its result.
+    """Run a job while nothing but jobs aside runs on the engine, and return its result.
 
     A job whose worker is killed is started again, up to three times: such jobs write aside and rename.
 
@@ -57,6 +58,7 @@ def run_job(
         while_waiting: called about twice a second; what it raises ends the job.
         on_start: called once when the job has started; what it raises ends the job.
         responder: receives the job's reports and answers its requests.
+        bystander: receives the events of other jobs.
 
     Raises:
         InputError: if the job refuses its input.
@@ -66,9 +68,8 @@ def run_job(
     while True:
         is_first, started = not spent_s, time.monotonic()
         try:
-            return _run_once(
-                engine, job, while_waiting, on_start if is_first else lambda: None, responder or Responder()
-            )
+            begin = on_start if is_first else lambda: None
+            return _run_once(engine, job, while_waiting, begin, responder or Responder(), bystander)
         except JobError as error:
             spent_s.append(time.monotonic() - started)
             if not (error.was_killed and _RETRY_POLICY.allows_retry(error.failed, spent_s)):
@@ -81,13 +82,17 @@ def _run_once(
     while_waiting: Callable[[], None],
     on_start: Callable[[], None],
     responder: Responder,
+    bystander: Callable[[Event], None],
 ) -> Result:
     engine.submit(job)
     try:
         on_start()
         while True:
             while_waiting()
-            for event in engine.events(0.5):
+            events = engine.events(0.5)
+            for event in (event for event in events if event.job != job.name):
+                bystander(event)
+            for event in (event for event in events if event.job == job.name):
                 if isinstance(event, Finished):
                     result: Result = event.result
                     return result

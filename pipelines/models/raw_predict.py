@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -10,7 +10,6 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.examples.leaves import take_rows
-from pipelines.data.examples.model_tensors import make_tensors
 from pipelines.data.raw_inputs import Pack
 
 BATCH_ROWS = 1024  # rows; bounds the memory of the layers' outputs
@@ -50,11 +49,20 @@ def join_batches(batches: Iterator[list[Any]]) -> tuple[Array, ...]:
 
 
 def iterate_batches(raw: Mapping[str, Array], rows: int = BATCH_ROWS) -> Iterator[dict[str, Any]]:
-    """Yield raw columns as tensors; Keras refuses NumPy arrays of strings."""
+    """Yield raw columns as tensors on TensorFlow, since Keras refuses NumPy arrays of strings, else as arrays."""
+    convert = _choose_conversion()
     # Not `len`, which sparse and ragged rows have not.
     count = int(next(iter(raw.values())).shape[0])
     for start in range(0, count, rows):
-        yield make_tensors({name: take_rows(values, slice(start, start + rows)) for name, values in raw.items()})
+        yield convert({name: take_rows(values, slice(start, start + rows)) for name, values in raw.items()})
+
+
+def _choose_conversion() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    if keras.backend.backend() != "tensorflow":
+        return dict
+    from pipelines.data.examples.model_tensors import make_tensors  # needs TensorFlow
+
+    return make_tensors
 
 
 def _convert_to_numpy(output: Any) -> Array:

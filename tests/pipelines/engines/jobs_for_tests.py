@@ -91,7 +91,8 @@ def report_process(payload, channel):
 def list_loaded(payload, channel):
     import keras
 
-    return sorted({"tensorflow", "jax", "keras", "keras_tuner"} & set(sys.modules)), keras.backend.backend()
+    names = ("jax", "keras", "keras_tuner", "tensorflow")
+    return [name for name in names if sys.modules.get(name)], keras.backend.backend()
 
 
 def list_modules(payload, channel):

@@ -1,0 +1,31 @@
+"""Preload of Keras on NumPy for its fork server: workers that write, load and apply models, and train none.
+
+A `.keras` file is the same whatever backend writes it, and rows have the same predictions but for rounding. NumPy loads
+in a quarter of TensorFlow's time, and compiles nothing, where JAX compiles each operation for each shape. Its
+workers run beside the trials, so everything here has a low priority.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from pipelines.engines.preload.loading import hide_modules_quietly, load_jobs
+
+_NICENESS = 10  # chosen, as for jobs aside
+
+os.nice(_NICENESS)
+os.environ["KERAS_BACKEND"] = "numpy"
+# Keras's convolutions on NumPy are JAX's, and a GPU is for trials.
+os.environ["JAX_PLATFORMS"] = "cpu"
+# Keras imports TensorFlow when it saves or loads a model, to look whether a shape is one of TensorFlow's.
+_modules: dict[str, Any] = sys.modules
+_modules.setdefault("tensorflow", None)
+with hide_modules_quietly("sklearn", "matplotlib", "scipy.optimize"):
+    import keras
+    import keras_tuner
+
+load_jobs("pipelines.training.write_models", "pipelines.selection.winner", "pipelines.selection.evaluate")
+
+__all__ = ["keras", "keras_tuner"]
