@@ -35,7 +35,7 @@ from search_spaces.values import Value
 
 # Chosen: enough to meet each choice of an ordinary space.
 _SAMPLES = 128
-_IN_FLIGHT = 4
+_IN_FLIGHT = 3
 _RANDOM_SLOTS = 16
 _GPU_SLOTS = 256  # chosen: a GPU trains all members of a step at once
 # Chosen, because what a slot needs is only estimated.

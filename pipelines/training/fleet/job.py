@@ -19,8 +19,9 @@ from pipelines.training.errors import ModelTooLargeError
 from pipelines.training.fleet.fleet import EndedMember, Fleet
 from pipelines.training.fleet.gpu_memory import read_gpu_peak
 from pipelines.training.fleet.member import Member, build_member
-from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
+from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached
 from pipelines.training.fleet.program import Program
+from pipelines.training.fleet.trial_requests import TrialRequests
 from pipelines.training.messages import RungDecision, TrialJob, TrialOutcome, TrialResult
 from pipelines.training.model_files import save_weights
 from pipelines.training.resource_use import ResourceMeter, ResourceUse
@@ -65,25 +66,37 @@ class FleetRunner:
         )
         self._trials: dict[int, _Trial] = {}
         self._ended: dict[int, TrialOutcome] = {}
-        self._needs_trials = True
+        self._requests = TrialRequests(channel, job.slots, spread=not program.trains_at_once)
         self._meter = ResourceMeter(read_gpu_peak)
 
     def fill_slots(self) -> bool:
-        """Report trials that ended and admit others in their place; return whether any slot is taken."""
-        # Again where a new trial is over the ceiling: its slot is still free.
-        while self._needs_trials or self._ended:
-            given: tuple[TrialJob, ...] = self._channel.request(SlotsFree(self._fleet.free, dict(self._ended)))
-            self._ended.clear()
-            self._needs_trials = False
-            prepared = {trial.number: self._prepare(trial) for trial in given}
-            members = {number: member for number, member in prepared.items() if member is not None}
-            self._fleet.admit(members, self._read_checkpoints(members))
-            hit("fleet-filled")
+        """Report trials that ended and admit others that are due; return whether any slot is taken."""
+        while self._requests.is_open or self._request_trials():
+            given = self._requests.receive(is_idle=not self._trials)
+            if given is None:
+                break
+            self._admit(given)
         return bool(self._trials)
+
+    def _request_trials(self) -> bool:
+        """Request trials for free slots, if there may be some; return whether that was done."""
+        # Also where a new trial was over the ceiling: its slot is still free.
+        is_begun = self._requests.begin(self._fleet.free, self._ended)
+        self._ended.clear()
+        return is_begun
+
+    def _admit(self, given: Collection[TrialJob]) -> None:
+        prepared = {trial.number: self._prepare(trial) for trial in given}
+        members = {number: member for number, member in prepared.items() if member is not None}
+        for member, _ in members.values():
+            self._requests.set_epochs(member.epochs)
+        self._fleet.admit(members, self._read_checkpoints(members))
+        hit("fleet-filled")
 
     def train_epoch(self) -> None:
         """Train every trial for an epoch; end those that are done, pruned, paused, or over their time limit."""
         scores = self._fleet.train_epoch()
+        self._requests.count_epoch()
         self._add_use(scores)
         epochs = {
             number: self._trials[number].log.add(done, self._trials[number].member.epochs, metrics)
@@ -146,7 +159,11 @@ class FleetRunner:
             if done.epoch in trial.job.rungs and done.epoch + 1 < done.of:
                 score = best(each.metrics[self._job.metric] for each in trial.log.epochs)
                 reached[number] = (done.epoch, score)
-        decisions: Mapping[int, RungDecision] = self._channel.request(RungsReached(reached)) if reached else {}
+        if not reached:
+            return {}
+        # The channel has one request at a time; its answer may come before it is due.
+        self._requests.fetch()
+        decisions: Mapping[int, RungDecision] = self._channel.request(RungsReached(reached))
         return decisions
 
     def _find_overdue(self) -> list[int]:

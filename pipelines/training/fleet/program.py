@@ -76,6 +76,7 @@ class Program:
         step_rows: rows of a step.
         steps_at_once: most steps of one call of `run`.
         adds_up: whether a batch may take several steps.
+        trains_at_once: whether members train at once, and not one after the other.
     """
 
     def __init__(self, envelope: Envelope, features: Features, task: Task, training: TrainingSpec, rows: Rows) -> None:
@@ -86,6 +87,7 @@ class Program:
         self.step_rows = count_step_rows(envelope)
         self.steps_at_once = min(_MOST_STEPS_AT_ONCE, count_most_steps(envelope, self.rows))
         self.adds_up = self.step_rows < envelope.batch
+        self.trains_at_once = _count_at_once(2) > 1
         self._validation_rows = rows.validation.rows
         self._network = Network(envelope)
         self._task = task
