@@ -7,10 +7,12 @@ with nu = 5/2.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -49,12 +51,12 @@ class GaussianProcess:
             columns: where the values are.
             values: of mean 0 and variance 1.
         """
-        squares = self._square_distances(columns)
+        pairs = _Pairs.of(len(values))
         limits = [*[_LENGTHS] * self._count, _NOISES, _SCALES]
         found = minimize(
             self._measure,
             self._logs,
-            args=(squares, values),
+            args=(self._square_distances(columns, pairs), pairs, values),
             jac=True,
             method="L-BFGS-B",
             bounds=[(math.log(low), math.log(high)) for low, high in limits],
@@ -80,39 +82,69 @@ class GaussianProcess:
         variance = self._scale - (explained * explained).sum(0)
         return kernel @ self._weights, np.sqrt(np.maximum(variance, 1e-10))
 
-    def _square_distances(self, columns: Array) -> Array:
-        """Return the squared distances of all pairs, of shape (groups, pairs, pairs)."""
-        found = np.zeros((self._count, len(columns), len(columns)))
+    def _square_distances(self, columns: Array, pairs: _Pairs) -> Array:
+        """Return the squared distances of pairs, of shape (groups, pairs)."""
+        found = np.zeros((self._count, len(pairs.left)))
         for column, group in zip(columns.T, self._groups, strict=True):
-            found[group] += (column[:, None] - column[None]) ** 2
+            found[group] += (column[pairs.left] - column[pairs.right]) ** 2
         return found
 
-    def _measure(self, logs: Array, squares: Array, values: Array) -> tuple[float, Array]:
-        """Return the negative logarithm of the posterior density and its gradient, (5.8) and (5.9) with the priors."""
+    def _measure(self, logs: Array, squares: Array, pairs: _Pairs, values: Array) -> tuple[float, Array]:
+        """Return the negative logarithm of the posterior density and its gradient, (5.8) and (5.9) with the priors.
+
+        Each pair is computed once; all matrices are symmetric.
+        """
         count, size = self._count, len(values)
         shrink = np.exp(-2 * logs[:count])
         noise, scale = np.exp(logs[count:])
-        distance = np.sqrt(np.tensordot(shrink, squares, 1))
-        decay = np.exp(-_ROOT_5 * distance)
-        correlation = (1 + _ROOT_5 * distance + 5 / 3 * distance * distance) * decay
-        kernel = scale * correlation
-        kernel[np.diag_indices(size)] += noise + _JITTER
-        try:
-            factor = cho_factor(kernel, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
+        distance = _ROOT_5 * np.sqrt(shrink @ squares)
+        decay = np.exp(-distance)
+        steepness = (1 + distance) * decay
+        correlation = steepness + distance * distance * decay / 3
+        factor, has_failed = dpotrf(pairs.fill(size, scale * correlation, scale + noise + _JITTER), lower=0, clean=0)
+        if has_failed:
             return _FAILED, np.zeros_like(logs)
-        weights = cho_solve(factor, values, check_finite=False)
-        outer = cho_solve(factor, np.eye(size), check_finite=False) - np.outer(weights, weights)
-        density = 0.5 * values @ weights + np.log(np.diag(factor[0])).sum()
+        inverse, own = pairs.take(dpotri(factor, lower=0)[0])
+        weights = own * values + pairs.multiply(inverse, values)
+        outer, own_outer = inverse - weights[pairs.left] * weights[pairs.right], own - weights * weights
+        density = 0.5 * values @ weights + np.log(np.diag(factor)).sum()
         slope = np.empty_like(logs)
-        inner = outer * (scale * 5 / 3 * (1 + _ROOT_5 * distance) * decay)
-        slope[:count] = 0.5 * (squares.reshape(count, -1) @ inner.ravel()) * shrink
-        slope[count] = 0.5 * noise * np.trace(outer)
-        slope[count + 1] = 0.5 * scale * (outer * correlation).sum()
+        slope[:count] = (squares @ (outer * steepness)) * shrink * scale * 5 / 3
+        slope[count] = 0.5 * noise * own_outer.sum()
+        slope[count + 1] = scale * (outer @ correlation + 0.5 * own_outer.sum())
         means = np.concatenate([np.full(count, self._length_mean), [math.log(_NOISE), 0.0]])
         deviations = np.concatenate([np.full(count, _LENGTH_DEVIATION), [_NOISE_DEVIATION, _SCALE_DEVIATION]])
         off = (logs - means) / deviations
         return float(density + 0.5 * off @ off), slope + off / deviations
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The pairs of different rows of a symmetric matrix, by the numbers of their rows."""
+
+    left: NDArray[np.intp]
+    right: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, size: int) -> _Pairs:
+        return cls(*np.tril_indices(size, -1))
+
+    def fill(self, size: int, values: Array, own: float) -> Array:
+        """Return the upper half of the matrix with these values of the pairs, and one value on the diagonal."""
+        matrix = np.zeros((size, size), order="F")
+        matrix[self.right, self.left] = values
+        matrix[np.diag_indices(size)] = own
+        return matrix
+
+    def take(self, matrix: Array) -> tuple[Array, Array]:
+        """Return the values of the pairs in the upper half of a matrix, and its diagonal."""
+        return matrix[self.right, self.left], np.diag(matrix)
+
+    def multiply(self, values: Array, vector: Array) -> Array:
+        """Return the product of the matrix, its diagonal left out, and a vector."""
+        size = len(vector)
+        one = np.bincount(self.left, values * vector[self.right], size)
+        return np.asarray(one + np.bincount(self.right, values * vector[self.left], size))
 
 
 def _square_pairs(left: Array, right: Array) -> Array:

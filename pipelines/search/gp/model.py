@@ -96,8 +96,7 @@ class PointModel:
     def propose(self) -> tuple[Points, float]:
         """Return the row of the best point found for a new trial, and what `rate` gives it."""
         order = np.argsort(-self._warped, kind="stable")
-        # As text, in which NaN equals NaN.
-        near = list({str(self._seen.points[index]): int(index) for index in reversed(order)}.values())
+        near = list({_make_key(self._seen.points[index]): int(index) for index in reversed(order)}.values())
         best = self._seen.points[sorted(near, key=lambda index: -self._warped[index])[:_NEAR]]
         return find_best_point(self._encoding, self.rate, self._rules.restrict, best, self._random)
 
@@ -152,7 +151,7 @@ def learn_points(
         sign=_find_sign(directions[0]) if is_single else 0.0,
         epochs=settings.epochs,
     )
-    started = len({str(point) for point in seen.points})
+    started = len({_make_key(point) for point in seen.points})
     # A score of this study shows how far those of the earlier one hold.
     if started < (1 if settings.earlier.trials else max(2, settings.startup_trials)):
         return None
@@ -191,6 +190,11 @@ def limit_threads() -> AbstractContextManager[Any]:
 @cache
 def _find_thread_pools() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+def _make_key(point: Points) -> bytes:
+    """Return a row as a key, in which NaN equals NaN and 0 equals -0."""
+    return np.ascontiguousarray(point + 0.0).tobytes()
 
 
 def _find_sign(direction: StudyDirection) -> float:

@@ -71,7 +71,7 @@ def read_observations(
         sign: 1 or -1, which turns intermediate values into scores; 0 where they are of another kind than the scores.
         epochs: the most that a trial trains.
     """
-    curves, failed, pending = [], [], []
+    found, failed, pending = list[tuple[bool, Curve]](), [], []
     for trial in trials:
         row = encoding.encode(trial.params, trial.distributions)
         if np.isnan(row).all():
@@ -79,12 +79,16 @@ def read_observations(
         if trial.state == TrialState.RUNNING:
             pending.append(row)
         if curve := _read_curve(trial, row, finals, sign, epochs):
-            curves.append(curve)
+            found.append((trial.state == TrialState.RUNNING, curve))
         elif trial.state in (TrialState.FAIL, TrialState.PRUNED):
             failed.append(row)
-    if all(curve.progress[-1] == 1 for curve in curves):
-        # The ends of whole trainings hold all that their curves do.
-        curves = [Curve(curve.row, curve.progress[-1:], curve.scores[-1:]) for curve in curves]
+    ended = [curve for is_running, curve in found if not is_running]
+    if ended and all(curve.progress[-1] == 1 for curve in ended):
+        # The ends of whole trainings hold all that their curves do. What still trains is pending: its curve would bring
+        # back all the others, and the cost of a fit grows with the cube.
+        curves = [Curve(curve.row, curve.progress[-1:], curve.scores[-1:]) for curve in ended]
+    else:
+        curves = [curve for _, curve in found]
     if curves and failed:
         worst = min(min(curve.scores) for curve in curves)
         curves += [Curve(row, (1.0,), (worst,)) for row in failed]

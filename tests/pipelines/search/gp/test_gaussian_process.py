@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import check_grad
 
-from pipelines.search.gp.gaussian_process import GaussianProcess
+from pipelines.search.gp.gaussian_process import GaussianProcess, _Pairs
 
 RANDOM = np.random.default_rng(3)
 POINTS = RANDOM.random((25, 3))
@@ -19,11 +19,12 @@ def standardize(values):
 def test_the_gradient_is_that_of_the_density():
     process = GaussianProcess(GROUPS)
     values = standardize(np.sin(6 * POINTS[:, 0]))
-    squares = process._square_distances(POINTS)
+    pairs = _Pairs.of(len(POINTS))
+    squares = process._square_distances(POINTS, pairs)
     start = np.array([-0.3, 0.4, -3.0, 0.2])
     error = check_grad(
-        lambda logs: process._measure(logs, squares, values)[0],
-        lambda logs: process._measure(logs, squares, values)[1],
+        lambda logs: process._measure(logs, squares, pairs, values)[0],
+        lambda logs: process._measure(logs, squares, pairs, values)[1],
         start,
     )
     assert error < 1e-3
