@@ -72,6 +72,7 @@ for _verb in (
     maintenance.serve,
     maintenance.supervise,
     maintenance.hosts,
+    maintenance.warm,
     maintenance.upgrade_store,
     maintenance.login,
     access.token,

@@ -9,6 +9,7 @@ from pipelines.cli.output import make_table, print_table
 from pipelines.spec.units import format_bytes
 
 if TYPE_CHECKING:
+    from pipelines.engines.warm.listing import KeptProcess
     from pipelines.operations.archive import ArchiveResult
     from pipelines.operations.backup import BackupResult
     from pipelines.operations.delete import DeletionResult
@@ -71,6 +72,19 @@ def print_hosts(hosts: Sequence[HostView]) -> None:
         running = ", ".join(each.running) or "-"
         room = f"{len(each.running)} of {each.studies}"
         table.add_row(each.host, each.process, each.state, room, running, f"{each.seen_s:.0f} s ago")
+    print_table(table)
+
+
+def print_kept(kept: Sequence[KeptProcess]) -> None:
+    """Print the processes that are kept for the next command."""
+    if not kept:
+        print("no process is kept for the next command")
+        return
+    table = make_table("process", "kind", "has loaded", "memory", "last used")
+    for each in kept:
+        size = format_bytes(each.memory_bytes)
+        table.add_row(str(each.process), each.kind, each.holds, size, f"{each.unused_s:.0f} s ago")
+    table.add_row("in all", "", "", format_bytes(sum(each.memory_bytes for each in kept)), "")
     print_table(table)
 
 

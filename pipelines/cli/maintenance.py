@@ -164,6 +164,21 @@ def hosts(client: StudyClient, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--end", is_flag=True, help="End them now; one that a command uses ends with that command.")
+@json_option
+def warm(*, end: bool, as_json: bool) -> None:
+    """List the processes that are kept for your next command on this machine, and their memory.
+
+    They have loaded what takes seconds to load, and end some minutes after their last use.
+    """
+    from pipelines.cli import life_cycle_output, output
+    from pipelines.engines.warm.listing import end_kept, list_kept
+
+    kept = end_kept() if end else list_kept()
+    (output.print_json if as_json else life_cycle_output.print_kept)(kept)
+
+
+@click.command()
 @click.argument("url", required=False)
 @click.option(
     "--token-file", type=click.Path(path_type=Path), help="File with the token; a prompt reads it by default."

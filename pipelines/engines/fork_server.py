@@ -35,7 +35,7 @@ def start_server(module: str) -> None:
     """Start the server that imports a module, unless it runs already; return at once.
 
     Raises:
-        InputError: if a variable of the environment that says how long it is kept holds no number.
+        InputError: if a variable of `warm.settings` holds no number.
     """
     with _lock:  # a service runs engines in several threads
         if module in _servers:

@@ -1,7 +1,7 @@
 """Folder of a user's kept processes: their sockets, and a record of each.
 
-Nobody else may enter it: whoever reaches a socket in it can start processes as its owner. Removing a process's record
-asks it to end.
+Nobody else may enter it: whoever reaches a socket in it can start processes as its owner. A process whose record is
+removed ends once it is idle.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class KeptRecord:
     def is_running(self) -> bool:
         """Whether the process runs."""
         try:
-            return bool(psutil.Process(self.process).create_time() == self.started)
+            process = psutil.Process(self.process)
+            # One that has ended stays in the system's table until its parent has taken its exit code.
+            return bool(process.create_time() == self.started and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.Error:
             return False
 

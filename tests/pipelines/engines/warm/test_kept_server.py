@@ -19,7 +19,9 @@ from pipelines.engines import fork_server
 from pipelines.engines.fork_server import ForkedProcess
 from pipelines.engines.warm import kept_server, lifetime
 from pipelines.engines.warm.folder import WarmFolder
-from pipelines.engines.warm.settings import MEGABYTES, SECONDS
+from pipelines.engines.warm.listing import end_kept, list_kept
+from pipelines.engines.warm.settings import MEGABYTES, SECONDS, read_warm_settings
+from search_spaces.errors import InputError
 
 MODULE = "pipelines.engines.preload.search_path"  # imported in a moment
 REPORT = """
@@ -129,7 +131,7 @@ def test_a_server_ends_after_its_time(kept, tmp_path, monkeypatch):
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     environ = {**os.environ, "TMPDIR": str(kept.path.parent)}
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, env=environ)
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=60, env=environ)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGKILL, b"", b"")
     (record,) = kept.read()
     assert os.getsid(record.process) == record.process
@@ -205,3 +207,28 @@ def test_a_clock_that_was_set_back_keeps_nothing(kept, tmp_path):
     future = time.time() + 86_400
     os.utime(kept.locate(record.name, "record"), (future, future))
     assert lifetime.Lifetime(kept, record.name, kept_server.WarmSettings(600, 10**10)).is_over()
+
+
+def test_kept_processes_are_listed_and_ended(kept, tmp_path):
+    """An idle one ends at once; one that a command uses is left to that command, and no other joins it."""
+    first, _ = fork(tmp_path)
+    (listed,) = list_kept()
+    assert (listed.process, listed.kind, listed.holds) == (first, "server", "search_path")
+    assert listed.memory_bytes > 10**6
+    assert listed.unused_s < 60
+    assert [each.process for each in end_kept()] == [first]
+    assert list_kept() == ()
+    assert fork(tmp_path)[0] == first
+    with command():
+        second, _ = fork(tmp_path)
+    assert second != first
+    assert end_kept() == ()
+    wait_for_end(second)
+
+
+@pytest.mark.parametrize("variable", [SECONDS, MEGABYTES])
+@pytest.mark.parametrize("value", ["ten", "-1", "1.5", "99999999999"])
+def test_a_setting_that_is_no_number(variable, value):
+    """The message names the variable and what it takes."""
+    with pytest.raises(InputError, match=f"{variable}: expected a whole number from 0 to .*; got '{value}'"):
+        read_warm_settings({variable: value})
