@@ -9,7 +9,7 @@ import keras
 
 from pipelines.data.prepared import Task
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.losses import POSITIVE_LOSSES
+from pipelines.models.objectives import POSITIVE_LOSSES
 
 
 @dataclass(frozen=True)

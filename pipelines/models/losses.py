@@ -16,7 +16,13 @@ from keras import ops
 
 from pipelines.data.prepared import Task
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.objectives import SMOOTHED_LOSSES, resolve_loss, resolve_metrics, resolve_weighted_metrics
+from pipelines.models.objectives import (
+    POSITIVE_LOSSES,
+    SMOOTHED_LOSSES,
+    resolve_loss,
+    resolve_metrics,
+    resolve_weighted_metrics,
+)
 from pipelines.spec.schema import TrainingSpec
 
 LOSS_CLASSES: Mapping[str, type[keras.losses.Loss]] = {
@@ -41,9 +47,6 @@ LOSS_CLASSES: Mapping[str, type[keras.losses.Loss]] = {
     "squared_hinge": keras.losses.SquaredHinge,
     "tversky": keras.losses.Tversky,
 }
-
-POSITIVE_LOSSES = frozenset({"poisson", "mean_squared_logarithmic_error"})
-"""Regression losses that are defined for predictions above 0 only."""
 
 # Their value depends on where the target is 0, which standardising moves.
 _TARGET_UNIT_LOSSES = POSITIVE_LOSSES | {"mean_absolute_percentage_error"}

@@ -44,6 +44,9 @@ SMOOTHED_LOSSES = frozenset(
 )
 """The losses that `label_smoothing` acts on."""
 
+POSITIVE_LOSSES = frozenset({"poisson", "mean_squared_logarithmic_error"})
+"""Regression losses that are defined for predictions above 0 only."""
+
 WHOLE_BATCH_LOSSES = frozenset({"dice", "tversky"})
 """Losses that are one number for a whole batch, and not a mean over rows."""
 

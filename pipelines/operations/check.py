@@ -27,6 +27,8 @@ from pipelines.study.stored import (
     read_fingerprint,
 )
 from pipelines.study.study import Study
+from pipelines.supervisor.fleet_planner import find_ineligible_data, find_ineligible_reason
+from pipelines.training.fleet.model_arithmetic import calculate_model
 from pipelines.training.jobs import BUILD_MODELS, CHECK_USER_MODEL, TIME_MODELS
 from pipelines.training.messages import ModelCheck, TrialJob
 from search_spaces.errors import InputError, Problem
@@ -85,6 +87,9 @@ def check_study(
         # First, and in this process: a misspelt path is answered at once, without a worker.
         check_source_paths(study.spec.data, study.base)
         check_sampler(study.spec.search.sampler)
+        if timed or study.has_user_model or find_ineligible_reason(study):
+            # Its models are built, by a backend that takes seconds to load: meanwhile the data is prepared.
+            engine.warm(study.spec.resources.backend)
         folder.mkdir(parents=True, exist_ok=True)
         _check_formats(study, folder, engine)
         # A resumed study must search the data that its trials were scored on.
@@ -99,7 +104,10 @@ def check_study(
             small, large, notes = (
                 _check_user_model(study, folder, engine, listener)
                 if study.has_user_model
-                else (*_check_models(study, folder, engine, listener, timed=timed), _list_notes(study, summary))
+                else (
+                    *_check_models(study, summary, folder, engine, listener, timed=timed),
+                    _list_notes(study, summary),
+                )
             )
             notes += note_uneven_batches(study)
             write_notes(folder, notes)
@@ -154,10 +162,23 @@ def _check_formats(study: Study, folder: Path, engine: Engine) -> None:
 
 
 def _check_models(
-    study: Study, folder: Path, engine: Engine, listener: CheckListener, *, timed: bool
+    study: Study, summary: DataSummary, folder: Path, engine: Engine, listener: CheckListener, *, timed: bool
 ) -> tuple[ModelCheck, ModelCheck]:
+    if not timed and (found := _calculate_models(study, summary, folder, engine)) is not None:
+        return found
     small, large = _check_extremes(study, folder, engine, TIME_MODELS if timed else BUILD_MODELS, listener)
     return small, large
+
+
+def _calculate_models(
+    study: Study, summary: DataSummary, folder: Path, engine: Engine
+) -> tuple[ModelCheck, ModelCheck] | None:
+    """Return the check of models that train in fleets, which needs no Keras; None where they must be built."""
+    if find_ineligible_reason(study) or find_ineligible_data(study, summary):
+        return None
+    memory = study.spec.limits.memory or engine.worker_memory_bytes
+    small, large = (calculate_model(job, summary, memory) for job in _make_extremes(study, folder))
+    return None if small is None or large is None else (small, large)
 
 
 def _list_notes(study: Study, summary: DataSummary) -> tuple[str, ...]:
@@ -200,19 +221,24 @@ def _check_extremes(
     listener: CheckListener,
     *others: Mapping[str, Value],
 ) -> Result:
-    ends = find_smallest(study.space), find_largest(study.space)
-    small, large, *points = (_make_trial(study, folder, values) for values in (*ends, *others))
-    limits = study.spec.limits
-    # The largest one within the ceilings only: a search rejects trials above them, too.
-    jobs = (small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory), *points)
-    log = folder / "check" / "worker.log"
+    small, large = _make_extremes(study, folder)
+    jobs = (small, large, *(_make_trial(study, folder, values) for values in others))
+    log, limits = folder / "check" / "worker.log", study.spec.limits
     try:
         # Within a trial's limit of memory: a model that does not fit fails here, and not after hours.
         job = Job("check", function, jobs, log, memory_bytes=limits.memory)
         job = replace(job, backend=small.backend, devices=small.cpu_devices)
         return run_job(engine, job, listener.keep_alive)
     except JobError as error:
-        raise _explain_memory(ends[1], limits.memory) if error.kind == "memory" else error from None
+        raise _explain_memory(large.values, limits.memory) if error.kind == "memory" else error from None
+
+
+def _make_extremes(study: Study, folder: Path) -> tuple[TrialJob, TrialJob]:
+    """Return the smallest and the largest model of the space as trials."""
+    small, large = (_make_trial(study, folder, find(study.space)) for find in (find_smallest, find_largest))
+    limits = study.spec.limits
+    # The largest one within the ceilings only: a search rejects trials above them, too.
+    return small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory)
 
 
 def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> None:

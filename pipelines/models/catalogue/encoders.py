@@ -203,6 +203,11 @@ COLUMN_ENCODER: tuple[Hyperparameter, ...] = (
 )
 
 
+def calculate_embedding_width(codes: int) -> int:
+    """Return the embedding width for a column with this many codes: fastai's `emb_sz_rule`, at most 50."""
+    return max(1, min(50, round(1.6 * float(codes**0.56))))
+
+
 def prefix_parameters(
     prefix: str, parameters: Iterable[Hyperparameter], forms: tuple[str, ...], **defaults: Value
 ) -> tuple[Hyperparameter, ...]:

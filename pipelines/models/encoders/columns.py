@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from pipelines.data.prepared import Features
+from pipelines.models.catalogue.encoders import calculate_embedding_width
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
 
@@ -65,11 +66,6 @@ def make_embedding(count: int, width: int, name: str) -> keras.layers.Layer:
     return keras.layers.Embedding(
         count, width or calculate_embedding_width(count), embeddings_regularizer=dense, name=name
     )
-
-
-def calculate_embedding_width(codes: int) -> int:
-    """Return the embedding width for a column with this many codes: fastai's `emb_sz_rule`, at most 50."""
-    return max(1, min(50, round(1.6 * float(codes**0.56))))
 
 
 def join_parts(parts: list[Any]) -> Any:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import keras
 
 from pipelines.data.prepared import Task
-from pipelines.models.losses import POSITIVE_LOSSES
+from pipelines.models.objectives import POSITIVE_LOSSES
 from pipelines.training.fleet.envelope import Envelope
 
 Tree = Mapping[str, Any]

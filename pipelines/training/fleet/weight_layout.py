@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from pipelines.data.array_types import FloatArray
 from pipelines.data.prepared import Features, Task
-from pipelines.models.encoders.columns import calculate_embedding_width
+from pipelines.models.catalogue.encoders import calculate_embedding_width
 from pipelines.models.initial_weights import draw_embedding, draw_kernel
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.member import Member
+from pipelines.training.fleet.model_arithmetic import count_parameters
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Layout:
     def __init__(self, envelope: Envelope, features: Features, task: Task) -> None:
         self.envelope = envelope
         self.outputs = task.outputs
+        self._features = features
         self._plain = features.dense + (math.prod(features.image) if features.image else 0)
         self._codes = tuple(count for _, count in features.codes)
         self._prediction = "prediction" if task.activation else "standardised_prediction"
@@ -110,13 +112,7 @@ class Layout:
 
     def count_parameters(self, member: Member) -> tuple[int, int]:
         """Return the number of weights of a trial's model: trainable ones, and all."""
-        taken = len(self._find_columns(member))
-        trainable = sum(count * width for count, width in zip(self._codes, self._list_widths(member), strict=True))
-        for units in member.units:
-            trainable += units * (taken + member.use_bias + 2 * member.normalized)
-            taken = units
-        trainable += (taken + 1) * self.outputs
-        return trainable, trainable + 2 * member.normalized * sum(member.units)
+        return count_parameters(member, self._features, self.outputs)
 
     def _list_places(self) -> Iterator[tuple[str, _Place]]:
         start = 0

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.data.prepared import Features
 from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS, find_family
-from pipelines.models.encoders.columns import calculate_embedding_width
+from pipelines.models.catalogue.encoders import calculate_embedding_width
 from pipelines.models.mlp import Mlp
 from pipelines.models.objectives import list_reported_metrics
 from search_spaces.errors import InputError
