@@ -33,11 +33,9 @@ from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota, QuotaError
 from search_spaces.errors import KerastudyError
-from tracking.mlflow.sink import make_home_sink_factory
-from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.mlflow.delivery_handle import DeliveryHandle
 from tracking.reports.study_report import load_libraries
 from tracking.store.database import Store
-from tracking.store.model_digests import ModelDigests
 from tracking.store.study_queue import ControlRequest, StudyRecord
 from tracking.timings.stopwatch import measure, time_run
 
@@ -225,14 +223,9 @@ def _make_supervisor(
     control_request: ControlRequest | None = None,
     quota: HomeQuota | None = None,
 ) -> Supervisor:
-    def may_deliver() -> bool:  # the supervisor that it refers to is made from the dispatcher
-        return supervisor.is_in_charge()
+    def find_lease() -> str:  # the supervisor that it refers to is made from the delivery
+        return supervisor.lease
 
-    delivery = OutboxDispatcher(
-        store,
-        make_home_sink_factory(home.folder, os.environ, namespace=store.identity, digests=ModelDigests(store)),
-        study=study.name,
-        may_deliver=may_deliver,
-    )
+    delivery = DeliveryHandle(home.folder, os.environ, store, home.store, study.name, find_lease)
     supervisor = Supervisor(study, summary, home, store, engine, delivery, control_request=control_request, quota=quota)
     return supervisor

@@ -94,6 +94,11 @@ class StudyControl:
         """Return whether the lease is valid."""
         return self._lease.is_held()
 
+    @property
+    def lease(self) -> str:
+        """Token of the lease; empty before `claim`."""
+        return self._lease.token
+
     def verify(self, connection: Connection) -> None:
         """Check inside a transaction that the lease is valid.
 

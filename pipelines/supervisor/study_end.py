@@ -27,7 +27,7 @@ from pipelines.training.trial_folder import (
 )
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
-from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.outbox.delivery import Delivery
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import StudyState
 from tracking.store.study_queue import StudyQueue
@@ -45,14 +45,14 @@ class StudyEnd:
 
     Args:
         study: the study.
-        delivery: the thread that delivers its records to MLflow.
+        delivery: delivers its records to MLflow.
         started: start of the supervisor by the monotonic clock, in seconds.
 
     Attributes:
         is_flushing: whether the records are being flushed, so that a pause can only shorten that.
     """
 
-    def __init__(self, study: OpenStudy, delivery: OutboxDispatcher, started: float) -> None:
+    def __init__(self, study: OpenStudy, delivery: Delivery, started: float) -> None:
         self._study = study
         self._context = study.context
         self._control = study.control
@@ -120,7 +120,7 @@ class StudyEnd:
                 job = make_models_job(self._context.home, self._context.name, missing)
                 # Importances are estimated here while a worker writes the models.
                 start = recorder.estimate_importances
-                run_job(self._study.engine, job, self._control.keep_alive_unless_halted, on_start=start)
+                self._run_job(job, aside, on_start=start)
                 hit("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"

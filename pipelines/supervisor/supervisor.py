@@ -16,7 +16,7 @@ from pipelines.search.optuna_search import OptunaSearch
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.context import StudyContext
 from pipelines.study.study import Study
-from pipelines.supervisor.events import StudyEvent, Watching
+from pipelines.supervisor.events import EpochEnded, StudyEvent, TrialEnded, Watching
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.search_loop import SearchLoop
 from pipelines.supervisor.study_control import UNSEEN_HOLDER_S, StudyControl
@@ -25,11 +25,14 @@ from pipelines.workspace.disk_reserve import DiskReserve
 from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota, QuotaError
 from search_spaces.errors import KerastudyError
-from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.outbox.delivery import Delivery
 from tracking.store.database import Store, classify_store_error
 from tracking.store.study_queue import ControlRequest, StudyQueue
 from tracking.testing.failpoints import hit
 from tracking.timings.stopwatch import measure
+
+# For a study whose first epoch takes long: its run is in MLflow before.
+_LATEST_DELIVERY_S = 10.0
 
 
 class Supervisor:
@@ -41,7 +44,7 @@ class Supervisor:
         home: folders of all studies.
         store: the database of the studies.
         engine: runs its jobs.
-        delivery: the thread that delivers records to MLflow; started and stopped here.
+        delivery: delivers its records to MLflow; started and stopped here.
         control_request: what to do with the study besides working on it, from the start.
         quota: the home's quota; at it, the study is paused as at a full disk.
         clock: seconds that pass, for the time that trials and the study take; simulations have their own.
@@ -54,7 +57,7 @@ class Supervisor:
         home: Home,
         store: Store,
         engine: Engine,
-        delivery: OutboxDispatcher,
+        delivery: Delivery,
         *,
         control_request: ControlRequest | None = None,
         quota: HomeQuota | None = None,
@@ -112,6 +115,11 @@ class Supervisor:
         """Return whether this supervisor works on the study and delivers its records."""
         return self._control.is_held()
 
+    @property
+    def lease(self) -> str:
+        """Token of its lease on the study; empty before it works on it."""
+        return self._control.lease
+
     def run(self) -> Iterator[StudyEvent]:
         """Work until the budget is used up or another end is requested, yielding events.
 
@@ -143,7 +151,7 @@ class Supervisor:
         try:
             search = SearchLoop(study)
             yield search.describe_start()
-            yield from search.run()
+            yield from self._follow(search.run())
             if not self._control.outage:
                 yield from end.run()
         except EngineLostError as error:
@@ -158,6 +166,15 @@ class Supervisor:
             self._reserve.release()  # its space takes the records of the pause
             yield end.pause_for_outage(reason)
 
+    def _follow(self, events: Iterator[StudyEvent]) -> Iterator[StudyEvent]:
+        """Yield events, and start the delivery with the first result: until then both cores have work."""
+        has_result = False
+        for event in events:
+            if not has_result and isinstance(event, EpochEnded | TrialEnded):
+                has_result = True
+                self._delivery.start()
+            yield event
+
     def _open(self) -> OpenStudy:
         # First, so that a full disk shows before anything else is written.
         self._reserve.fill()
@@ -166,7 +183,7 @@ class Supervisor:
         StudyQueue(self._store).set_state(context.name, "running")
         study.recorder.record_study_start()
         hit("study-opened")
-        self._delivery.start()
+        self._delivery.start(_LATEST_DELIVERY_S)
         return study
 
     def _explain_full(self, error: Exception) -> str:

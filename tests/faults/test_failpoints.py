@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command import COMMAND, environment
 from fault_studies import SCRIPTED, STUDY, check_lives, write_study
-from forked_runs import KILLED, Request, run_lives
+from forked_runs import DELIVERY, KILLED, Request, run_lives
 from promises import find_broken_promises
 
 from tracking.testing import failpoints
@@ -45,6 +45,17 @@ def test_a_supervisor_killed_at_each_step_loses_nothing(tmp_path):
     )  # fmt: skip
     file, home = write_study(tmp_path, SCRIPTED), tmp_path / "home"
     check_lives(run_lives(Request(str(file), str(home), names, scripted=True)))
+    assert find_broken_promises(home, models=False) == []
+
+
+@pytest.mark.long
+def test_a_delivery_killed_at_each_step_loses_nothing(tmp_path):
+    """The process that delivers, killed once at each of its steps, is started again: the study has one life."""
+    file, home = write_study(tmp_path, SCRIPTED), tmp_path / "home"
+    steps = sorted(DELIVERY)
+    (life,) = run_lives(Request(str(file), str(home), ("",), scripted=True, deliver_apart=",".join(steps)))
+    assert (life.status, life.output[:9]) == (0, "finished:")
+    assert [step for step in steps if not (tmp_path / step).exists()] == []
     assert find_broken_promises(home, models=False) == []
 
 

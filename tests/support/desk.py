@@ -51,7 +51,7 @@ selection: {{{selection}}}
 
 
 class FakeDelivery:
-    """Dispatcher that delivers nothing, so that every record stays in the outbox."""
+    """Delivery that delivers nothing, so that every record stays in the outbox."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -59,8 +59,8 @@ class FakeDelivery:
         self.is_away = False
         self.calls: list[str] = []
 
-    def start(self) -> None:
-        self.calls.append("start")
+    def start(self, within_s: float = 0.0) -> None:
+        self.calls.append(f"start within {within_s:g} s")
 
     def hurry(self) -> None:
         """Do nothing: nothing takes time here."""

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -39,11 +40,7 @@ if TYPE_CHECKING:
 
 KILLED = -signal.SIGKILL
 FILLER = "filler"
-DELIVERY = frozenset(
-    ("run-created", "artifacts-uploaded", "model-created", "model-logged", "run-logged", "rows-delivered",
-     "rows-acknowledged", "version-created")
-)  # fmt: skip
-"""Failpoints of the thread that delivers records to MLflow."""
+DELIVERY = frozenset(name for name, side in failpoints.FAILPOINTS.items() if side == "delivery")
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,8 @@ class Request:
         store: the store's address, where it is not in the home.
         scripted: whether trials are scripted and no Keras is loaded: fleets need no JAX then.
         fill: for each life how many bytes are left on the home's disk once a trial has ended; None leaves it alone.
+        deliver_apart: failpoints that each kill a delivery process once; where empty, scripted trials are delivered in
+            a thread, which dies with its supervisor.
     """
 
     file: str
@@ -65,6 +64,7 @@ class Request:
     store: str = ""
     scripted: bool = False
     fill: Sequence[int | None] = ()
+    deliver_apart: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,8 @@ def _run(request: Request, killed_at: str, fill: int | None) -> str:
     result = ""
     # The thread may be faster than the supervisor, and leave nothing to deliver to a later life that is killed there.
     delivers = not killed_at or killed_at.partition(":")[0] in DELIVERY
-    with _make_scripted(study, home, delivers) if request.scripted else _make_inline(study, home) as at_work:
+    scripted = partial(_make_scripted, delivers=delivers, apart=request.deliver_apart)
+    with (scripted if request.scripted else _make_inline)(study, home) as at_work:
         for event in at_work.run():
             if isinstance(event, TrialEnded) and fill is not None:
                 fill_up(home.folder, fill)
@@ -197,7 +198,7 @@ def _make_inline(study: Study, home: Home) -> Iterator[Supervisor]:
 
 
 @contextmanager
-def _make_scripted(study: Study, home: Home, delivers: bool) -> Iterator[Supervisor]:
+def _make_scripted(study: Study, home: Home, *, delivers: bool, apart: str) -> Iterator[Supervisor]:
     """Yield the supervisor of a study whose trials are scripted; its records may stay in the outbox."""
     from desk import SUMMARY
     from fake_engine import FakeEngine, training
@@ -205,6 +206,7 @@ def _make_scripted(study: Study, home: Home, delivers: bool) -> Iterator[Supervi
 
     from pipelines.operations.submit import enqueue
     from pipelines.supervisor.supervisor import Supervisor
+    from tracking.mlflow.delivery_handle import DeliveryHandle
     from tracking.mlflow.sink import make_home_sink_factory
     from tracking.outbox.dispatcher import OutboxDispatcher
     from tracking.store.database import Store
@@ -219,10 +221,14 @@ def _make_scripted(study: Study, home: Home, delivers: bool) -> Iterator[Supervi
         enqueue(study, SUMMARY, store)
         connect = make_home_sink_factory(home.folder, {}, namespace=store.identity)
         delivery = OutboxDispatcher(store, connect, study=study.name)
-        if not delivers:
-            delivery.start = lambda: None
+        if apart:
+            os.environ |= {failpoints.SETTING: apart, failpoints.ONCE_SETTING: str(home.folder.parent)}
+            delivery = DeliveryHandle(home.folder, {}, store, home.store, study.name, lambda: supervisor.lease)
+        elif not delivers:
+            delivery.start = lambda within_s=0.0: None
         engine = FakeEngine(script, test_scores={}, others=compared(own=9.0, refit=9.0))
-        yield Supervisor(study, SUMMARY, home, store, engine, delivery)
+        supervisor = Supervisor(study, SUMMARY, home, store, engine, delivery)
+        yield supervisor
 
 
 class InlineWorker:

@@ -34,6 +34,7 @@ _SECOND_CHANCE_S: Final = 300.0
 # Chosen: a trial has some twenty rows where it is delivered while it trains.
 _WINDOW_ROWS: Final = 2000
 _POLL_S: Final = 0.5
+_FLUSH_POLL_S: Final = 0.05
 _LONGEST_MESSAGE: Final = 500
 _LEAVING_S: Final = 2.0
 _log = logging.getLogger(__name__)
@@ -42,9 +43,9 @@ _log.addHandler(logging.NullHandler())
 
 
 class OutboxDispatcher:
-    """Delivery of the outbox of one study, or of all, in a thread.
+    """Delivery of the outbox of one study, or of all, in a thread; a `Delivery`.
 
-    Only one process may deliver a study's rows at a time: the holder of the study's lease.
+    Only one process may deliver a study's rows at a time, by the lease on the study.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class OutboxDispatcher:
         study: str | None = None,
         longest_pause_s: float = 10.0,
         may_deliver: Callable[[], bool] | None = None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare delivery; nothing is imported or opened before `start`.
 
@@ -65,15 +67,20 @@ class OutboxDispatcher:
             longest_pause_s: the longest wait between two attempts while MLflow is away.
             may_deliver: checked before each request and before each write to the store; delivery ends when it
                 returns False. Always allowed if None. May be set until `start`.
+            on_change: called in the thread when `last_error` or `is_away` have changed.
         """
         self._outbox = Outbox(store)
         self._study = study
         self._connect = connect
         self._longest_pause_s = longest_pause_s
         self.may_deliver = may_deliver
-        # `_closing` shortens pauses for the last flush; `_halt` ends the thread.
+        self._on_change = on_change
+        # `_due` ends the wait of `start`, `_closing` shortens pauses for the last flush, `_halt` ends the thread.
+        self._due = threading.Event()
         self._closing = threading.Event()
         self._halt = threading.Event()
+        # Set when the flush finds no row left.
+        self._is_drained = threading.Event()
         # Held during writes, so that `stop` does not return in the middle of one.
         self._writing = threading.Lock()
         self._is_abandoned = False
@@ -86,11 +93,15 @@ class OutboxDispatcher:
         self.is_away = False
         self.is_connected = False
 
-    def start(self) -> None:
-        """Start the thread; rows that were set aside earlier get another chance."""
+    def start(self, within_s: float = 0.0) -> None:
+        """Start the thread; rows that were set aside earlier get another chance. See `Delivery`."""
+        if within_s <= 0:
+            self._due.set()
+        if self._thread is not None:
+            return
         self._outbox.retry_set_aside(self._study)
         # A daemon, so that a request that hangs cannot hold up the end of the process.
-        self._thread = threading.Thread(target=self._run, name="mlflow-delivery", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(within_s,), name="mlflow-delivery", daemon=True)
         self._thread.start()
 
     def hurry(self) -> None:
@@ -104,15 +115,18 @@ class OutboxDispatcher:
         A request that hangs is abandoned after two more seconds with its daemon thread, which sends and writes
         nothing from then on.
         """
-        self._closing.set()
         deadline = time.monotonic() + flush_s
         if flush_s > 0 and self._is_running():
             # One attempt each: the flush must not spend its time on them.
             self._outbox.retry_set_aside(self._study, attempts=_MOST_ATTEMPTS - 1)
+        self._closing.set()
+        if flush_s <= 0:
+            self._halt.set()
+        self._due.set()
+        # In short waits for the sake of `hurry`.
         while self._is_running() and not self._is_hurried and time.monotonic() < deadline:
-            if not self._outbox.count_pending(self._study):
+            if self._is_drained.wait(_FLUSH_POLL_S):
                 break
-            self._halt.wait(0.05)
         self._halt.set()
         if self._thread is not None and not self._is_abandoned:
             self._thread.join(timeout=_LEAVING_S)
@@ -140,18 +154,26 @@ class OutboxDispatcher:
             self._check()
             change()
 
-    def _run(self) -> None:
+    def _run(self, within_s: float) -> None:
+        self._due.wait(within_s)
         while not self._halt.is_set():
             try:
                 self._deliver_until_halted()
             except DeliveryEndedError as ended:
-                self.last_error = str(ended)
+                self._note(str(ended))
                 return
             except Exception as error:  # outermost loop of the thread: only `stop` may end it
                 _log.exception("delivery to MLflow was interrupted and starts again")
-                self.last_error = _describe_error(error, "unclear")
+                self._note(_describe_error(error, "unclear"))
                 # A defect that repeats must not take a whole CPU core.
                 self._pause(5.0)
+
+    def _note(self, error: str, *, is_away: bool | None = None) -> None:
+        """Note the result of an attempt, and whether it found MLflow away; as before where None."""
+        before = self.last_error, self.is_away
+        self.last_error, self.is_away = error, self.is_away if is_away is None else is_away
+        if (self.last_error, self.is_away) != before:
+            self._on_change()
 
     def _deliver_until_halted(self) -> None:
         sink = self._make_retrying(self._is_connect_retried)(self._connect, self._check)
@@ -159,6 +181,8 @@ class OutboxDispatcher:
         for opened in self._outbox.list_opened(self._study):
             sink.remember(opened)
         while not self._halt.is_set():
+            # Before the rows are read, since the last ones may be added in between.
+            is_flushing = self._closing.is_set()
             rows = self._outbox.read_next_rows(self._study, _WINDOW_ROWS)
             for together in group_rows(rows, sink.trials_together):
                 is_settled = self._deliver(sink, together)
@@ -167,9 +191,12 @@ class OutboxDispatcher:
                 # Later rows need the earlier ones, so all are read again.
                 if not is_settled:
                     break
+            if is_flushing and not rows:
+                self._is_drained.set()
+                self._halt.wait(_FLUSH_POLL_S)
             # A pause after a few rows: rows that are added meanwhile are delivered together.
-            if len(rows) < _WINDOW_ROWS and self._halt.wait(0.05 if self._closing.is_set() else _POLL_S):
-                return
+            elif len(rows) < _WINDOW_ROWS:
+                self._closing.wait(_POLL_S)
             self._retry_set_aside_rows()
 
     def _deliver(self, sink: RecordSink, rows: Sequence[Row]) -> bool:
@@ -187,8 +214,8 @@ class OutboxDispatcher:
                 return False
             severity = sink.classify_error(error)
             if severity == "outage":
-                self.is_away = True
-                message = self.last_error = _describe_error(error, severity)
+                message = _describe_error(error, severity)
+                self._note(message, is_away=True)
                 self._write(lambda: self._outbox.record_error(rows[:1], message, attempts=rows[0].attempts))
             return severity == "outage"
 
@@ -204,14 +231,14 @@ class OutboxDispatcher:
         self._write(lambda: self._outbox.acknowledge(rows))
         hit("rows-acknowledged")
         self._most_attempts = dict(_ATTEMPTS)
-        self.last_error, self.is_away = "", False
+        self._note("", is_away=False)
         return True
 
     def _count_failure(self, rows: Sequence[Row], error: Exception, severity: Severity) -> bool:
         """Record a failure and return whether it was the last one allowed, so that the rows are set aside."""
         attempts = rows[0].attempts + 1
-        message = self.last_error = _describe_error(error, severity)
-        self.is_away = False
+        message = _describe_error(error, severity)
+        self._note(message, is_away=False)
         # All other parts were delivered, so neither the server is at fault nor the moment.
         is_partial = isinstance(error, RefusedPartsError)
         is_last = attempts >= self._most_attempts[severity] or (is_partial and len(rows) == 1)
@@ -244,7 +271,7 @@ class OutboxDispatcher:
     def _is_connect_retried(self, error: BaseException) -> bool:
         if isinstance(error, DeliveryEndedError):
             return False
-        self.is_away, self.last_error = True, _describe_error(error, "outage")
+        self._note(_describe_error(error, "outage"), is_away=True)
         return True
 
     def _pause(self, seconds: float) -> None:

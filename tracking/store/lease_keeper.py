@@ -67,6 +67,11 @@ class LeaseKeeper:
         """Return whether all leases are still valid."""
         return all(self._queue.is_held(lease) for lease in self._leases)
 
+    @property
+    def token(self) -> str:
+        """Token of the only lease; empty where there is none."""
+        return self._leases[0].token if self._leases else ""
+
     def pass_on(self) -> str:
         """Forget the only lease without ending it; return its token, with which another keeper continues it."""
         (lease,) = self._leases

@@ -346,8 +346,11 @@ class StudyQueue:
 
     def is_held(self, lease: Lease) -> bool:
         """Return whether a lease is still valid; see `verify`."""
-        held = self._store.query(lambda connection: _read_lease(connection, lease.study))
-        return held.lease_token == lease.token
+        return self.has_token(lease.study, lease.token)
+
+    def has_token(self, study: str, token: str) -> bool:
+        """Return whether the lease on a study is the one of a token."""
+        return self._store.query(lambda connection: _read_lease(connection, study)).lease_token == token
 
     def set_state(
         self, name: str, state: QueueState, reason: str = "", *, connection: sa.Connection | None = None

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-Side = Literal["supervisor", "worker"]
+Side = Literal["supervisor", "worker", "delivery"]
 
 SETTING: Final = "KERASTUDY_FAILPOINTS"
 ONCE_SETTING: Final = "KERASTUDY_FAILPOINTS_ONCE"
@@ -58,13 +58,13 @@ FAILPOINTS: Final[Mapping[str, Side]] = {
     "trial-paused": "supervisor",
     "trial-promoted": "supervisor",
     # Rows go to MLflow.
-    "run-created": "supervisor",
-    "artifacts-uploaded": "supervisor",
-    "model-created": "supervisor",
-    "model-logged": "supervisor",
-    "run-logged": "supervisor",
-    "rows-delivered": "supervisor",
-    "rows-acknowledged": "supervisor",
+    "run-created": "delivery",
+    "artifacts-uploaded": "delivery",
+    "model-created": "delivery",
+    "model-logged": "delivery",
+    "run-logged": "delivery",
+    "rows-delivered": "delivery",
+    "rows-acknowledged": "delivery",
     # The study ends.
     "models-written": "supervisor",
     "models-recorded": "supervisor",
@@ -73,7 +73,7 @@ FAILPOINTS: Final[Mapping[str, Side]] = {
     "winner-tested": "supervisor",
     "study-closing": "supervisor",
     "study-closed": "supervisor",
-    "version-created": "supervisor",
+    "version-created": "delivery",
     # A study is deleted.
     "deletion-stored": "supervisor",
     "deletion-versions-removed": "supervisor",
@@ -81,7 +81,7 @@ FAILPOINTS: Final[Mapping[str, Side]] = {
     "deletion-files-removed": "supervisor",
     "deletion-rows-removed": "supervisor",
 }
-"""Every failpoint and the process that hits it: the supervisor's, or a worker's."""
+"""Every failpoint and the process that hits it: the supervisor's, a worker's, or the one that delivers to MLflow."""
 
 
 def _parse_failpoints(text: str) -> dict[str, int]:

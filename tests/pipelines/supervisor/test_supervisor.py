@@ -357,9 +357,17 @@ def test_a_defect_ends_the_supervisor_and_frees_the_study(desk):
 
     with pytest.raises(Killed):
         desk.run(FakeEngine(scores(1.0), on_event=die), trials=1)
-    assert desk.delivery.calls == ["start", "stop"]
+    assert desk.delivery.calls == ["start within 10 s", "stop"]
     assert desk.queue.get("it").owner is None
     assert desk.run(FakeEngine(scores(1.0)), trials=1)[-1].trials == {"complete": 1}
+
+
+def test_delivery_starts_with_the_first_result(desk):
+    """MLflow loads while the first trial trains, and not while workers start and programs are compiled."""
+    supervisor = desk.supervisor(FakeEngine(scores(1.0)), trials=2)
+    calls = {type(event).__name__: list(desk.delivery.calls) for event in supervisor.run()}
+    before, after = ["start within 10 s"], ["start within 10 s", "start within 0 s"]
+    assert (calls["SearchStarted"], calls["EpochEnded"], calls["TrialEnded"]) == (before, after, after)
 
 
 # Leases ------------------------------------------------------------------------------------------------------

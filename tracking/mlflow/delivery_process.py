@@ -1,0 +1,110 @@
+"""Process that delivers one study's records to MLflow, beside the study's supervisor.
+
+The supervisor holds the other end of standard input (`delivery_handle.py`): a request, then commands, a line of JSON
+each. Its end is the supervisor's end, also after kill -9. Standard output returns errors and log records likewise.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracking.outbox.dispatcher import OutboxDispatcher
+
+
+@dataclass(frozen=True)
+class DeliveryRequest:
+    """Work of one delivery process.
+
+    Attributes:
+        study: the study whose rows are delivered.
+        lease: token of the lease that allows it.
+        store: address of the store, a folder or a URL.
+        tracking_uri: see `tracking.mlflow.urls`.
+        artifact_root: see `tracking.mlflow.urls`.
+    """
+
+    study: str
+    lease: str
+    store: str
+    tracking_uri: str
+    artifact_root: str | None
+
+
+def main() -> None:
+    """Deliver until the supervisor requests the end, and end the process."""
+    status = 1
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what libraries print must not reach the supervisor
+    try:
+        _deliver(DeliveryRequest(**json.loads(sys.stdin.readline())), answers)
+        status = 0
+    except Exception as error:  # outermost boundary: the supervisor shows it, and starts another process
+        _send(answers, error=f"delivery to MLflow: {type(error).__name__}: {error}")
+    finally:
+        # At once: a request that hangs holds a thread, and Python needs long to free all modules.
+        os._exit(status)
+
+
+def _deliver(request: DeliveryRequest, answers: int) -> None:
+    # Here, so that an error of an import reaches the supervisor.
+    from tracking.mlflow.sink import make_sink_factory
+    from tracking.outbox.dispatcher import OutboxDispatcher
+    from tracking.store.database import Store
+    from tracking.store.model_digests import ModelDigests
+    from tracking.store.study_queue import StudyQueue
+
+    logging.getLogger("tracking").addHandler(_Forwarder(answers))
+    store = Store.open(request.store)
+    connect = make_sink_factory(
+        request.tracking_uri,
+        namespace=store.identity,
+        artifact_root=request.artifact_root,
+        digests=ModelDigests(store),
+    )
+    dispatcher = OutboxDispatcher(
+        store,
+        connect,
+        study=request.study,
+        may_deliver=partial(StudyQueue(store).has_token, request.study, request.lease),
+        on_change=lambda: _send(answers, error=dispatcher.last_error, away=dispatcher.is_away),
+    )
+    stops: queue.SimpleQueue[float] = queue.SimpleQueue()
+    threading.Thread(target=_obey, args=(dispatcher, stops), name="supervisor", daemon=True).start()
+    dispatcher.start()
+    _send(answers, error="")  # in place of how an earlier process ended
+    dispatcher.stop(stops.get())
+
+
+def _obey(dispatcher: OutboxDispatcher, stops: queue.SimpleQueue[float]) -> None:
+    """Follow the supervisor's commands, and end this process with it."""
+    for line in sys.stdin:
+        command = json.loads(line)
+        if "stop" in command:
+            stops.put(command["stop"])
+        else:
+            dispatcher.hurry()
+    os._exit(0)
+
+
+class _Forwarder(logging.Handler):
+    """Handler that sends records to the supervisor, whose interface has chosen where they go."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__()
+        self._answers = answers
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _send(self._answers, level=record.levelno, message=self.format(record))
+
+
+def _send(answers: int, **content: object) -> None:
+    os.write(answers, json.dumps(content).encode() + b"\n")
