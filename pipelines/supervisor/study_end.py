@@ -120,7 +120,7 @@ class StudyEnd:
                 job = make_models_job(self._context.home, self._context.name, missing)
                 # Importances are estimated here while a worker writes the models.
                 start = recorder.estimate_importances
-                self._run_job(job, aside, on_start=start)
+                run_job(self._study.engine, job, self._control.keep_alive_unless_halted, on_start=start)
                 hit("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"
