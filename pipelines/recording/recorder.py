@@ -51,7 +51,7 @@ from tracking.store.study_queue import StudyQueue
 from tracking.store.submissions import Submissions
 from tracking.store.tables import now_ms
 from tracking.testing.failpoints import hit
-from tracking.timings.stopwatch import timed
+from tracking.timings.stopwatch import flush_times, measure_calls
 
 # Chosen: one transaction a second for all running trials, however short their epochs are.
 _FLUSH_EVERY_S = 1.0
@@ -226,18 +226,19 @@ class Recorder:
         written = [trial for trial in self._kept if self._has_weights(trial) and self._has_model(trial)]
         self._add([self._build_late_model(trial.number) for trial in written])
 
-    @timed("importances")
+    @measure_calls("importances")
     def estimate_importances(self) -> None:
         """Estimate the importances for the report, which take longest of it, once no further trial will end."""
         objective = self._context.objective
         trials = convert_trials(self._search.trials, objective)
         self._importances = estimate_importances(trials, list_parameters(self._context), objective.direction)
 
-    @timed("report")
+    @measure_calls("report")
     def record_study_end(self, outcome: StudyOutcome) -> None:
         """Record that a study ended or was paused: its report, its record for MLflow, and its state in the queue."""
         spec, trials = self._context.spec, self._search.trials
         folder = self._home.locate_report(spec.study)
+        flush_times()  # the report reads them
         report = collect_report(self._context, trials, outcome, seconds=self._queue.get(spec.study).elapsed_s)
         self._draw_evaluation(report, outcome)
         write_report(

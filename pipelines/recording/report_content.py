@@ -33,6 +33,7 @@ from tracking.reports.content import (
     StudyReport,
 )
 from tracking.reports.history_file import read_history
+from tracking.timings.spans import read_runs
 
 MOST_CURVES: Final = 60
 """Curves that a report reads and draws: each is a file."""
@@ -88,6 +89,7 @@ def collect_report(
         facts=_collect_facts(context, outcome),
         seconds=seconds,
         digest=context.summary.digest,
+        runs=read_runs(folder),
         failed_attempts=[(trial.number, each.reason) for trial in trials for each in trial.failed_attempts],
     )
 

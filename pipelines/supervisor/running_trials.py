@@ -37,7 +37,7 @@ from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Value
 from tracking.outbox.records import TrialState
 from tracking.testing.failpoints import hit
-from tracking.timings.stopwatch import timed
+from tracking.timings.stopwatch import measure_calls
 
 _FAILURE_FILE = "failure.json"
 
@@ -109,7 +109,7 @@ class RunningTrials:
     def __contains__(self, number: int) -> bool:
         return number in self._running
 
-    @timed("recording trials")
+    @measure_calls("recording trials")
     def start(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
         """Record that a trial starts or goes on, with tags for its run, and return the payload of its job."""
         before = self._search.get_reached(number)
@@ -134,7 +134,7 @@ class RunningTrials:
         before, limit_s = self._search.get_reached(number), self._limits.trial_time
         return limit_s if limit_s is None or before is None else limit_s - (before.seconds or 0.0)
 
-    @timed("recording epochs")
+    @measure_calls("recording epochs")
     def record_epoch(self, number: int, done: EpochDone) -> EpochEnded:
         """Record an epoch that a trial's worker reported."""
         running = self._running[number]
@@ -150,7 +150,7 @@ class RunningTrials:
             self._search.report_epoch(number, done.epoch + 1, value)
         return EpochEnded(number, done.epoch + 1, done.of, value)
 
-    @timed("recording epochs")
+    @measure_calls("recording epochs")
     def flush_epochs(self) -> None:
         """Record the reported epochs for MLflow, at most once a second."""
         self._recorder.flush_epochs(self._running.values())
@@ -162,7 +162,7 @@ class RunningTrials:
         running.params = {**running.params, request.name: value}
         return value
 
-    @timed("recording trials")
+    @measure_calls("recording trials")
     def complete(self, number: int, outcome: TrialOutcome) -> TrialEnded | TrialPaused:
         """Record the end or the pause of a trial that its worker reported."""
         running = self._running.pop(number)

@@ -32,7 +32,7 @@ from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import StudyState
 from tracking.store.study_queue import StudyQueue
 from tracking.testing.failpoints import hit
-from tracking.timings.stopwatch import measure, timed
+from tracking.timings.stopwatch import measure, measure_calls
 
 # Chosen. What is not delivered then, `kerastudy sync` delivers.
 _FLUSH_S = 120.0
@@ -108,7 +108,7 @@ class StudyEnd:
             self._study.recorder.record_study_end(StudyOutcome("paused", reason, self._study.trials.best))
         return self._describe("paused", reason, {})
 
-    @timed("writing models")
+    @measure_calls("writing models")
     def _write_models(self) -> str:
         """Write the kept models of trials from fleets; return an addition to the study's reason if that fails.
 
@@ -144,7 +144,7 @@ class StudyEnd:
         folder = Path(find_winning_model(self._context.study, self._context.home, winner.number).folder)
         return "" if has_model(folder) else f"; the winner has no model: {explain_missing_model(folder)}"
 
-    @timed("proving the registration")
+    @measure_calls("proving the registration")
     def _prove_winner(self, winner: TrialSummary | None) -> str:
         """Return an addition to the study's reason where MLflow cannot load the winner's model; the families load."""
         context = self._context
@@ -164,7 +164,7 @@ class StudyEnd:
             return ""
         return f"; the test rows have scored {', '.join(names)} before: a choice between these scores uses them up"
 
-    @timed("scoring the winner")
+    @measure_calls("scoring the winner")
     def _score_winner(self, winner: TrialSummary | None) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which have chosen nothing; sum up its predictions."""
         summary = self._context.summary

@@ -17,6 +17,7 @@ from tracking.reports.content import (
     ReportTrial,
     StudyReport,
 )
+from tracking.timings.spans import Span, StudyRun
 
 PARAMETERS = (
     ReportParameter("learning_rate", 1e-4, 1.0, is_log=True),
@@ -143,6 +144,16 @@ def make_regression_evaluation(trial: int = 0) -> Evaluation:
     return Evaluation(trial, parts={"validation": part})
 
 
+def make_run() -> StudyRun:
+    """Return the times of a short run."""
+    spans = [
+        Span("supervisor", "importing", 100.0, 101.0, 1.0),
+        Span("supervisor", "waiting for workers", 101.0, 110.0, 8.0),
+        Span("worker 1", "training", 102.0, 110.0, 7.0, "fleet-1"),
+    ]
+    return StudyRun(100.0, 110.0, spans)
+
+
 def make_full_report(count: int = 60) -> StudyReport:
     """Return a report in which nothing is missing."""
     trials = make_trials(count, states=("complete", "complete", "pruned", "complete", "failed", "paused"))
@@ -159,4 +170,5 @@ def make_full_report(count: int = 60) -> StudyReport:
         space="learning_rate:\n  type: float\n",
         facts={"search": "tpe sampler"},
         failed_attempts=[(3, "its worker died")],
+        runs=[make_run()],
     )

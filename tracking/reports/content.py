@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Final, Literal
 
 from search_spaces.values import Direction, Value
+from tracking.timings.spans import StudyRun
 
 Curve = Sequence[Mapping[str, float]]
 TrialStatus = Literal["complete", "pruned", "failed", "cancelled", "running", "paused"]
@@ -191,6 +192,7 @@ class StudyReport:
         seconds: working time of the study.
         failed_attempts: attempts that cost a worker: number of the trial, and the reason.
         digest: of the data with its split; empty where it is not known.
+        runs: what the time of each run was spent on.
     """
 
     study: str
@@ -220,6 +222,7 @@ class StudyReport:
     seconds: float | None = None
     failed_attempts: Sequence[tuple[int, str]] = ()
     digest: str = ""
+    runs: Sequence[StudyRun] = ()
 
     @property
     def sign(self) -> float:

@@ -15,9 +15,11 @@ from tracking.reports.analysis.regions import find_regions
 from tracking.reports.content import STATES, ReportParameter, StudyReport
 from tracking.reports.figures.figure import Figure
 from tracking.reports.figures.scale import format_number, shorten
+from tracking.timings.summary import summarize
 
 MOST_ROWS = 200
 _MOST_NUMBERS = 12
+_LEAST_S = 0.005
 
 Row = Sequence[Value]
 
@@ -44,6 +46,7 @@ class StudyPage:
     failures: Sequence[Row]
     attempts: Sequence[Row]
     costs: Sequence[Row]
+    time_spent: Sequence[Row]
     constants: str
     titles: Sequence[str]
     rows: Sequence[tuple[int, bool, Row, str]]
@@ -96,6 +99,7 @@ def make_page(
         ],
         attempts=[(number, reason) for number, reason in report.failed_attempts[:MOST_ROWS]],
         costs=list_costs(report),
+        time_spent=list(_list_time_spent(report)),
         constants=_describe_constants(report),
         titles=["trial", report.metric, *(name for name, _ in report.objectives[1:]), "state", "best epoch", "epochs",
                 "seconds", *names, "reason"],
@@ -254,6 +258,19 @@ def _explain_no_advice(report: StudyReport) -> str:
     if len(report.complete) < 20:
         return f"{len(report.complete)} complete trials are too few for most advice, which needs 20."
     return "Nothing stands out: no bound is pressed against, and the budget fits the search."
+
+
+def _list_time_spent(report: StudyReport) -> Iterator[Row]:
+    """Yield the activities of the last run that took long enough to be seen."""
+    if not report.runs:
+        return
+    run = report.runs[-1]
+    whole_s = run.end - run.start
+    for row in summarize(run):
+        for each in row.activities:
+            if each.seconds >= _LEAST_S:
+                ends = (None, None) if each.is_rest else (round(each.start, 2), round(each.end, 2))
+                yield row.row, each.name, round(each.seconds, 2), round(100 * each.seconds / whole_s, 1), *ends
 
 
 def _list_contents(has_progress: bool, has_parameters: bool, has_predictions: bool) -> Iterator[tuple[str, str]]:

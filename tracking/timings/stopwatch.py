@@ -53,7 +53,7 @@ class Times:
             return
         spent_s = min(end - start, end - start if seconds is None else seconds)
         if row not in self._rows:
-            self._rows[row] = _Row(row, self.started, self._closed.append)
+            self._rows[row] = _Row(row, self.started, self._keep)
         self._rows[row].add(name, start, end, spent_s, job)
         if self._file is not None and end - self._written_at > _WRITE_EVERY_S:
             self._write()
@@ -67,9 +67,8 @@ class Times:
         """Return the spans that are not written."""
         for row in self._rows.values():
             row.close()
-        taken = tuple(self._closed)
-        self._closed.clear()
-        return taken
+        taken, self._closed = self._closed, []
+        return tuple(taken)
 
     def flush(self) -> None:
         """Write every span."""
@@ -79,8 +78,11 @@ class Times:
     def _write(self) -> None:
         self._written_at = now_s()
         if self._file is not None and self._closed:
-            append_spans(self._file, self.started, self._closed)
-            self._closed.clear()
+            written, self._closed = self._closed, []
+            append_spans(self._file, self.started, written)
+
+    def _keep(self, span: Span) -> None:
+        self._closed.append(span)
 
 
 class _Row:
@@ -183,6 +185,12 @@ def get_times() -> Times | None:
     return stopwatch.times if stopwatch is not None else None
 
 
+def flush_times() -> None:
+    """Write every span of the study that this thread works on, for those who read the file now."""
+    if (times := get_times()) is not None:
+        times.flush()
+
+
 @contextmanager
 def measure(name: str) -> Iterator[None]:
     """Measure the block as `name`, if this thread works on a study."""
@@ -193,7 +201,7 @@ def measure(name: str) -> Iterator[None]:
         yield
 
 
-def timed(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def measure_calls(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that measures each call of a function, which is no generator, as `name`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

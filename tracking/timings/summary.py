@@ -43,7 +43,7 @@ def summarize(run: StudyRun) -> tuple[RowSummary, ...]:
     rows: dict[str, list[Span]] = {}
     for span in run.spans:
         rows.setdefault(span.row, []).append(span)
-    return tuple(RowSummary(row, _sum_up(row, rows[row], run)) for row in sorted(rows, key=_place))
+    return tuple(RowSummary(row, _sum_up(row, rows[row], run)) for row in sorted(rows, key=place_row))
 
 
 def _sum_up(row: str, spans: Sequence[Span], run: StudyRun) -> tuple[Activity, ...]:
@@ -64,7 +64,8 @@ def _sum_up(row: str, spans: Sequence[Span], run: StudyRun) -> tuple[Activity, .
     return (*found, Activity(_REST.get(row, _NO_JOB), rest_s, 0.0, whole_s, is_rest=True))
 
 
-def _place(row: str) -> tuple[int, str, int]:
+def place_row(row: str) -> tuple[int, str, int]:
+    """Return the place of a row: the supervisor first, then the workers by their numbers, then all others."""
     number = re.search(r"\d+$", row)
     name = row[: number.start()] if number else row
     first = {SUPERVISOR: 0, "worker ": 1}.get(name, 2)

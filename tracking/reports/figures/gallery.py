@@ -22,6 +22,7 @@ from tracking.reports.figures.parameters import (
 )
 from tracking.reports.figures.pareto import draw_pareto
 from tracking.reports.figures.png import write_png
+from tracking.reports.figures.time_spent import draw_time_spent
 from tracking.reports.figures.timeline import draw_timeline
 
 
@@ -41,6 +42,7 @@ def draw_figures(report: StudyReport, importances: Sequence[Importance] | None =
         draw_rank(report, order),
         draw_parallel(report, order),
         draw_timeline(report),
+        draw_time_spent(report),
         *draw_evaluation(report.evaluation),
     ]
     return {figure.name: figure for figure in found if figure is not None}

@@ -27,7 +27,7 @@ def test_a_full_study_has_every_figure():
     figures = draw_figures(make_full_report())
     assert list(figures) == [
         "optimization-history", "learning-curves", "parameter-importances", "slices", "contour", "rank",
-        "parallel-coordinates", "timeline", "confusion-matrix", "roc", "calibration",
+        "parallel-coordinates", "timeline", "time-spent", "confusion-matrix", "roc", "calibration",
     ]  # fmt: skip
     for figure in figures.values():
         assert figure.title
