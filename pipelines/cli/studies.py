@@ -64,8 +64,12 @@ def run(
     # Before the seconds of loading, so that a study with a wrong setting can be stopped at once.
     print_notes(study.list_notes())
     if study.spec.resources.engine == "local":
-        # TensorFlow takes seconds to load: a worker process does that while this one imports the rest.
-        LocalEngine(user_code=study.has_user_model).warm("tensorflow")
+        # A backend takes seconds to load: a worker process does that while this one imports the rest.
+        from pipelines.operations.first_backends import list_first_backends
+
+        engine = LocalEngine(user_code=study.has_user_model)
+        for backend in list_first_backends(study):
+            engine.warm(backend)
     from pipelines.cli.foreground import run_in_foreground
 
     sys.exit(run_in_foreground(study, home, evolve=evolve, with_timings=timings))

@@ -27,7 +27,7 @@ from pipelines.study.stored import (
     read_fingerprint,
 )
 from pipelines.study.study import Study
-from pipelines.supervisor.fleet_planner import find_ineligible_data, find_ineligible_reason
+from pipelines.supervisor.fleet_eligibility import find_ineligible_data, find_ineligible_reason
 from pipelines.training.fleet.model_arithmetic import calculate_model
 from pipelines.training.jobs import BUILD_MODELS, CHECK_USER_MODEL, TIME_MODELS
 from pipelines.training.messages import ModelCheck, TrialJob

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.check import StudyCheck
 from pipelines.study.study import Study
-from pipelines.supervisor.fleet_planner import find_ineligible_data, find_ineligible_reason
+from pipelines.supervisor.fleet_eligibility import find_ineligible_data, find_ineligible_reason
 from pipelines.training.messages import MOST_BYTES
 
 _JAX_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")

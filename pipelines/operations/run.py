@@ -15,6 +15,7 @@ from pipelines.engines.base import Engine
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.check import check_study, clean_up_on_failure
 from pipelines.operations.engine_choice import open_engine
+from pipelines.operations.first_backends import list_first_backends
 from pipelines.operations.gpu_plan import plan_gpus
 from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.submit import check_evolution, enqueue
@@ -28,7 +29,6 @@ from pipelines.study.stored import find_known_study, is_same_study, serialize_st
 from pipelines.study.study import Study
 from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import StudyEnded, StudyEvent, TrialEnded
-from pipelines.supervisor.fleet_planner import find_ineligible_reason
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota, QuotaError
@@ -157,9 +157,9 @@ def supervise(
     if known is not None and evolve:
         _check_evolution_early(study, home, known)
     with time_run() as times, closing(open_engine(study, home, listener or CheckListener())) as engine:
-        if study.spec.resources.backend == "jax" or not find_ineligible_reason(study):
-            # JAX takes seconds to load; the server does that while the data is prepared.
-            engine.warm("jax")
+        for backend in list_first_backends(study):
+            # It takes seconds to load; the server does that while the data is prepared.
+            engine.warm(backend)
         folder = home.locate_study(study.name)
         with clean_up_on_failure(folder):
             # The check waits for a worker, so the plots' libraries load in this process meanwhile.

@@ -6,7 +6,6 @@ fleets are faster at all.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,8 @@ from dataclasses import dataclass, field
 import optuna
 
 from pipelines.data.prepared import DataSummary
-from pipelines.models.objectives import WHOLE_BATCH_LOSSES
-from pipelines.spec.schema import MEASURED_OF_FILES
 from pipelines.study.study import Study
+from pipelines.supervisor.fleet_eligibility import estimate_sizes, find_ineligible_data, find_ineligible_reason
 from pipelines.training.fleet.envelope import Envelope, find_envelope, merge_envelopes
 from pipelines.training.fleet.grouping import (
     Sizes,
@@ -27,8 +25,7 @@ from pipelines.training.fleet.grouping import (
     estimate_fleet_s,
     plan_programs,
 )
-from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, FAMILY, Member, build_member
-from pipelines.training.messages import MOST_BYTES
+from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, Member, build_member
 from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolation, find_largest, find_smallest, suggest
 from search_spaces.values import Value
@@ -87,7 +84,7 @@ class FleetPlanner:
         self.ineligible_reason = find_ineligible_reason(study) or find_ineligible_data(study, summary)
         if self.ineligible_reason:
             return
-        sizes = _estimate_sizes(summary, trials)
+        sizes = estimate_sizes(summary, trials)
         members = [member for member in _sample_space(study) if not _check_member(member)]
         if not members:
             self.ineligible_reason = "no optimizer of the space updates each weight by itself"
@@ -188,60 +185,10 @@ class FleetPlanner:
         return next(group for group in self._groups if group.envelope == envelope)
 
 
-def find_ineligible_reason(study: Study) -> str:
-    """Return why no trial of a study can train in a fleet, by its file alone; empty where they can."""
-    spec = study.spec
-    if spec.resources.fleet == "off":
-        return "resources.fleet is off"
-    if spec.resources.devices != 1:
-        return f"resources.devices is {spec.resources.devices}"
-    if study.has_user_model:
-        return "a user model is trained by its own code"
-    if spec.model != FAMILY:
-        return f"only the {FAMILY} family trains in fleets"
-    if spec.training.loss in WHOLE_BATCH_LOSSES:
-        return f"{spec.training.loss} is one number for a whole batch"
-    if spec.training.seeds > 1:
-        return "training.seeds trains each trial several times"
-    if spec.limits.model_memory is not None:
-        return "limits.model_memory is compared with each trial's model"
-    if spec.objectives and any(goal.metric in MEASURED_OF_FILES for goal in spec.objectives):
-        return "objectives measure each model's file, and a fleet leaves weights"
-    # Looked up and not imported, which takes seconds.
-    if importlib.util.find_spec("jax") is None:
-        return 'JAX is not installed; install the extra "jax"'
-    return ""
-
-
-def find_ineligible_data(study: Study, summary: DataSummary) -> str:
-    """Return why no trial of a study can train in a fleet, by its data; empty where they can."""
-    if summary.folds > 1:
-        return "cross-validation trains each fold on data of its own"
-    if summary.task.kind == "multi_label":
-        return "fleets predict one class or numbers, and rows have several labels"
-    if summary.features.text or summary.features.series:
-        return "fleets take numbers, categories and images, and the data holds text or series"
-    if summary.streaming:
-        return "rows are read from disk batch by batch (data.streaming)"
-    sizes = _estimate_sizes(summary, 1)
-    # 4 bytes a float32.
-    if 4 * sizes.inputs * sum(summary.rows.values()) > MOST_BYTES:
-        return "the data does not fit in memory"
-    return ""
-
-
 def _check_member(member: Member) -> str:
     if member.optimizer.name not in ELEMENTWISE_OPTIMIZERS:
         return f"{member.optimizer.name} does not update each weight by itself"
     return ""
-
-
-def _estimate_sizes(summary: DataSummary, trials: int) -> Sizes:
-    features = summary.features
-    image = math.prod(features.image) if features.image else 0
-    # The width that `pipelines.models.encoders.columns` gives an embedded column.
-    embedded = sum(min(50, round(1.6 * count**0.56)) for _, count in features.codes)
-    return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
 
 
 def _choose_slots(study: Study, fleets: int, random_slots: int, *, learns: bool) -> int:

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from pipelines.engines.local_engine import LocalEngine, cores
 from pipelines.operations.control import load_resumable
+from pipelines.operations.first_backends import list_first_backends
 from pipelines.operations.run import supervise, supervise_cancellation
 from pipelines.operations.sync import SyncMonitor, sync
 from pipelines.queries.record_reader import load_record
@@ -223,8 +224,10 @@ def _supervise(
     study: Study, home: Home, service: _ServiceLink, preparation: Preparation, quota: HomeQuota
 ) -> StudyEnded:
     if study.spec.resources.engine == "local":
-        # The worker server imports TensorFlow while this process reads the store.
-        LocalEngine(user_code=study.has_user_model).warm("tensorflow")
+        # Worker servers import a backend while this process reads the store.
+        engine = LocalEngine(user_code=study.has_user_model)
+        for backend in list_first_backends(study):
+            engine.warm(backend)
     with supervise(study, home, own_process=True, listener=preparation, quota=quota) as supervisor:
         supervisor.continue_lease(preparation.pass_on())
         if preparation.is_stop_requested:

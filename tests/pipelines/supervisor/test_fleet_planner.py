@@ -9,7 +9,8 @@ from desk import SUMMARY, scores
 from fake_engine import FakeEngine
 from small_studies import study_of
 
-from pipelines.supervisor.fleet_planner import FleetPlanner, find_ineligible_reason
+from pipelines.supervisor.fleet_eligibility import find_ineligible_reason
+from pipelines.supervisor.fleet_planner import FleetPlanner
 
 MEMORY = 10**10
 
