@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from pipelines.baselines.jobs import SCORE_BASELINES, BaselinesJob
 from pipelines.baselines.results import Baselines, read_baselines, write_baselines
-from pipelines.engines.base import Event, Failed, Finished, Job
+from pipelines.engines.base import Backend, Event, Failed, Finished, Job
 from pipelines.supervisor.events import BaselinesReady, StudyEvent
 from pipelines.supervisor.open_study import OpenStudy
 
@@ -22,26 +23,30 @@ class BaselinesRun:
 
     Args:
         study: the study.
+        backend: Keras's backend in the job's worker: any does.
         environ: environment, where `KERASTUDY_BASELINES=off` turns them off for all studies.
 
     Attributes:
         is_running: whether the job runs.
     """
 
-    def __init__(self, study: OpenStudy, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, study: OpenStudy, backend: Backend = "tensorflow", environ: Mapping[str, str] = os.environ
+    ) -> None:
         self._study = study
+        self._backend = backend
         self._context = study.context
         self._folder = study.context.home.locate_study(study.context.name)
         self._is_due = study.context.spec.selection.baselines and environ.get(_SWITCH) != "off"
         self.is_running = False
 
-    def start_once(self) -> None:
-        """Start the job on the first call, unless the baselines are there or not wanted."""
+    def start_once(self) -> bool:
+        """Start the job on the first call, unless the baselines are there or not wanted; return whether it started."""
         if not self._is_due:
-            return
+            return False
         self._is_due = False
         if self._is_there():
-            return
+            return False
         context = self._context
         payload = BaselinesJob(
             str(context.home.locate_data(context.name)),
@@ -52,10 +57,10 @@ class BaselinesRun:
             is_compiled=context.study.has_user_model,
         )
         log, memory = self._folder / "baselines.log", self._study.memory_bytes
-        self._study.engine.submit(
-            Job(_NAME, SCORE_BASELINES, payload, log, time_s=_MOST_S, memory_bytes=memory, aside=True)
-        )
+        job = Job(_NAME, SCORE_BASELINES, payload, log, time_s=_MOST_S, memory_bytes=memory, aside=True)
+        self._study.engine.submit(replace(job, backend=self._backend))
         self.is_running = True
+        return True
 
     def is_of(self, event: Event) -> bool:
         """Return whether an event is the job's."""

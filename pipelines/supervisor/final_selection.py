@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pipelines.data.splits.division import Division
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
-from pipelines.selection.auto_finalists import find_auto_finalists, is_apart
+from pipelines.selection.auto_finalists import AutoFinalists, find_auto_finalists, is_apart
 from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.finalists import AUTO, ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
 from pipelines.selection.model_locations import find_ensemble, is_ensembled, is_refitted
@@ -86,6 +86,15 @@ class FinalSelection:
         is_delivered = self.winning_retraining == ENSEMBLE
         return explain_ensemble(self._list_stored(), self.winner.number, is_delivered=is_delivered)
 
+    @property
+    def trains(self) -> bool:
+        """Whether the study file requests retrainings; with `auto`, whether there are trials to compare."""
+        selection = self._context.spec.selection
+        if self.winner is None or selection.finalists != "auto":
+            return self.winner is not None and bool(selection.finalists or selection.ensemble or selection.refit)
+        found = self._find_auto_finalists()
+        return bool(selection.ensemble or selection.refit or (found and found.is_affordable))
+
     def run(self) -> Iterator[StudyEvent]:
         """Run the retrainings that the study file requests.
 
@@ -125,22 +134,14 @@ class FinalSelection:
 
     def _choose_automatically(self) -> Iterator[StudyEvent]:
         """Train the best trials again where their scores cannot be distinguished, until one stands apart."""
-        spec, summary = self._context.spec, self._context.summary
-        found = find_auto_finalists(
-            self._best,
-            self._study.search.trials,
-            self._context.objective,
-            rows=summary.rows.get("validation", 0) * summary.folds,
-            rounds=spec.selection.seeds,
-            kept=spec.models_kept,
-        )
+        found = self._find_auto_finalists()
         rivals = found.rivals if found and found.is_affordable else ()
         self._record_rivals(tuple(trial.number for trial in rivals), found.describe() if found else "")
         if found is not None:
             yield FinalistsChosen(
                 tuple(trial.number for trial in found.rivals), len(rivals) * found.rounds, found.describe()
             )
-        for name in list_retrainings(spec.selection)[: found.rounds if found else 0]:
+        for name in list_retrainings(self._context.spec.selection)[: found.rounds if found else 0]:
             done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
             yield from self._jobs.run(
                 [self._jobs.make_job(trial, name) for trial in rivals if (trial.number, name) not in done]
@@ -148,6 +149,17 @@ class FinalSelection:
             self._rank()
             if self.finalists and is_apart(self.finalists):
                 return
+
+    def _find_auto_finalists(self) -> AutoFinalists | None:
+        spec, summary = self._context.spec, self._context.summary
+        return find_auto_finalists(
+            self._best,
+            self._study.search.trials,
+            self._context.objective,
+            rows=summary.rows.get("validation", 0) * summary.folds,
+            rounds=spec.selection.seeds,
+            kept=spec.models_kept,
+        )
 
     def _record_rivals(self, numbers: tuple[int, ...], reason: str) -> None:
         """Store the finalists that the study chose itself: later readings rank these."""

@@ -15,13 +15,13 @@ from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.starting_points import choose_starting_points
 from pipelines.search.trial_summaries import count_by_state, list_best_so_far
 from pipelines.study.model_hyperparameters import read_notes
-from pipelines.supervisor.baselines_job import BaselinesRun
 from pipelines.supervisor.events import Noted, SearchStarted, StudyEvent, TrialBegan, TrialPaused, TrialTriedAgain
 from pipelines.supervisor.fleet_jobs import FleetJobs
 from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.sparkline import sample_curve
 from pipelines.supervisor.trial_supply import TrialSupply
+from pipelines.supervisor.work_aside import WorkAside
 from pipelines.training.jobs import TRAIN_TRIAL
 from pipelines.training.messages import EpochDone, RungReached, TrialOutcome
 from pipelines.training.trial_folder import ARTIFACTS
@@ -48,6 +48,9 @@ class SearchLoop:
 
     Args:
         study: the study.
+
+    Attributes:
+        aside: work beside its trials, which may go on after it.
     """
 
     def __init__(self, study: OpenStudy) -> None:
@@ -69,7 +72,7 @@ class SearchLoop:
         self._supply = TrialSupply(study, self._planner)
         self._fleets = FleetJobs(study, self._planner, self._supply.draw)
         self._has_noted_fallback = False
-        self._baselines = BaselinesRun(study)
+        self.aside = WorkAside(study, trains_in_fleets=not self._planner.ineligible_reason)
 
     def describe_start(self) -> SearchStarted:
         """Return the event that opens the search."""
@@ -106,8 +109,8 @@ class SearchLoop:
         while not self._control.is_halted:
             self._control.keep_alive()
             yield from self._fill_workers()
-            self._baselines.start_once()  # after the first trials, which must not wait for it
-            if not (self._trials or len(self._fleets) or self._baselines.is_running):
+            self.aside.begin_once()  # after the first trials, which must not wait for it
+            if not (self._trials or len(self._fleets)):
                 yield from self._supply.end_paused()
                 return
             yield from self._handle_events()
@@ -177,8 +180,8 @@ class SearchLoop:
         # A full disk ends the work of all trials, and costs none of them an attempt.
         if isinstance(event, Failed) and event.kind == "disk":
             self._control.outage = event.reason
-        elif self._baselines.is_of(event):
-            yield from self._baselines.handle(event)
+        elif self.aside.is_of(event):
+            yield from self.aside.handle(event)
         elif event.job in self._fleets:
             yield from self._fleets.handle(event)
         elif (number := _parse_number(event.job)) in self._trials:

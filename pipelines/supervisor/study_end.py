@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.baselines.results import read_baselines
+from pipelines.engines.base import Job, Payload, Result
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.recording.records import StudyOutcome
 from pipelines.search.stopping import decide_outcome
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, count_epochs
 from pipelines.selection.evaluate import list_trials_with_scores
 from pipelines.selection.finalists import REFIT
+from pipelines.selection.model_backend import choose_backend
 from pipelines.selection.model_locations import find_winning_model, make_models_job
 from pipelines.selection.winner import make_winner_job
 from pipelines.supervisor.event_text import format_trial_name
@@ -21,6 +24,7 @@ from pipelines.supervisor.final_selection import FinalSelection
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.registration import check_registration
 from pipelines.supervisor.study_control import HaltedError
+from pipelines.supervisor.work_aside import WorkAside
 from pipelines.training.trial_folder import (
     explain_missing_model,
     has_model,
@@ -61,18 +65,25 @@ class StudyEnd:
         self._started = started
         self.is_flushing = False
 
-    def run(self) -> Iterator[StudyEvent]:
-        """Choose the winner, record the end, and deliver the records that wait."""
+    def run(self, aside: WorkAside) -> Iterator[StudyEvent]:
+        """Choose the winner, record the end, and deliver the records that wait.
+
+        Args:
+            aside: work beside the trials that may still go on.
+        """
         selection, test, notes = FinalSelection(self._study), dict[str, float](), ""
         try:
             if not self._control.halt:
-                notes = self._write_models()
+                notes = self._write_models(aside)
             if not (self._control.halt or self._control.fatal):
+                if selection.trains:
+                    yield from aside.finish()
                 notes += yield from self._choose(selection)
                 notes += self._explain_missing_model(selection.winner)
                 notes += self._prove_winner(selection.winner)
                 notes += self._note_earlier_winners(selection.winner)
-                test = dict(self._score_winner(selection.winner))
+                test = dict(self._score_winner(selection.winner, aside))
+                yield from aside.finish()
         except JobError as error:
             lacks = (
                 "scores on the test rows" if self._context.summary.rows.get("test") else "summary of its predictions"
@@ -109,7 +120,7 @@ class StudyEnd:
         return self._describe("paused", reason, {})
 
     @measure_calls("writing models")
-    def _write_models(self) -> str:
+    def _write_models(self, aside: WorkAside) -> str:
         """Write the kept models of trials from fleets; return an addition to the study's reason if that fails.
 
         Models that were written before a kill are recorded too: nothing shows whether they were recorded.
@@ -117,10 +128,12 @@ class StudyEnd:
         recorder = self._study.recorder
         try:
             if missing := recorder.find_missing_models():
-                job = make_models_job(self._context.home, self._context.name, missing)
+                context = self._context
+                job = make_models_job(context.home, context.name, missing)
+                job = replace(job, backend=choose_backend(context.study, context.summary, job.payload))
                 # Importances are estimated here while a worker writes the models.
                 start = recorder.estimate_importances
-                run_job(self._study.engine, job, self._control.keep_alive_unless_halted, on_start=start)
+                self._run_job(job, aside, on_start=start)
                 hit("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"
@@ -165,7 +178,7 @@ class StudyEnd:
         return f"; the test rows have scored {', '.join(names)} before: a choice between these scores uses them up"
 
     @measure_calls("scoring the winner")
-    def _score_winner(self, winner: TrialSummary | None) -> Mapping[str, float]:
+    def _score_winner(self, winner: TrialSummary | None, aside: WorkAside) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which have chosen nothing; sum up its predictions."""
         summary = self._context.summary
         if winner is None:
@@ -175,7 +188,14 @@ class StudyEnd:
         )
         if not job.payload.parts:
             return {}
-        return run_job(self._study.engine, job, self._control.keep_alive_unless_halted)
+        backend = choose_backend(self._context.study, summary, [job.payload.trial])
+        return self._run_job(replace(job, backend=backend), aside)
+
+    def _run_job(
+        self, job: Job[Payload, Result], aside: WorkAside, *, on_start: Callable[[], None] = lambda: None
+    ) -> Result:
+        keep_alive = self._control.keep_alive_unless_halted
+        return run_job(self._study.engine, job, keep_alive, on_start=on_start, bystander=aside.collect)
 
     def _find_outcome(self) -> tuple[StudyState, str]:
         if self._control.halt == "cancel":

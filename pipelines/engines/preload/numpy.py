@@ -8,8 +8,6 @@ workers run beside the trials, so everything here has a low priority.
 from __future__ import annotations
 
 import os
-import sys
-from typing import Any
 
 from pipelines.engines.preload.loading import hide_modules_quietly, load_jobs
 
@@ -19,12 +17,12 @@ os.nice(_NICENESS)
 os.environ["KERAS_BACKEND"] = "numpy"
 # Keras's convolutions on NumPy are JAX's, and a GPU is for trials.
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Keras imports TensorFlow when it saves or loads a model, to look whether a shape is one of TensorFlow's.
-_modules: dict[str, Any] = sys.modules
-_modules.setdefault("tensorflow", None)
-with hide_modules_quietly("sklearn", "matplotlib", "scipy.optimize"):
+with hide_modules_quietly("sklearn", "matplotlib", "scipy.optimize", "tensorflow"):
     import keras
     import keras_tuner
+
+    # The first object that Keras saves or loads lets it import TensorFlow, to compare types; it looks once.
+    keras.saving.serialize_keras_object(keras.initializers.Zeros())
 
 load_jobs("pipelines.training.write_models", "pipelines.selection.winner", "pipelines.selection.evaluate")
 

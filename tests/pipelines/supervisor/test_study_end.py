@@ -63,7 +63,7 @@ def test_a_request_is_obeyed_while_models_are_written(desk, monkeypatch):
     """A pause that comes at the end, while the winner is scored, is no defect: the study is paused."""
     monkeypatch.setattr(Recorder, "find_missing_models", lambda self: (0,))
     monkeypatch.setattr(
-        "pipelines.supervisor.study_end.make_models_job", lambda *given: Job("models", "", None, desk.home.folder)
+        "pipelines.supervisor.study_end.make_models_job", lambda *given: Job("models", "", (), desk.home.folder)
     )
     supervisor = desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1)
     for event in supervisor.run():

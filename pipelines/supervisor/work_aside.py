@@ -1,0 +1,78 @@
+"""Work of a study beside its trials: its baselines, and the start of the processes that write its models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.engines.base import Backend, Event
+from pipelines.selection.model_backend import can_use_numpy
+from pipelines.supervisor.baselines_job import BaselinesRun
+from pipelines.supervisor.events import StudyEvent
+from pipelines.supervisor.open_study import OpenStudy
+
+_TICK_S = 0.5
+_LATEST_S = 20.0  # chosen: a first trial that takes longer has the second core to spare
+
+
+class WorkAside:
+    """The work beside the trials of one study.
+
+    Args:
+        study: the study.
+        trains_in_fleets: whether trials train in fleets: such a study has loaded nothing that writes models, and its
+            first trials wait for a program that every core is needed for.
+    """
+
+    def __init__(self, study: OpenStudy, *, trains_in_fleets: bool) -> None:
+        self._study = study
+        context = study.context
+        self._is_late = trains_in_fleets
+        uses_numpy = trains_in_fleets and can_use_numpy(context.study, context.summary)
+        self._backend: Backend = "numpy" if uses_numpy else "tensorflow"
+        self._baselines = BaselinesRun(study, self._backend)
+        self._started: float | None = None
+        self._has_begun = False
+        self._events: list[StudyEvent] = []
+
+    def begin_once(self) -> None:
+        """Begin, once that delays no first trial."""
+        if self._has_begun or not self._is_due():
+            return
+        self._has_begun = True
+        # The job starts the processes too.
+        if not self._baselines.start_once() and self._is_late:
+            self._study.engine.warm(self._backend)
+
+    def is_of(self, event: Event) -> bool:
+        """Return whether an event is of this work."""
+        return self._baselines.is_of(event)
+
+    def handle(self, event: Event) -> Iterator[StudyEvent]:
+        """Record an event of this work."""
+        yield from self._baselines.handle(event)
+
+    def collect(self, event: Event) -> None:
+        """Record an event of this work; what there is to show of it, `finish` yields."""
+        if self.is_of(event):
+            self._events += self.handle(event)
+
+    def finish(self) -> Iterator[StudyEvent]:
+        """Wait for the end of this work while no other job runs.
+
+        Raises:
+            HaltedError: if a pause or a cancellation was requested.
+        """
+        self.begin_once()
+        while self._baselines.is_running:
+            self._study.control.keep_alive_unless_halted()
+            for event in self._study.engine.events(_TICK_S):
+                self.collect(event)
+        yield from self._events
+        self._events.clear()
+
+    def _is_due(self) -> bool:
+        if not self._is_late or self._study.ended_trials:
+            return True
+        clock = self._study.control.clock()
+        self._started = self._started or clock
+        return clock > self._started + _LATEST_S
