@@ -13,8 +13,8 @@ the fastest of NumPy, TensorFlow and XLA; `peak`, the fastest product of 1,024 x
 is the one that im2col makes of it, without the copying.
 
 Every measurement is a process of its own, alternated within a run: `fit` and `graph` on TensorFlow and `fleet` on JAX,
-set up as a worker is. An epoch is the median of those after the second. With one thread the seconds are those of the
-CPU, so that other work on the machine counts little; with more they are the clock's.
+set up as a worker is; fleets train no convolutions. An epoch is the median of those after the second. With one thread
+the seconds are those of the CPU, so that other work on the machine counts little; with more they are the clock's.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _measure_case(case: Case, threads: int, what: list[str], epochs: int) -> Ite
     for library in LIMITS:
         seconds = sum(count * each for count, each in zip(counts, shapes[library], strict=True))
         yield {**named, **_describe(f"products: {library}", gflop, seconds, limit_s, peak)}
-    for trainer in what:
+    for trainer in (each for each in what if each != "fleet" or case.family == "mlp"):
         measured = _run_apart([case.name, trainer, threads, epochs])
         seconds = measured["cpu_s"] if threads == 1 else measured["clock_s"]
         yield {**named, **_describe(trainer, gflop, seconds, limit_s, peak)}
@@ -199,11 +199,11 @@ def _measure_here(name: str, what: str, threads: int, epochs: int) -> dict[str, 
     sys.path.insert(0, str(HERE.parent))
     case = BY_NAME[name]
     if what == "numpy":
-        return _measure_products(case, what)
+        return _measure_products(case, what, threads)
     backend = "jax" if what in ("xla", "fleet") else "tensorflow"
     _set_up(backend, threads)
     if what in LIMITS:
-        return _measure_products(case, what)
+        return _measure_products(case, what, threads)
     clock = _EpochClock()
     (_train_fleet if what == "fleet" else _train_alone)(case, what, epochs, clock)
     members = MEMBERS if what == "fleet" else 1
@@ -221,9 +221,10 @@ def _set_up(backend: str, threads: int) -> None:
         local_worker._set_up_tensorflow(threads, 0, 1)
 
 
-def _measure_products(case: Case, library: str) -> dict[str, Any]:
+def _measure_products(case: Case, library: str, threads: int) -> dict[str, Any]:
     """Return the seconds of each product of an epoch, and the operations a second, in 10^9, of a large one."""
     make = {"numpy": _make_numpy_call, "tensorflow": _make_tensorflow_call, "xla": _make_xla_call}[library]
+    clock = time.process_time if threads == 1 else time.perf_counter
     products, known = [each for _, each in case.list_epoch()], dict[Product, float]()
     random = np.random.default_rng(0)
     for each in [*products, large := Product(1024, 1024, 1024)]:
@@ -237,22 +238,22 @@ def _measure_products(case: Case, library: str) -> dict[str, Any]:
                 )
                 for _ in range(count)
             ]
-            known[each] = _time_call(make(pairs)) / count
+            known[each] = _time_call(make(pairs), clock) / count
     return {"seconds": [known[each] for each in products], "peak": large.flop / 1e9 / known[large]}
 
 
-def _time_call(call: Callable[[], Any]) -> float:
+def _time_call(call: Callable[[], Any], clock: Callable[[], float]) -> float:
     """Return the seconds of a call: the shortest of five means, since other work only adds to it."""
     call()
-    began = time.perf_counter()
+    began = clock()
     call()
-    count = max(1, int(0.02 / max(1e-7, time.perf_counter() - began)))
+    count = max(1, int(0.02 / max(1e-7, clock() - began)))
     means = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = clock()
         for _ in range(count):
             call()
-        means.append((time.perf_counter() - began) / count)
+        means.append((clock() - began) / count)
     return min(means)
 
 
