@@ -15,15 +15,12 @@ from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.examples.examples import Examples, load_examples
 from pipelines.data.examples.leaves import convert_for_model, take_rows
 from pipelines.data.examples.structures import flatten
-from pipelines.data.fitted.files import FITTED_FILE, read_fitted
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.data.report import DataReport
 from pipelines.engines.local_copies import locate
 from tracking.mlflow.cell_values import CellForm
 
 if TYPE_CHECKING:
-    import keras
-
     from pipelines.data.raw import PartName
 
 _RAW_ROWS = 4_096  # in memory at a time; chosen, like the bytes of pictures
@@ -148,24 +145,6 @@ def _convert_cells(batch: Any, name: str, dtype: type) -> Array:
         return np.zeros(0, dtype)
     cells: Array = batch.column(name).to_numpy(zero_copy_only=False).astype(dtype)
     return cells
-
-
-def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:
-    """Return the preprocessing model of a fold; an earlier version wrote it as a file of Keras."""
-    below = locate(folder) / f"fold-{fold}"
-    if (fitted := read_fitted(below)) is None:
-        import keras
-
-        return keras.saving.load_model(below / "preprocessing.keras")
-    from pipelines.data.preprocessing import build_preprocessing  # loads Keras
-
-    return build_preprocessing(fitted)
-
-
-def has_preprocessing(folder: Path, fold: int = 0) -> bool:
-    """Return whether a fold has a preprocessing; data that goes to a model as it is has none."""
-    below = locate(folder) / f"fold-{fold}"
-    return (below / FITTED_FILE).exists() or (below / "preprocessing.keras").exists()
 
 
 def _read_column(read: Mapping[str, Any]) -> RawColumn:

@@ -316,7 +316,7 @@ class LocalEngine:
 
     def _choose_preload(self, backend: Backend) -> str:
         """Return the module that imports a backend for its workers."""
-        whole = "_whole" if backend == "tensorflow" and self._user_code else ""
+        whole = "_whole" if backend in ("tensorflow", "jax") and self._user_code else ""
         return f"pipelines.engines.preload.{backend}{whole}"
 
     def _receive(self, name: str) -> Event | None:

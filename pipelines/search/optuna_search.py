@@ -52,7 +52,8 @@ from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
 from pipelines.training.messages import RungDecision
 from search_spaces.distribution_values import list_grid, list_values
-from search_spaces.hypermodel_request import HyperparameterRequest, make_optuna_defaults, suggest_value
+from search_spaces.hypermodel_request import HyperparameterRequest
+from search_spaces.request_draws import make_optuna_defaults, suggest_value
 from search_spaces.space import Space
 from search_spaces.suggest import (
     ConstraintViolation,

@@ -10,6 +10,7 @@ from pipelines.study.model_hyperparameters import find_undeclared
 from pipelines.study.study import Study
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.parameters import Categorical, Fixed
+from search_spaces.request_draws import list_request_values
 from search_spaces.suggest import MOST_COUNTED, count_points, list_grid_values
 from search_spaces.values import Value
 
@@ -62,7 +63,7 @@ def count_combinations(study: Study, requests: Sequence[HyperparameterRequest]) 
     declared = count_points(study.space, grid=is_grid)
     sizes: dict[str, int | None] = {}
     for request in undeclared:  # one name may have several ranges, each under a condition of the code
-        values, before = request.list_values(grid=is_grid), sizes.get(request.name, 0)
+        values, before = list_request_values(request, grid=is_grid), sizes.get(request.name, 0)
         sizes[request.name] = None if values is None or before is None else before + len(values)
     known = [size for size in (declared, *sizes.values()) if size is not None]
     count = prod(known) if len(known) == len(sizes) + 1 else None
@@ -80,7 +81,7 @@ def _list_cuts(study: Study, undeclared: Sequence[HyperparameterRequest]) -> Ite
         if not isinstance(parameter, (Categorical, Fixed)) and parameter.count != len(values):
             yield _format_cut(parameter.name, values)
     for request in undeclared:
-        tried, every = request.list_values(grid=True), request.list_values()
+        tried, every = list_request_values(request, grid=True), list_request_values(request)
         if tried is not None and (every is None or len(every) > len(tried)):
             yield _format_cut(request.name, tried)
 

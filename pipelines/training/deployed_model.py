@@ -6,7 +6,8 @@ from pathlib import Path
 
 import keras
 
-from pipelines.data.prepared_folder import load_preprocessing, load_summary
+from pipelines.data.prepared_folder import load_summary
+from pipelines.data.stored_preprocessing import load_preprocessing
 from pipelines.models.compose import compose_user_model
 from pipelines.training.errors import RebuildError
 from pipelines.training.messages import PastTrial

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipelines.engines.base import Backend
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.resource_use import UNKNOWN_USE, ResourceUse
-from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Direction, Value
+
+if TYPE_CHECKING:  # it imports Optuna, which no worker of a family needs
+    from search_spaces.hypermodel_request import HyperparameterRequest
 
 TrainerName = Literal["", "fit", "graph", "fleet", "user", "parallel"]
 

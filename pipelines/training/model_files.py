@@ -1,16 +1,14 @@
-"""Files of a trial's trained model: the model with its preprocessing, its summary, its weights."""
+"""Files of a trial's trained model: the model with its preprocessing, its summary."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 
-from pipelines.data.prepared_folder import load_preprocessing
+from pipelines.data.stored_preprocessing import load_preprocessing
 from pipelines.models.compose import compose
 from pipelines.training.messages import TrialJob
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE
@@ -55,21 +53,6 @@ def _hide_compilation(model: keras.Model) -> Iterator[None]:
         yield
     finally:
         model.compiled = compiled
-
-
-def save_weights(weights: Sequence[np.ndarray[Any, Any]], file: Path) -> None:
-    """Save the result of a model's `get_weights`, in its order, as an `.npz` file; atomic as `save_model`."""
-    aside = make_temporary_path(file)
-    np.savez(aside, *weights)
-    hit("weights-aside")
-    move_into_place(aside, file)
-    hit("weights-written")
-
-
-def load_weights(file: Path) -> list[np.ndarray[Any, Any]]:
-    """Return the weights that `save_weights` wrote, in their order."""
-    with np.load(file) as arrays:
-        return [arrays[name] for name in arrays.files]
 
 
 def summarize_model(model: keras.Model) -> str:

@@ -41,7 +41,7 @@ from pipelines.training.messages import (
     TrialResult,
     UserModel,
 )
-from pipelines.training.model_files import save_weights, summarize_model, write_deployment_model
+from pipelines.training.model_files import summarize_model, write_deployment_model
 from pipelines.training.model_size import limit_model_size, refuse_large_model
 from pipelines.training.parallel.device_group import build_for, find_obstacle, open_group
 from pipelines.training.resource_use import ResourceMeter, ResourceUse, read_tensorflow_gpu_peak
@@ -56,6 +56,7 @@ from pipelines.training.trial_folder import (
     write_pause,
     write_result,
 )
+from pipelines.training.weight_files import save_weights
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import KerastudyError
 from search_spaces.hyperparameters import TrialHyperParameters

@@ -17,9 +17,10 @@ from pipelines.engines.base import Channel
 from pipelines.training.artifacts import read_trial
 from pipelines.training.errors import RebuildError
 from pipelines.training.messages import PastTrial
-from pipelines.training.model_files import load_weights, write_deployment_model
+from pipelines.training.model_files import write_deployment_model
 from pipelines.training.trial import build_trial
 from pipelines.training.trial_folder import MODEL_FILE, WEIGHTS_FILE
+from pipelines.training.weight_files import load_weights
 
 
 def write_models(trials: Sequence[PastTrial], channel: Channel) -> None:

@@ -12,7 +12,8 @@ from pipelines.training.messages import RungReached
 from pipelines.training.trial import train_trial
 from pipelines.training.user_model.model_check import check_user_model
 from search_spaces.errors import InputError
-from search_spaces.hypermodel_request import HyperparameterRequest, suggest_value
+from search_spaces.hypermodel_request import HyperparameterRequest
+from search_spaces.request_draws import suggest_value
 
 HEAD = "import keras, keras_tuner\nfrom keras import layers\n"
 DENSE = """

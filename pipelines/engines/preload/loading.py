@@ -30,6 +30,20 @@ def use_system_allocator() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
+def load_jax(*unneeded: str) -> None:
+    """Import JAX, Keras on it, and the job of fleets, with some optional modules hidden from them.
+
+    Nothing here may request a device or an array from JAX: that starts XLA's threads, and no thread survives a fork.
+    """
+    os.environ["KERAS_BACKEND"] = "jax"
+    # All workers share one accelerator, and XLA reserves three quarters of its memory at the start.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    with hide_modules_quietly(*unneeded):
+        for name in ("jax", "keras", "keras_tuner"):
+            importlib.import_module(name)
+    load_jobs("pipelines.training.fleet.job")
+
+
 def load_tensorflow(*unneeded: str) -> None:
     """Import TensorFlow and Keras without JAX, which TensorFlow's Lite converter imports: one second and 110 MB.
 

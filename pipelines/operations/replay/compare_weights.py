@@ -37,7 +37,7 @@ def _load_weights(folder: Path) -> list[Array] | None:
     """Return the weights of a trial's network, in the order of `get_weights`, from the file that exists."""
     import keras
 
-    from pipelines.training.model_files import load_weights
+    from pipelines.training.weight_files import load_weights
 
     # Weights first: they are plain arrays, and a model has to be built to be loaded.
     for name in (WEIGHTS_FILE, USER_MODEL_WEIGHTS_FILE):

@@ -23,10 +23,10 @@ from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached
 from pipelines.training.fleet.program import Program
 from pipelines.training.fleet.trial_requests import TrialRequests
 from pipelines.training.messages import RungDecision, TrialJob, TrialOutcome, TrialResult
-from pipelines.training.model_files import save_weights
 from pipelines.training.resource_use import ResourceMeter, ResourceUse
 from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trial_folder import WEIGHTS_FILE, write_pause, write_result
+from pipelines.training.weight_files import save_weights
 from tracking.testing.failpoints import hit
 
 _programs: dict[str, Program] = {}

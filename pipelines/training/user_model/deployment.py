@@ -15,7 +15,6 @@ from pipelines.models.model_outputs import describe_outputs
 from pipelines.models.symbolic_inputs import list_input_shapes
 from pipelines.models.user_model import has_call
 from pipelines.training.messages import TrialJob
-from pipelines.training.model_files import save_weights
 from pipelines.training.trial_folder import (
     ARTIFACTS,
     CODE_NOTE_FILE,
@@ -27,6 +26,7 @@ from pipelines.training.trial_folder import (
 )
 from pipelines.training.user_model.model_code import CodeNotKeptError, CodeOrigin, keep_preprocessing, write_model_code
 from pipelines.training.user_model.model_file import ModelFileError, save_user_model
+from pipelines.training.weight_files import save_weights
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError
 

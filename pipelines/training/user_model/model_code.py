@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.prepared import DataSummary
-from pipelines.data.prepared_folder import has_preprocessing, load_preprocessing
 from pipelines.data.raw_inputs import arrange_names
+from pipelines.data.stored_preprocessing import has_preprocessing, load_preprocessing
 from pipelines.objects.code_files import list_companions
 from pipelines.spec.code_references import find_stopped_import, split_reference
 from pipelines.spec.import_conflicts import OURS

@@ -17,7 +17,8 @@ import keras
 import numpy as np
 
 from pipelines.data.examples.model_tensors import make_tensors
-from pipelines.data.prepared_folder import load_examples_part, load_first_raw, load_preprocessing, load_summary
+from pipelines.data.prepared_folder import load_examples_part, load_first_raw, load_summary
+from pipelines.data.stored_preprocessing import load_preprocessing
 from pipelines.models.compose import compose_user_model
 from pipelines.models.raw_predict import iterate_batches
 from pipelines.models.user_model import has_call

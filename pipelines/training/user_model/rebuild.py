@@ -16,9 +16,9 @@ from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.data.raw import PartName
 from pipelines.models.user_model import LoadedUserModel, ModelCodeError, encode_targets, has_call, load_user_model
 from pipelines.training.messages import PastTrial
-from pipelines.training.model_files import load_weights
 from pipelines.training.trial_folder import USER_MODEL_WEIGHTS_FILE, read_trial_config
 from pipelines.training.user_model.model_code import HYPERPARAMETERS, WEIGHTS, open_code
+from pipelines.training.weight_files import load_weights
 from search_spaces.hyperparameters import TrialHyperParameters
 
 

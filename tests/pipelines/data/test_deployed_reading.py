@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.data.model_inputs import read_model_description
 from pipelines.data.prepare import prepare
-from pipelines.data.prepared_folder import load_part, load_preprocessing
+from pipelines.data.prepared_folder import load_part
+from pipelines.data.stored_preprocessing import load_preprocessing
 from pipelines.spec.data_spec import DataSpec
 from tracking.mlflow.model_loader import KerasOnRawColumns
 

@@ -11,7 +11,8 @@ import pytest
 from pipelines.data import prepare as module
 from pipelines.data.examples.model_tensors import make_tensors
 from pipelines.data.prepare import prepare
-from pipelines.data.prepared_folder import load_examples_part, load_part, load_preprocessing, load_raw, load_summary
+from pipelines.data.prepared_folder import load_examples_part, load_part, load_raw, load_summary
+from pipelines.data.stored_preprocessing import load_preprocessing
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 

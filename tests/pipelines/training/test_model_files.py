@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.training.model_files import load_weights, save_model, save_weights
+from pipelines.training.model_files import save_model
+from pipelines.training.weight_files import load_weights, save_weights
 
 
 def small_model():

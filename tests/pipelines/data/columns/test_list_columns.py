@@ -11,8 +11,9 @@ import pytest
 from pipelines.data.columns.columns import read_columns
 from pipelines.data.columns.list_columns import list_commonest, plan_word_list
 from pipelines.data.prepare import prepare
-from pipelines.data.prepared_folder import load_examples_part, load_part, load_preprocessing, load_raw
+from pipelines.data.prepared_folder import load_examples_part, load_part, load_raw
 from pipelines.data.reading.sources import load
+from pipelines.data.stored_preprocessing import load_preprocessing
 from pipelines.spec.data_spec import DataSpec
 from tracking.mlflow.list_values import join_words, list_words
 

@@ -8,7 +8,8 @@ import pytest
 
 from pipelines.data.columns.text_columns import is_text
 from pipelines.data.prepare import prepare
-from pipelines.data.prepared_folder import load_part, load_preprocessing
+from pipelines.data.prepared_folder import load_part
+from pipelines.data.stored_preprocessing import load_preprocessing
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 

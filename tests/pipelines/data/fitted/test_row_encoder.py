@@ -233,7 +233,7 @@ def test_plans_with_logarithms_and_marks_together(tmp_path):
 
 def test_the_file_of_an_earlier_version_is_read(tmp_path):
     """A folder with the model of an earlier version gives that model."""
-    from pipelines.data.prepared_folder import has_preprocessing, load_preprocessing
+    from pipelines.data.stored_preprocessing import has_preprocessing, load_preprocessing
 
     (tmp_path / "fold-0").mkdir()
     assert not has_preprocessing(tmp_path)

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.data.prepare import prepare
-from pipelines.data.prepared_folder import load_part, load_preprocessing, load_raw
+from pipelines.data.prepared_folder import load_part, load_raw
 from pipelines.data.raw import Origin, RawData
 from pipelines.data.series.windows import cut_windows
+from pipelines.data.stored_preprocessing import load_preprocessing
 from pipelines.spec.data_spec import DataSpec
 
 

@@ -17,7 +17,6 @@ from pipelines.data.prepared_folder import load_examples_part
 from pipelines.models.user_model import ModelCodeError
 from pipelines.training.deployed_model import load_deployed_model
 from pipelines.training.messages import PastTrial
-from pipelines.training.model_files import save_weights
 from pipelines.training.trial import train_trial
 from pipelines.training.trial_folder import (
     ARTIFACTS,
@@ -34,6 +33,7 @@ from pipelines.training.user_model.load_model import _select_weights
 from pipelines.training.user_model.model_code import is_portable, locate_code, write_portable_model
 from pipelines.training.user_model.portable import load_portable_model
 from pipelines.training.user_model.rebuild import rebuild_user_model
+from pipelines.training.weight_files import save_weights
 
 MODEL = """
 from gates import Gate

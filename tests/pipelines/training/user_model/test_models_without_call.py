@@ -7,10 +7,10 @@ import pytest
 from user_model_jobs import SHORT, Supervised, check
 
 from pipelines.training.messages import PastTrial
-from pipelines.training.model_files import load_weights
 from pipelines.training.trial import train_trial
 from pipelines.training.trial_folder import USER_MODEL_WEIGHTS_FILE, explain_missing_model, has_model
 from pipelines.training.user_model.evaluate import evaluate_user_model
+from pipelines.training.weight_files import load_weights
 from search_spaces.errors import InputError
 
 MODEL = """

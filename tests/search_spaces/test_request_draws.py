@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search_spaces.hypermodel_request import make_optuna_defaults, make_request, suggest_value
+from search_spaces.hypermodel_request import make_request
 from search_spaces.hyperparameters import TrialHyperParameters
+from search_spaces.request_draws import make_optuna_defaults, suggest_value
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
