@@ -25,6 +25,7 @@ from tracking.mlflow import urls
 from tracking.mlflow.delivery_process import DeliveryRequest
 from tracking.outbox.outbox import Backlog, Outbox
 from tracking.store.database import Store
+from tracking.timings.stopwatch import get_times
 
 # -P: a file in the current folder that is called like a library must not be imported.
 # `kerastudy` first, which loads our packages whatever PYTHONPATH holds; its folder last, where it is not installed.
@@ -70,6 +71,7 @@ class DeliveryHandle:
         self._address = address
         self._study = study
         self._find_lease = find_lease
+        self._times = get_times()
         self._outbox = Outbox(store)
         self._watcher: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -153,7 +155,12 @@ class DeliveryHandle:
                 self.last_error = f"delivery to MLflow cannot start a process: {error.strerror or error}"
                 return True
             request = DeliveryRequest(
-                self._study, self._find_lease(), self._address, self._tracking_uri, self._artifact_root
+                self._study,
+                self._find_lease(),
+                self._address,
+                self._tracking_uri,
+                self._artifact_root,
+                None if self._times is None else self._times.origin,
             )
             self._send(**asdict(request))
             if self._is_stopping.is_set():

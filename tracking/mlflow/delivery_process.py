@@ -14,7 +14,11 @@ import sys
 import threading
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tracking.timings.spans import DELIVERY
+from tracking.timings.stopwatch import Times, measure, time_thread
 
 if TYPE_CHECKING:
     from tracking.outbox.dispatcher import OutboxDispatcher
@@ -30,6 +34,7 @@ class DeliveryRequest:
         store: address of the store, a folder or a URL.
         tracking_uri: see `tracking.mlflow.urls`.
         artifact_root: see `tracking.mlflow.urls`.
+        timings: see `Times.origin`.
     """
 
     study: str
@@ -37,6 +42,7 @@ class DeliveryRequest:
     store: str
     tracking_uri: str
     artifact_root: str | None
+    timings: tuple[str, float] | None = None
 
 
 def main() -> None:
@@ -55,6 +61,28 @@ def main() -> None:
 
 
 def _deliver(request: DeliveryRequest, answers: int) -> None:
+    if request.timings is None:
+        _deliver_until_stopped(request, answers)
+        return
+    folder, started = request.timings
+    times = Times(started)
+    times.keep_in(Path(folder))
+    with time_thread(times, DELIVERY):
+        _deliver_until_stopped(request, answers)
+    times.flush()
+
+
+def _deliver_until_stopped(request: DeliveryRequest, answers: int) -> None:
+    with measure("importing"):
+        dispatcher = _make_dispatcher(request, answers)
+    stops: queue.SimpleQueue[float] = queue.SimpleQueue()
+    threading.Thread(target=_obey, args=(dispatcher, stops), name="supervisor", daemon=True).start()
+    dispatcher.start()
+    _send(answers, error="")  # in place of how an earlier process ended
+    dispatcher.stop(stops.get())
+
+
+def _make_dispatcher(request: DeliveryRequest, answers: int) -> OutboxDispatcher:
     # Here, so that an error of an import reaches the supervisor.
     from tracking.mlflow.sink import make_sink_factory
     from tracking.outbox.dispatcher import OutboxDispatcher
@@ -77,11 +105,7 @@ def _deliver(request: DeliveryRequest, answers: int) -> None:
         may_deliver=partial(StudyQueue(store).has_token, request.study, request.lease),
         on_change=lambda: _send(answers, error=dispatcher.last_error, away=dispatcher.is_away),
     )
-    stops: queue.SimpleQueue[float] = queue.SimpleQueue()
-    threading.Thread(target=_obey, args=(dispatcher, stops), name="supervisor", daemon=True).start()
-    dispatcher.start()
-    _send(answers, error="")  # in place of how an earlier process ended
-    dispatcher.stop(stops.get())
+    return dispatcher
 
 
 def _obey(dispatcher: OutboxDispatcher, stops: queue.SimpleQueue[float]) -> None:

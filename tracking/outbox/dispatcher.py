@@ -20,6 +20,8 @@ from tracking.outbox.records import TrialRecord
 from tracking.outbox.sink import DeliveryEndedError, RecordSink, RefusedPartsError, Severity, SinkFactory
 from tracking.store.database import Store
 from tracking.testing.failpoints import hit
+from tracking.timings.spans import DELIVERY
+from tracking.timings.stopwatch import Times, get_times, measure, time_thread
 
 # Attempts before a row is set aside. An outage costs none.
 _ATTEMPTS: Final = {"refused": 3, "unclear": 30}
@@ -86,6 +88,7 @@ class OutboxDispatcher:
         self._is_abandoned = False
         self._is_hurried = False
         self._thread: threading.Thread | None = None
+        self._times: Times | None = None
         self._most_attempts = dict(_ATTEMPTS)
         self._second_chance_at = time.monotonic() + _SECOND_CHANCE_S
         self.last_error = ""
@@ -101,6 +104,7 @@ class OutboxDispatcher:
             return
         self._outbox.retry_set_aside(self._study)
         # A daemon, so that a request that hangs cannot hold up the end of the process.
+        self._times = get_times()
         self._thread = threading.Thread(target=self._run, args=(within_s,), name="mlflow-delivery", daemon=True)
         self._thread.start()
 
@@ -155,6 +159,10 @@ class OutboxDispatcher:
             change()
 
     def _run(self, within_s: float) -> None:
+        with time_thread(self._times, DELIVERY):
+            self._deliver_until_stopped(within_s)
+
+    def _deliver_until_stopped(self, within_s: float) -> None:
         self._due.wait(within_s)
         while not self._halt.is_set():
             try:
@@ -176,7 +184,8 @@ class OutboxDispatcher:
             self._on_change()
 
     def _deliver_until_halted(self) -> None:
-        sink = self._make_retrying(self._is_connect_retried)(self._connect, self._check)
+        with measure("connecting to MLflow"):
+            sink = self._make_retrying(self._is_connect_retried)(self._connect, self._check)
         self.is_connected = True
         for opened in self._outbox.list_opened(self._study):
             sink.remember(opened)
@@ -220,7 +229,8 @@ class OutboxDispatcher:
             return severity == "outage"
 
         try:
-            self._make_retrying(is_outage)(sink.deliver, [row.record for row in rows])
+            with measure("delivering to MLflow"):
+                self._make_retrying(is_outage)(sink.deliver, [row.record for row in rows])
         # `_halt` ends the attempts with a RetryError.
         except (tenacity.RetryError, DeliveryEndedError):
             self._check()

@@ -17,6 +17,9 @@ TIMINGS_FILE: Final = "timings.jsonl"
 SUPERVISOR: Final = "supervisor"
 """Row of the thread that drives a study: its spans add up to the whole time."""
 
+DELIVERY: Final = "delivery"
+"""Row of the process that delivers a study's records to MLflow."""
+
 
 @dataclass(frozen=True)
 class Span:

@@ -58,6 +58,11 @@ class Times:
         if self._file is not None and end - self._written_at > _WRITE_EVERY_S:
             self._write()
 
+    @property
+    def origin(self) -> tuple[str, float] | None:
+        """Folder that keeps the spans and start of the run, for another process; None where none keeps them."""
+        return None if self._file is None else (str(self._file.parent), self.started)
+
     def keep_in(self, folder: Path) -> None:
         """Write the spans so far, and from now on, into the folder of the study."""
         self._file = folder / TIMINGS_FILE

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tracking.timings.spans import SUPERVISOR, Span, StudyRun
+from tracking.timings.spans import DELIVERY, SUPERVISOR, Span, StudyRun
 
-DELIVERY: Final = "delivery"
 _REST: Final = {SUPERVISOR: "not measured", DELIVERY: "nothing to deliver"}
 _NO_JOB: Final = "without a job"
 
