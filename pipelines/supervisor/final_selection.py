@@ -18,6 +18,7 @@ from pipelines.study.check_listener import CheckListener
 from pipelines.study.prepared_data import prepare_study_data
 from pipelines.supervisor.ensemble import Ensemble
 from pipelines.supervisor.events import FinalistsChosen, StudyEvent
+from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.refit import Refit
 from pipelines.supervisor.retraining_jobs import RetrainingJobs
@@ -32,20 +33,21 @@ class FinalSelection:
 
     Args:
         study: the study.
+        planner: the programs of trials that train in fleets; None where each trains alone.
 
     Attributes:
         winner: the trial that won; the best one until it is chosen; None where no trial could win.
         finalists: the candidates by their means, the winner first; empty where nothing was retrained.
     """
 
-    def __init__(self, study: OpenStudy) -> None:
+    def __init__(self, study: OpenStudy, planner: FleetPlanner | None = None) -> None:
         self._study = study
         self._context = study.context
         self._engine = study.engine
         self._recorder = study.recorder
         self._keep_alive = study.control.keep_alive_unless_halted
         self._retrainings = Retrainings(study.store)
-        self._jobs = RetrainingJobs(study)
+        self._jobs = RetrainingJobs(study, planner)
         self._best = rank_trials(study.search.trials, study.context.objective)
         self.winner: TrialSummary | None = next(iter(self._best), None)
         self.finalists: tuple[Finalist, ...] = ()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.data.splits.division import Division
@@ -16,14 +16,16 @@ from pipelines.selection.ensemble import MEMBER
 from pipelines.selection.finalists import COMPARED, REFIT, count_folds, derive_retraining_seed
 from pipelines.selection.model_locations import discard_model
 from pipelines.supervisor.events import RetrainingEnded
+from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.open_study import OpenStudy
+from pipelines.supervisor.retraining_fleets import RetrainingFleets
+from pipelines.supervisor.retraining_job import RetrainingJob
 from pipelines.supervisor.trial_jobs import make_trial_job
 from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.jobs import TRAIN_TRIAL
-from pipelines.training.messages import EpochDone, TrialJob, TrialResult
-from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs
+from pipelines.training.messages import EpochDone, TrialOutcome, TrialResult
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE, read_epochs
 from search_spaces.hypermodel_request import HyperparameterRequest
-from search_spaces.values import Value
 from tracking.store.retrainings import Retraining
 from tracking.store.tables import now_ms
 
@@ -31,55 +33,25 @@ from tracking.store.tables import now_ms
 _TICK_S = 0.5
 
 
-@dataclass
-class RetrainingJob:
-    """A retraining that waits for a worker or runs in one.
-
-    Attributes:
-        number: the trial's.
-        retraining: its name within the trial, such as `seed-1` or `refit`.
-        params: hyperparameters of the trial.
-        job: payload of its training.
-        started_ms: start of its last attempt, in milliseconds since 1970.
-        started: the same by the monotonic clock, in seconds.
-        spent_s: seconds of each failed attempt.
-        unsent: epochs that are not recorded for MLflow yet.
-        find_defect: returns why a model with a score is worth nothing; empty for one that is sound.
-    """
-
-    number: int
-    retraining: str
-    params: dict[str, Value]
-    job: TrialJob
-    started_ms: int = 0
-    started: float = 0.0
-    spent_s: list[float] = field(default_factory=list)
-    unsent: list[EpochDone] = field(default_factory=list)
-    find_defect: Callable[[float], str] = lambda value: ""
-
-    @property
-    def name(self) -> str:
-        """Name of its job."""
-        return f"trial-{self.number}-{self.retraining}"
-
-
 class RetrainingJobs:
     """The retrainings of one study.
 
     Args:
         study: the study.
+        planner: the programs of trials that train in fleets; None where each trains alone.
 
     Attributes:
         notes: retrainings that failed, with the reasons.
     """
 
-    def __init__(self, study: OpenStudy) -> None:
+    def __init__(self, study: OpenStudy, planner: FleetPlanner | None = None) -> None:
         self._study = study
         self._context = study.context
         self._engine = study.engine
         self._recorder = study.recorder
         limits = study.context.spec.limits
         self._policy = RetryPolicy(limits.attempts)  # each attempt has the whole time limit
+        self._fleets = RetrainingFleets(study, planner, self._record_start, self._record_outcome)
         self.notes: list[str] = []
 
     def make_job(
@@ -107,7 +79,9 @@ class RetrainingJobs:
             refit_epochs=epochs,
             keeps_folds=bool(context.spec.selection.ensemble) and name.startswith("folds-"),
         )
-        return RetrainingJob(trial.number, name, dict(trial.params), job)
+        does_more = division is not None or epochs is not None or job.keeps_folds or name.startswith(MEMBER)
+        may_join = trial.trainer == "fleet" and not does_more
+        return RetrainingJob(trial.number, name, dict(trial.params), job, may_join_fleet=may_join)
 
     def run(self, due: list[RetrainingJob]) -> Iterator[RetrainingEnded]:
         """Run retrainings, as many at once as there are workers; each is stored when it ends.
@@ -116,15 +90,21 @@ class RetrainingJobs:
             HaltedError: if a pause or a cancellation was requested; the running ones are lost.
             OSError: if the disk is full.
         """
-        waiting, running = list(due), dict[str, RetrainingJob]()
+        running = dict[str, RetrainingJob]()
+        self._fleets.add(due)
+        waiting = self._fleets.alone
         try:
-            while waiting or running:
+            while waiting or running or self._fleets:
                 self._study.control.keep_alive_unless_halted()
+                self._fleets.start_next()
                 while waiting and self._engine.idle:
                     training = waiting.pop(0)
                     running[training.name] = training
                     self._start(training)
                 for event in self._engine.events(_TICK_S):
+                    if event.job in self._fleets:
+                        yield from self._fleets.handle(event)
+                        continue
                     if (training_of := running.get(event.job)) is None:
                         continue
                     ended = self._handle(training_of, event)
@@ -135,15 +115,18 @@ class RetrainingJobs:
                             waiting.insert(0, training_of)
                         else:
                             yield ended
-                self._recorder.flush_epochs(running.values())
+                self._recorder.flush_epochs([*running.values(), *self._fleets.training])
         finally:
             # Also where the caller closes this generator: no worker may train for nobody.
             self._study.stop_jobs()
 
-    def _start(self, training: RetrainingJob) -> None:
-        limits = self._context.spec.limits
+    def _record_start(self, training: RetrainingJob) -> None:
         training.started_ms, training.started = now_ms(), time.monotonic()
         self._recorder.record_retraining_start(training.number, training.retraining, training.params)
+
+    def _start(self, training: RetrainingJob) -> None:
+        limits = self._context.spec.limits
+        self._record_start(training)
         folder = self._context.home.locate_retraining(self._context.name, training.number, training.retraining)
         self._engine.submit(
             Job(
@@ -169,10 +152,7 @@ class RetrainingJobs:
             # Anything else is a rung, and a retraining is not pruned.
             self._engine.answer(event.job, training.params.get(request.name, request.default) if is_known else False)
         elif isinstance(event, Finished):
-            result, reason = event.result.result, event.result.reason
-            if result is not None and (reason := training.find_defect(result.value)):
-                result = None
-            return self._record_end(training, result, reason)
+            return self._record_outcome(training, event.result)
         elif isinstance(event, Failed):
             if event.kind == "disk":
                 raise OSError(errno.ENOSPC, event.reason)
@@ -180,6 +160,12 @@ class RetrainingJobs:
             if not self._policy.allows_retry(event, training.spent_s):
                 return self._record_end(training, None, event.reason)
         return None
+
+    def _record_outcome(self, training: RetrainingJob, outcome: TrialOutcome) -> RetrainingEnded:
+        result, reason = outcome.result, outcome.reason
+        if result is not None and (reason := training.find_defect(result.value)):
+            result = None
+        return self._record_end(training, result, reason)
 
     def _record_end(self, training: RetrainingJob, result: TrialResult | None, reason: str) -> RetrainingEnded:
         folder = self._context.home.locate_retraining(self._context.name, training.number, training.retraining)
@@ -206,7 +192,8 @@ class RetrainingJobs:
             discard_model(folder)
         # A finalist is chosen by its scores alone; other models are scored or averaged afterwards.
         elif not keeps and not training.retraining.startswith((COMPARED, MEMBER)):
-            (folder / MODEL_FILE).unlink(missing_ok=True)
+            for name in (MODEL_FILE, WEIGHTS_FILE):
+                (folder / name).unlink(missing_ok=True)
         self._recorder.record_retraining_end(retraining, training.unsent, keeps_model=keeps)
         # After the record: before it, a kill would lose the whole training.
         remove_checkpoints(folder)

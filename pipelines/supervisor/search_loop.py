@@ -50,6 +50,7 @@ class SearchLoop:
         study: the study.
 
     Attributes:
+        planner: the trials' fleets and their programs.
         aside: work beside its trials, which may go on after it.
     """
 
@@ -60,7 +61,7 @@ class SearchLoop:
         self._control = study.control
         self._search = study.search
         self._trials = study.trials
-        self._planner = FleetPlanner(
+        self.planner = FleetPlanner(
             study.context.study,
             study.context.summary,
             trials=_count_planned_trials(study),
@@ -69,10 +70,10 @@ class SearchLoop:
             gpu_bytes=study.engine.layout.gpu_bytes,
             learns=choose_sampler(study.context).learns,
         )
-        self._supply = TrialSupply(study, self._planner)
-        self._fleets = FleetJobs(study, self._planner, self._supply.draw)
+        self._supply = TrialSupply(study, self.planner)
+        self._fleets = FleetJobs(study, self.planner, self._supply.draw)
         self._has_noted_fallback = False
-        self.aside = WorkAside(study, trains_in_fleets=not self._planner.ineligible_reason)
+        self.aside = WorkAside(study, trains_in_fleets=not self.planner.ineligible_reason)
 
     def describe_start(self) -> SearchStarted:
         """Return the event that opens the search."""
@@ -86,7 +87,7 @@ class SearchLoop:
             done=self._study.ended_trials,
             best=best.value if best else None,
             workers=self._engine.workers,
-            trained=self._planner.describe(),
+            trained=self.planner.describe(),
             notes=read_notes(self._context.home.locate_study(self._context.name)),
             combinations=self._context.combinations.describe(self._context.study),
             sampling=choose_sampler(self._context).describe(),
@@ -130,13 +131,13 @@ class SearchLoop:
         """Give every idle worker a trial or a fleet, drawing trials while none waits."""
         while self._engine.idle and not self._control.is_halted:
             # First: for these a fleet takes no further trials (`FleetPlanner.should_end`).
-            if (single := self._planner.pop_single()) is not None:
+            if (single := self.planner.pop_single()) is not None:
                 (number, values), reason = single
                 yield from self._start(number, values, reason)
             # A further fleet would compile its program for too few trials.
-            elif self._planner.has_enough(len(self._fleets)):
+            elif self.planner.has_enough(len(self._fleets)):
                 return
-            elif (group := self._planner.choose_fleet()) is not None:
+            elif (group := self.planner.choose_fleet()) is not None:
                 self._fleets.start(*group)
             else:
                 ended = self._supply.draw()
@@ -207,7 +208,7 @@ class SearchLoop:
             ended = self._trials.handle_worker_failure(number, event)
             yield ended
             if isinstance(ended, TrialTriedAgain):
-                self._planner.add_again(number, ended.params, ended.reason)
+                self.planner.add_again(number, ended.params, ended.reason)
 
 
 def _count_planned_trials(study: OpenStudy) -> int:

@@ -21,6 +21,7 @@ from pipelines.selection.winner import make_winner_job
 from pipelines.supervisor.event_text import format_trial_name
 from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent
 from pipelines.supervisor.final_selection import FinalSelection
+from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.registration import check_registration
 from pipelines.supervisor.study_control import HaltedError
@@ -65,13 +66,14 @@ class StudyEnd:
         self._started = started
         self.is_flushing = False
 
-    def run(self, aside: WorkAside) -> Iterator[StudyEvent]:
+    def run(self, aside: WorkAside, planner: FleetPlanner) -> Iterator[StudyEvent]:
         """Choose the winner, record the end, and deliver the records that wait.
 
         Args:
             aside: work beside the trials that may still go on.
+            planner: the programs of trials that train in fleets.
         """
-        selection, test, notes = FinalSelection(self._study), dict[str, float](), ""
+        selection, test, notes = FinalSelection(self._study, planner), dict[str, float](), ""
         try:
             if not self._control.halt:
                 notes = self._write_models(aside)

@@ -153,7 +153,7 @@ class Supervisor:
             yield search.describe_start()
             yield from self._follow(search.run())
             if not self._control.outage:
-                yield from end.run(search.aside)
+                yield from end.run(search.aside, search.planner)
         except EngineLostError as error:
             self._control.outage = reason = f"{error}; run the same file again when it is back: no trial is lost"
         # Of any type, because SQLite, Optuna and files report a full disk in many.
