@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,23 @@ def test_a_table(base):
     assert train.x["dense"].dtype == np.float32
     assert np.isfinite(train.x["dense"]).all()
     assert train.rows == 42
+
+
+PLAIN = """
+import sys
+from pathlib import Path
+from pipelines.data.prepare import prepare
+from pipelines.spec.data_spec import DataSpec
+prepare(DataSpec(source="data.csv", target="label"), Path(), Path("ready"), "dense")
+print(*sorted({"keras", "tensorflow", "jax", "sklearn", "matplotlib", "mlflow", "optuna"} & set(sys.modules)))
+"""
+
+
+def test_a_plain_preparation_loads_no_framework(base):
+    """A table of numbers, dates and strings is prepared, and its folder read again, without anything that is slow."""
+    done = subprocess.run([sys.executable, "-c", PLAIN], cwd=base, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+    assert load_summary(base / "ready").features.dense
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
