@@ -71,28 +71,32 @@ def read_observations(
         sign: 1 or -1, which turns intermediate values into scores; 0 where they are of another kind than the scores.
         epochs: the most that a trial trains.
     """
-    found, failed, pending = list[tuple[bool, Curve]](), [], []
-    for trial in trials:
-        row = encoding.encode(trial.params, trial.distributions)
-        if np.isnan(row).all():
-            continue
-        if trial.state == TrialState.RUNNING:
-            pending.append(row)
-        if curve := _read_curve(trial, row, finals, sign, epochs):
-            found.append((trial.state == TrialState.RUNNING, curve))
-        elif trial.state in (TrialState.FAIL, TrialState.PRUNED):
-            failed.append(row)
-    ended = [curve for is_running, curve in found if not is_running]
-    if ended and all(curve.progress[-1] == 1 for curve in ended):
+    rows = [(trial, encoding.encode(trial.params, trial.distributions)) for trial in trials]
+    rows = [(trial, row) for trial, row in rows if not np.isnan(row).all()]
+    running = [row for trial, row in rows if trial.state == TrialState.RUNNING]
+    ended = [(trial, row) for trial, row in rows if trial.state != TrialState.RUNNING]
+    others = {
+        trial.number: curve
+        for trial, row in ended
+        if trial.number not in finals and (curve := _read_curve(trial, row, finals, sign, epochs))
+    }
+    scored = finals.keys() | others.keys()
+    has_failed = (TrialState.FAIL, TrialState.PRUNED)
+    failed = [row for trial, row in ended if trial.state in has_failed and trial.number not in scored]
+    if finals and all(curve.progress[-1] == 1 for curve in others.values()):
         # The ends of whole trainings hold all that their curves do. What still trains is pending: its curve would bring
         # back all the others, and the cost of a fit grows with the cube.
-        curves = [Curve(curve.row, curve.progress[-1:], curve.scores[-1:]) for curve in ended]
+        curves = [
+            Curve(row, (1.0,), (finals[trial.number] if trial.number in finals else others[trial.number].scores[-1],))
+            for trial, row in ended
+            if trial.number in scored
+        ]
     else:
-        curves = [curve for _, curve in found]
+        curves = [curve for trial, row in rows if (curve := _read_curve(trial, row, finals, sign, epochs))]
     if curves and failed:
         worst = min(min(curve.scores) for curve in curves)
         curves += [Curve(row, (1.0,), (worst,)) for row in failed]
-    return make_observations(curves, np.asarray(pending).reshape(len(pending), len(encoding.axes)), encoding)
+    return make_observations(curves, np.asarray(running).reshape(len(running), len(encoding.axes)), encoding)
 
 
 def warp(scores: Array) -> Array:
