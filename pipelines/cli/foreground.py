@@ -19,7 +19,7 @@ from rich.status import Status
 from pipelines.cli import output
 from pipelines.cli.progress_bars import choose_display
 from pipelines.cli.safe_console import make_console, make_text
-from pipelines.cli.timings_output import print_last_run
+from pipelines.cli.timings_output import print_runs
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations import sync
 from pipelines.operations.check import check_study
@@ -33,6 +33,7 @@ from pipelines.supervisor.events import StudyEnded
 from pipelines.training.trial_folder import has_model
 from pipelines.workspace.home import Home
 from tracking.mlflow import urls
+from tracking.timings.spans import read_runs
 from tracking.timings.stopwatch import time_run
 
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
@@ -61,6 +62,8 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False, with_ti
                 (done,) = sync.sync(home, [study.name], _SYNC_S, display)
             ended = replace(ended, undelivered=done.left, undelivered_error=done.reason)
         _print_end(console, ended, home)
+        if with_timings:
+            print_runs(read_runs(home.locate_study(study.name)))
         return 0
     checking = console.status("reading the data, trying the smallest and the largest model")
     listener = _StatusListener(checking)
@@ -72,7 +75,7 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False, with_ti
             ended = run_to_end(supervisor, display.show)
         _print_end(console, ended, home)
     if with_timings:
-        print_last_run(home.locate_study(study.name))
+        print_runs(read_runs(home.locate_study(study.name))[-1:])
     if ended.is_requested:
         return INTERRUPTED
     return 0 if ended.state == "finished" else 1

@@ -41,12 +41,18 @@ def list_studies(client: StudyClient, archived: bool, as_json: bool) -> None:
 
 @click.command()
 @study_argument
+@click.option("--timings", is_flag=True, help="What the time of each run went into; with --json a list of spans.")
 @json_option
 @pass_client
-def show(client: StudyClient, study: str, as_json: bool) -> None:
+def show(client: StudyClient, study: str, timings: bool, as_json: bool) -> None:
     """Show the state of STUDY."""
     from pipelines.cli import output
 
+    if timings:
+        from pipelines.cli import timings_output
+
+        (timings_output.print_spans if as_json else timings_output.print_runs)(client.read_timings(study))
+        return
     (output.print_json if as_json else output.print_study)(client.read_study(study))
 
 

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict
 
-from pipelines.cli.output import make_table, print_table
+from pipelines.cli.output import make_table, print_json, print_table
 from pipelines.cli.safe_console import make_text
-from tracking.timings.spans import StudyRun, read_runs
+from tracking.timings.spans import StudyRun
 from tracking.timings.summary import summarize
 
 _LEAST_S = 0.005  # less would be shown as 0.00
+_DIGITS = 4
 
 
-def print_last_run(folder: Path) -> None:
-    """Print where the time of the last run of a study went; `folder` is the study's."""
-    if runs := read_runs(folder):
-        print_run(runs[-1])
+def print_spans(runs: Sequence[StudyRun]) -> None:
+    """Print the spans of all runs as JSON; `start` and `end` are seconds of the run, which are counted from 1."""
+    print_json(
+        [
+            {
+                **asdict(span),
+                "run": number,
+                "start": round(span.start - run.start, _DIGITS),
+                "end": round(span.end - run.start, _DIGITS),
+                "seconds": round(span.seconds, _DIGITS),
+            }
+            for number, run in enumerate(runs, 1)
+            for span in run.spans
+        ]
+    )
+
+
+def print_runs(runs: Sequence[StudyRun]) -> None:
+    """Print where the time of each run went."""
+    if not runs:
+        print("no times are stored: the study has not begun, or an earlier release ran it")
+    for number, run in enumerate(runs, 1):
+        if len(runs) > 1:
+            print(f"run {number} of {len(runs)}")
+        print_run(run)
 
 
 def print_run(run: StudyRun) -> None:

@@ -318,6 +318,17 @@ class HttpClient:
         answer = self._request("GET", f"/v1/studies/{name}/report", timeout=_REPORT_S)
         return save_page(name, answer.text, target)
 
+    def read_timings(self, name: str) -> NoReturn:
+        """Refuse to list times: they are in a file of the machine that holds the home.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"--timings reads a file of the machine that holds the home, and {URL} names a service: its report has the "
+            f"times too, kerastudy report {name}"
+        )
+
     def compare(self, names: Sequence[str], target: Path | None, report: Callable[[str], None]) -> NoReturn:
         """Refuse a comparison: it loads models on the machine that holds the home.
 

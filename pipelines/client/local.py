@@ -25,6 +25,7 @@ from tracking.store.database import Store
 from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ControlRequest, StudyQueue
 from tracking.store.submissions import Submissions
+from tracking.timings.spans import StudyRun, read_runs
 
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult
@@ -93,6 +94,11 @@ class LocalClient:
         """Return one study."""
         with StudyReader.open(self.home) as reader:
             return reader.read_study(name)
+
+    def read_timings(self, name: str) -> Sequence[StudyRun]:
+        """Return what the time of a study's runs was spent on, the oldest run first."""
+        self.read_study(name)  # for its error
+        return read_runs(self.home.locate_study(name))
 
     def list_trials(self, name: str) -> Sequence[TrialRow]:
         """Return a study's trials."""

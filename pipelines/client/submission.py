@@ -17,6 +17,7 @@ from pipelines.supervisor.event_log import StoredEvent
 from search_spaces.errors import InputError, KerastudyError
 from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ENDED_STATES, ControlRequest
+from tracking.timings.spans import StudyRun
 
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult
@@ -56,6 +57,9 @@ class StudyClient(Protocol):
 
     def read_study(self, name: str) -> StudyView:
         """Return one study."""
+
+    def read_timings(self, name: str) -> Sequence[StudyRun]:
+        """Return what the time of a study's runs was spent on, the oldest run first."""
 
     def list_trials(self, name: str) -> Sequence[TrialRow]:
         """Return a study's trials."""

@@ -362,6 +362,19 @@ def test_another_study_of_the_same_name_is_refused(call, finished, changes, mess
     assert (finished.home / "studies" / "cancer" / "data" / "summary.json").read_bytes() == before
 
 
+def test_show_timings(call, finished):
+    """`show --timings` states what the time went into, as a table and as a list of spans that add up to it."""
+    code, out, err = call("--home", finished.home, "show", "cancer", "--timings")
+    assert (code, err) == (0, "")
+    assert {"supervisor", "worker", "delivery"} <= {line.split(" ")[0] for line in out.splitlines()}
+    assert {"training", "delivering to MLflow", "not measured"} <= {line[45:].strip() for line in out.splitlines()}
+    code, out, _ = call("--home", finished.home, "show", "cancer", "--timings", "--json")
+    spans = json.loads(out)
+    ours = [span for span in spans if span["row"] == "supervisor" and span["run"] == 1]
+    assert sum(span["seconds"] for span in ours) <= max(span["end"] for span in spans) + 0.01
+    assert [span["start"] for span in ours] == sorted(span["start"] for span in ours)
+
+
 def test_the_home_may_stand_anywhere(call, finished, monkeypatch):
     """`--home` is accepted before and after the verb, and from the environment."""
     for arguments in (["--home", finished.home, "list"], ["list", "--home", finished.home]):
