@@ -1,24 +1,66 @@
-"""Compilation of a fleet's functions."""
+"""Compilation of a fleet's functions, each once for all studies of a process and, on a CPU, of a home."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 
+from pipelines.training.fleet.stored_programs import compile_anew, find_program, store_program, try_stored
+
 _FOR_A_FEW_CALLS = {"xla_cpu_use_fusion_emitters": False}
 """Options that save a third of a second of compiling for a CPU. Loops then take up to half as long again."""
 
+_EAGER = "jax_disable_jit"
+_MOST_PROGRAMS = 16  # chosen: two for each of the programs that a worker keeps, and as many of other studies
+_programs: dict[tuple[Hashable, ...], Callable[..., Any]] = {}
+"""Compiled programs of this process, the first used first, by everything that they are made from."""
 
-def compile_function(
-    function: Callable[..., Any], donated: tuple[int, ...], *, called_seldom: bool = False
-) -> Callable[..., Any]:
-    """Return a function that is compiled at its first call; it may overwrite its donated arguments."""
-    options = _select_known(_FOR_A_FEW_CALLS) if called_seldom and jax.default_backend() == "cpu" else {}
-    done: Callable[..., Any] = jax.jit(function, donate_argnums=donated, compiler_options=options)
-    return done
+
+class CompiledFunction:
+    """A function that is compiled at its first call with arguments of some shapes, unless that was done before.
+
+    Args:
+        function: pure, of arrays.
+        donated: places of the arguments that it may overwrite.
+        closes_over: everything else that its result follows from, as a text. Equal functions share their programs.
+        called_seldom: whether to save time of compiling rather than of running.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], donated: tuple[int, ...], closes_over: str, *, called_seldom: bool = False
+    ) -> None:
+        options = _select_known(_FOR_A_FEW_CALLS) if called_seldom and jax.default_backend() == "cpu" else {}
+        self._made_from = (function.__qualname__, repr((donated, options)), closes_over)
+        self._jitted: Any = jax.jit(function, donate_argnums=donated, compiler_options=options)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return the function's result."""
+        if getattr(jax.config, _EAGER):
+            return self._jitted(*arguments)
+        leaves, structure = jax.tree.flatten(arguments)
+        key = (*self._made_from, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        if (known := _programs.get(key)) is not None:
+            return known(*arguments)
+        while len(_programs) >= _MOST_PROGRAMS:
+            del _programs[next(iter(_programs))]
+        file = find_program([str(part) for part in key])
+        if file is not None and (stored := try_stored(file, arguments)) is not None:
+            _programs[key], result = stored
+            return result
+        compiled = _programs[key] = self._compile(arguments, file)
+        return compiled(*arguments)
+
+    def _compile(self, arguments: tuple[Any, ...], file: Path | None) -> Any:
+        if file is None:
+            return self._jitted.lower(*arguments).compile()
+        with compile_anew():
+            compiled = self._jitted.lower(*arguments).compile()
+        store_program(compiled, file)
+        return compiled
 
 
 def _select_known(options: Mapping[str, Any]) -> dict[str, Any]:

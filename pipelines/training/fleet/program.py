@@ -8,6 +8,7 @@ each batch and the learning rate of each step, so schedules and batch orders nee
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -21,7 +22,7 @@ from pipelines.models.losses import build_loss_with_smoothing, build_metrics, bu
 from pipelines.models.objectives import resolve_loss
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import Rows, compute_row_weights
-from pipelines.training.fleet.compiling import compile_function
+from pipelines.training.fleet.compiling import CompiledFunction
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.network import Batch, Network, rescale_predictions
 from pipelines.training.fleet.optimizers import Optimizers, clip_gradients
@@ -80,6 +81,8 @@ class Program:
     """
 
     def __init__(self, envelope: Envelope, features: Features, task: Task, training: TrainingSpec, rows: Rows) -> None:
+        # Studies of the same shape share what is compiled: it follows from these, and takes the rows as arguments.
+        features, task, training = _hide_names(features), _hide_labels(task), _select_computed(training)
         self.envelope = envelope
         self.layout = Layout(envelope, features, task)
         self.optimizers = Optimizers(envelope.optimizers, self.layout.size)
@@ -99,8 +102,10 @@ class Program:
         self._train_data = _put_on_device(rows.train, 1, compute_row_weights(rows))
         further = -self._validation_rows % self._chunk
         self._validation_data = _put_on_device(rows.validation, further, rows.validation.sample_weight)
-        self._compiled_run = compile_function(self._run_all, (0, 1))
-        self._compiled_score = compile_function(self._score_all, (0,), called_seldom=True)
+        sizes = (self.rows, self._validation_rows, self._chunk, self.steps_at_once, _AT_ONCE_ON_A_CPU)
+        shape = repr((envelope, features, task, training, sizes))
+        self._compiled_run = CompiledFunction(self._run_all, (0, 1), shape)
+        self._compiled_score = CompiledFunction(self._score_all, (0,), shape, called_seldom=True)
 
     def run(self, state: State, sums: EpochSums, numbers: Numbers, plan: Numbers) -> tuple[State, EpochSums]:
         """Do some steps of all members.
@@ -279,6 +284,20 @@ class _Metrics:
             state = metric.stateless_update_state(empty, *rows, **weights)
             found[metric.name] = jnp.mean(metric.stateless_result(state))
         return found
+
+
+def _hide_names(features: Features) -> Features:
+    return replace(features, codes=tuple(("", size) for _, size in features.codes))
+
+
+def _hide_labels(task: Task) -> Task:
+    """Return a task without names and counts, which change from study to study: weights of classes are in the rows."""
+    return replace(task, targets=("",) * len(task.targets), classes=("",) * len(task.classes), class_counts=())
+
+
+def _select_computed(training: TrainingSpec) -> TrainingSpec:
+    """Return the settings that decide what is computed."""
+    return TrainingSpec(loss=training.loss, metrics=training.metrics, weighted_metrics=training.weighted_metrics)
 
 
 def _count_at_once(members: int) -> int:
