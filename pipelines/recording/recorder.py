@@ -27,7 +27,7 @@ from pipelines.recording.records import (
 )
 from pipelines.recording.report_content import collect_report, convert_trials, list_parameters
 from pipelines.search.optuna_search import OptunaSearch
-from pipelines.search.trial_summaries import TrialSummary, select_kept
+from pipelines.search.trial_summaries import TrialSummary, find_best, select_kept
 from pipelines.selection.evaluation_files import locate_evaluation
 from pipelines.selection.finalists import count_folds
 from pipelines.selection.model_locations import find_winning_model
@@ -43,8 +43,9 @@ from tracking.outbox.records import ModelDisplaced, ModelKept, Record, TrialPaus
 from tracking.reports.analysis.importances import Importance, estimate_importances
 from tracking.reports.content import StudyReport
 from tracking.reports.figures.evaluation import draw_evaluation
+from tracking.reports.figures.figure import Figure
 from tracking.reports.figures.gallery import write_pngs
-from tracking.reports.study_report import write_report, write_retrainings_csv
+from tracking.reports.study_report import write_pictures, write_report, write_retrainings_csv
 from tracking.store.database import Store
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue
@@ -104,6 +105,7 @@ class Recorder:
         self._flushed_at = 0.0
         self._folds, self._seeds = context.summary.folds, context.spec.training.seeds
         self._importances: list[Importance] | None = None
+        self._painted: Mapping[str, Figure] = {}
         # From Optuna, because a study that continues has models of earlier runs.
         self._kept = select_kept(search.trials, context.objective, study.spec.models_kept)
 
@@ -226,12 +228,19 @@ class Recorder:
         written = [trial for trial in self._kept if self._has_weights(trial) and self._has_model(trial)]
         self._add([self._build_late_model(trial.number) for trial in written])
 
-    @measure_calls("importances")
-    def estimate_importances(self) -> None:
-        """Estimate the importances for the report, which take longest of it, once no further trial will end."""
-        objective = self._context.objective
-        trials = convert_trials(self._search.trials, objective)
-        self._importances = estimate_importances(trials, list_parameters(self._context), objective.direction)
+    @measure_calls("importances and pictures")
+    def prepare_report(self) -> None:
+        """Do what takes longest of the report once no further trial will end: estimate importances, paint figures."""
+        if self._importances is not None:
+            return
+        objective, trials = self._context.objective, self._search.trials
+        self._importances = estimate_importances(
+            convert_trials(trials, objective), list_parameters(self._context), objective.direction
+        )
+        # The best trial wins, unless further trainings decide otherwise; figures that change then are painted again.
+        expected = StudyOutcome("finished", "", find_best(trials, objective))
+        report = collect_report(self._context, trials, expected)
+        self._painted = write_pictures(self._home.locate_report(self._study.name), report, self._importances)
 
     @measure_calls("report")
     def record_study_end(self, outcome: StudyOutcome) -> None:
@@ -247,6 +256,7 @@ class Recorder:
             self._importances,
             version=str(describe_environment().get("kerastudy", "")),
             has_plots=outcome.state in ("finished", "failed"),  # a requested end does not wait for them
+            painted=self._painted,
         )
         if retrainings := self._retrainings.list(spec.study):
             write_retrainings_csv(folder / "retrainings.csv", retrainings)

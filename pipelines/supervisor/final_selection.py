@@ -5,11 +5,12 @@ Each retraining is stored when it ends, so that a pause or a crash loses only th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pipelines.data.splits.division import Division
+from pipelines.engines.base import Event
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
-from pipelines.selection.auto_finalists import AutoFinalists, find_auto_finalists, is_apart
+from pipelines.selection.auto_finalists import find_auto_finalists, is_apart
 from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.finalists import AUTO, ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
 from pipelines.selection.model_locations import find_ensemble, is_ensembled, is_refitted
@@ -34,20 +35,26 @@ class FinalSelection:
     Args:
         study: the study.
         planner: the programs of trials that train in fleets; None where each trains alone.
+        bystander: receives the events of other jobs, unless it `prepares_data`.
 
     Attributes:
         winner: the trial that won; the best one until it is chosen; None where no trial could win.
         finalists: the candidates by their means, the winner first; empty where nothing was retrained.
     """
 
-    def __init__(self, study: OpenStudy, planner: FleetPlanner | None = None) -> None:
+    def __init__(
+        self,
+        study: OpenStudy,
+        planner: FleetPlanner | None = None,
+        bystander: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         self._study = study
         self._context = study.context
         self._engine = study.engine
         self._recorder = study.recorder
         self._keep_alive = study.control.keep_alive_unless_halted
         self._retrainings = Retrainings(study.store)
-        self._jobs = RetrainingJobs(study, planner)
+        self._jobs = RetrainingJobs(study, planner, bystander)
         self._best = rank_trials(study.search.trials, study.context.objective)
         self.winner: TrialSummary | None = next(iter(self._best), None)
         self.finalists: tuple[Finalist, ...] = ()
@@ -89,13 +96,10 @@ class FinalSelection:
         return explain_ensemble(self._list_stored(), self.winner.number, is_delivered=is_delivered)
 
     @property
-    def trains(self) -> bool:
-        """Whether the study file requests retrainings; with `auto`, whether there are trials to compare."""
+    def prepares_data(self) -> bool:
+        """Whether it divides the data again, by jobs beside which no other may run."""
         selection = self._context.spec.selection
-        if self.winner is None or selection.finalists != "auto":
-            return self.winner is not None and bool(selection.finalists or selection.ensemble or selection.refit)
-        found = self._find_auto_finalists()
-        return bool(selection.ensemble or selection.refit or (found and found.is_affordable))
+        return bool(selection.folds or selection.ensemble or selection.refit)
 
     def run(self) -> Iterator[StudyEvent]:
         """Run the retrainings that the study file requests.
@@ -136,25 +140,8 @@ class FinalSelection:
 
     def _choose_automatically(self) -> Iterator[StudyEvent]:
         """Train the best trials again where their scores cannot be distinguished, until one stands apart."""
-        found = self._find_auto_finalists()
-        rivals = found.rivals if found and found.is_affordable else ()
-        self._record_rivals(tuple(trial.number for trial in rivals), found.describe() if found else "")
-        if found is not None:
-            yield FinalistsChosen(
-                tuple(trial.number for trial in found.rivals), len(rivals) * found.rounds, found.describe()
-            )
-        for name in list_retrainings(self._context.spec.selection)[: found.rounds if found else 0]:
-            done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
-            yield from self._jobs.run(
-                [self._jobs.make_job(trial, name) for trial in rivals if (trial.number, name) not in done]
-            )
-            self._rank()
-            if self.finalists and is_apart(self.finalists):
-                return
-
-    def _find_auto_finalists(self) -> AutoFinalists | None:
         spec, summary = self._context.spec, self._context.summary
-        return find_auto_finalists(
+        found = find_auto_finalists(
             self._best,
             self._study.search.trials,
             self._context.objective,
@@ -162,6 +149,20 @@ class FinalSelection:
             rounds=spec.selection.seeds,
             kept=spec.models_kept,
         )
+        rivals = found.rivals if found and found.is_affordable else ()
+        self._record_rivals(tuple(trial.number for trial in rivals), found.describe() if found else "")
+        if found is not None:
+            yield FinalistsChosen(
+                tuple(trial.number for trial in found.rivals), len(rivals) * found.rounds, found.describe()
+            )
+        for name in list_retrainings(spec.selection)[: found.rounds if found else 0]:
+            done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
+            yield from self._jobs.run(
+                [self._jobs.make_job(trial, name) for trial in rivals if (trial.number, name) not in done]
+            )
+            self._rank()
+            if self.finalists and is_apart(self.finalists):
+                return
 
     def _record_rivals(self, numbers: tuple[int, ...], reason: str) -> None:
         """Store the finalists that the study chose itself: later readings rank these."""

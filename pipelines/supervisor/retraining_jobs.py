@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,12 +39,18 @@ class RetrainingJobs:
     Args:
         study: the study.
         planner: the programs of trials that train in fleets; None where each trains alone.
+        bystander: receives the events of other jobs.
 
     Attributes:
         notes: retrainings that failed, with the reasons.
     """
 
-    def __init__(self, study: OpenStudy, planner: FleetPlanner | None = None) -> None:
+    def __init__(
+        self,
+        study: OpenStudy,
+        planner: FleetPlanner | None = None,
+        bystander: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         self._study = study
         self._context = study.context
         self._engine = study.engine
@@ -52,6 +58,7 @@ class RetrainingJobs:
         limits = study.context.spec.limits
         self._policy = RetryPolicy(limits.attempts)  # each attempt has the whole time limit
         self._fleets = RetrainingFleets(study, planner, self._record_start, self._record_outcome)
+        self._bystander = bystander
         self.notes: list[str] = []
 
     def make_job(
@@ -106,6 +113,7 @@ class RetrainingJobs:
                         yield from self._fleets.handle(event)
                         continue
                     if (training_of := running.get(event.job)) is None:
+                        self._bystander(event)
                         continue
                     ended = self._handle(training_of, event)
                     if isinstance(event, Finished | Failed):
@@ -118,7 +126,8 @@ class RetrainingJobs:
                 self._recorder.flush_epochs([*running.values(), *self._fleets.training])
         finally:
             # Also where the caller closes this generator: no worker may train for nobody.
-            self._study.stop_jobs()
+            for name in [name for name in self._engine.busy if name in running or name in self._fleets]:
+                self._engine.stop(name)
 
     def _record_start(self, training: RetrainingJob) -> None:
         training.started_ms, training.started = now_ms(), time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -73,12 +73,12 @@ class StudyEnd:
             aside: work beside the trials that may still go on.
             planner: the programs of trials that train in fleets.
         """
-        selection, test, notes = FinalSelection(self._study, planner), dict[str, float](), ""
+        selection, test, notes = FinalSelection(self._study, planner, aside.collect), dict[str, float](), ""
         try:
             if not self._control.halt:
                 notes = self._write_models(aside)
             if not (self._control.halt or self._control.fatal):
-                if selection.trains:
+                if selection.prepares_data:
                     yield from aside.finish()
                 notes += yield from self._choose(selection)
                 notes += self._explain_missing_model(selection.winner)
@@ -133,9 +133,7 @@ class StudyEnd:
                 context = self._context
                 job = make_models_job(context.home, context.name, missing)
                 job = replace(job, backend=choose_backend(context.study, context.summary, job.payload))
-                # Importances are estimated here while a worker writes the models.
-                start = recorder.estimate_importances
-                self._run_job(job, aside, on_start=start)
+                self._run_job(job, aside)
                 hit("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"
@@ -193,11 +191,10 @@ class StudyEnd:
         backend = choose_backend(self._context.study, summary, [job.payload.trial])
         return self._run_job(replace(job, backend=backend), aside)
 
-    def _run_job(
-        self, job: Job[Payload, Result], aside: WorkAside, *, on_start: Callable[[], None] = lambda: None
-    ) -> Result:
-        keep_alive = self._control.keep_alive_unless_halted
-        return run_job(self._study.engine, job, keep_alive, on_start=on_start, bystander=aside.collect)
+    def _run_job(self, job: Job[Payload, Result], aside: WorkAside) -> Result:
+        """Run a job; the report is prepared here while a worker runs the first one."""
+        keep_alive, prepare = self._control.keep_alive_unless_halted, self._study.recorder.prepare_report
+        return run_job(self._study.engine, job, keep_alive, on_start=prepare, bystander=aside.collect)
 
     def _find_outcome(self) -> tuple[StudyState, str]:
         if self._control.halt == "cancel":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from search_spaces.values import Value
 from tracking.reports.analysis.importances import Importance, estimate_importances
@@ -43,6 +44,13 @@ def estimate(report: StudyReport) -> list[Importance]:
     return estimate_importances(report.trials, report.parameters, report.direction)
 
 
+def write_pictures(folder: Path, report: StudyReport, importances: Sequence[Importance]) -> Mapping[str, Figure]:
+    """Write the figures of a report as PNG, ahead of its page, and return them; see `write_report`."""
+    figures = draw_figures(report, importances)
+    write_pngs(figures, folder / _PLOTS)
+    return figures
+
+
 def write_report(
     folder: Path,
     report: StudyReport,
@@ -51,6 +59,7 @@ def write_report(
     version: str = "",
     written: str = "",
     has_plots: bool = True,
+    painted: Mapping[str, Figure] = MappingProxyType({}),
 ) -> Path:
     """Write a report's files and return the path of its page.
 
@@ -61,13 +70,14 @@ def write_report(
         version: of kerastudy.
         written: time to state on the page.
         has_plots: whether figures are written as PNG too.
+        painted: those that are there as PNG, by `write_pictures`: what has changed since is written again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     importances = estimate(report) if importances is None else importances
     figures = draw_figures(report, importances)
     write_trials_csv(folder / "trials.csv", report.trials)
     if has_plots:
-        write_pngs(figures, folder / _PLOTS)
+        write_pngs({name: each for name, each in figures.items() if painted.get(name) != each}, folder / _PLOTS)
     page = folder / PAGE
     page.write_text(_render(report, importances, figures, version, written), encoding="utf-8")
     return page

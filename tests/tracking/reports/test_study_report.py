@@ -21,7 +21,8 @@ from report_studies import (
 )
 
 from tracking.reports.content import DataSection, ReportParameter, ReportTrial
-from tracking.reports.study_report import render_report, write_report
+from tracking.reports.figures.gallery import write_pngs
+from tracking.reports.study_report import estimate, render_report, write_pictures, write_report
 
 FAILED = ReportTrial(1, "failed", (), {"optimizer": "sgd"}, reason="ValueError: <script>alert(1)</script>")
 HOSTILE = '</script><script>alert("x")</script>\x1b[31m'
@@ -188,3 +189,20 @@ def test_figures_are_written_as_pictures(tmp_path):
     names = {file.stem for file in (tmp_path / "plots").glob("*.png")}
     assert names == set(re.findall(r'<figure id="([a-z-]+)"', page))
     assert {"optimization-history", "timeline", "slices", "contour", "rank", "calibration"} <= names
+
+
+def test_pictures_that_are_there_are_written_again_only_where_they_changed(tmp_path, monkeypatch):
+    """A study's end paints most of them while a worker scores the winner, and the result is the same."""
+    report = make_full_report()
+    whole, ahead = tmp_path / "whole", tmp_path / "ahead"
+    write_report(whole, report)
+    painted = write_pictures(ahead, replace(report, evaluation=None), estimate(report))
+    written = []
+    monkeypatch.setattr(
+        "tracking.reports.study_report.write_pngs", lambda figures, folder: written.extend(write_pngs(figures, folder))
+    )
+    write_report(ahead, report, painted=painted)
+    assert "calibration" in {file.stem for file in written}
+    assert not {"optimization-history", "slices", "contour"} & {file.stem for file in written}
+    for file in (whole / "plots").glob("*.png"):
+        assert (ahead / "plots" / file.name).read_bytes() == file.read_bytes()

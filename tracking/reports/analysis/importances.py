@@ -126,11 +126,28 @@ def _evaluate(frozen: Sequence[optuna.trial.FrozenTrial], direction: Direction) 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        study = optuna.create_study(direction=direction, storage=optuna.storages.InMemoryStorage())
-        study.add_trials(frozen)
         try:
-            found = optuna.importance.get_param_importances(study)
+            found = optuna.importance.get_param_importances(_make_study(frozen, direction))
         except (ValueError, RuntimeError):
             # Too few trials share a parameter; the report then shows no importances.
             return {}
     return {name: float(weight) for name, weight in found.items() if math.isfinite(weight)}
+
+
+def _make_study(frozen: Sequence[optuna.trial.FrozenTrial], direction: Direction) -> optuna.Study:
+    """Return a study with these trials, some of which may be the same: a storage would copy each of them deeply."""
+    import optuna
+
+    trials = [
+        optuna.trial.FrozenTrial(
+            number, trial.state, trial.value, None, None, trial.params, trial.distributions, {}, {}, {}, number
+        )
+        for number, trial in enumerate(frozen)
+    ]
+
+    class Trials(optuna.Study):
+        def get_trials(self, deepcopy: bool = True, states: object = None) -> list[optuna.trial.FrozenTrial]:
+            return trials
+
+    storage = optuna.storages.InMemoryStorage()
+    return Trials(optuna.create_study(direction=direction, storage=storage).study_name, storage)
