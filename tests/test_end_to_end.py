@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from browser import browsing, keep_picture, needs_browser
 from command import environment
 from mlflow import MlflowClient
 from small_studies import study_of, write_mixed_csv
@@ -305,6 +307,57 @@ def test_mlflow_serves_the_champion(answered, home, tmp_path):
             assert answer.json()["predictions"] == pytest.approx(np.array(answered["keras"]), abs=1e-6), form
         wrong = httpx.post(f"{address}/invocations", json={"dataframe_records": [{**ASKED[0], "age": "old"}]})
         assert (wrong.status_code, "expected a number, got 'old' in row 0" in wrong.json()["message"]) == (400, True)
+
+
+@needs_browser
+@pytest.mark.parametrize("page", ["study", "leaderboard", "trial", "curves", "coordinates", "model"])
+def test_a_person_looks_at_the_study_in_mlflow(page, looked_at):
+    """Each page of MLflow's UI that our links lead to shows the study, and nothing of a page that is empty."""
+    assert [text for text in PAGES[page] if text not in looked_at[page]] == []
+
+
+@pytest.fixture(scope="module")
+def looked_at(mixed, shown, home, tmp_path_factory):
+    """The text of each page as a browser shows it; pictures go where `KERASTUDY_TEST_PICTURES` names."""
+    scratch, found = tmp_path_factory.mktemp("browser"), {}
+    with contextlib.ExitStack() as running:
+        base = running.enter_context(server.serve(home.folder, {}, port=server.find_free_port("127.0.0.1", 0)))
+        browser = running.enter_context(browsing(scratch))
+        for page, address in make_addresses(base, shown).items():
+            found[page] = browser.read(address, *PAGES[page])
+            browser.picture(scratch / f"mlflow-{page}.png", 1600, dark=False)
+            keep_picture(scratch / f"mlflow-{page}.png")
+    return found
+
+
+PAGES = {
+    "study": ("mixed", "4 matching runs"),
+    "leaderboard": ("Leaderboard mixed", "best_val_loss", "mixed-t000", "mixed-t002"),
+    "trial": ("mixed-t000", "learning_rate", "sgd", "best_val_loss"),
+    "curves": ("mixed-t000", "mixed-t001", "val_loss"),
+    "coordinates": ("Parallel Coordinates Plot", "mixed-t000", "mixed-t001"),
+    "model": ("Version 1", "champion"),
+}
+
+
+def make_addresses(base, shown):
+    """Return the address of each page, those that MLflow offers for several runs included."""
+    experiment, trials = shown.experiment.experiment_id, [run.info.run_id for run in shown.trials[:2]]
+    view = next(
+        name.rpartition(".")[2]
+        for name, text in shown.experiment.tags.items()
+        if name.startswith("mlflow.sharedViewState.") and "Leaderboard" in text
+    )
+    several = f"runs={json.dumps(trials)}&experiments={json.dumps([experiment])}"
+    curves = f"{base}/#/metric?{several}&metric={json.dumps('val_loss')}&plot_metric_keys={json.dumps(['val_loss'])}"
+    return {
+        "study": urls.make_experiment_url(base, experiment),
+        "leaderboard": urls.make_leaderboard_url(base, experiment, view),
+        "trial": urls.make_run_url(base, experiment, trials[0]),
+        "curves": f"{curves}&workflowType=machine_learning",
+        "coordinates": f"{base}/#/compare-runs?{several}&workflowType=machine_learning",
+        "model": urls.make_registered_model_url(base, "mixed"),
+    }
 
 
 @contextmanager

@@ -20,6 +20,12 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 
+def keep_picture(file: Path) -> None:
+    """Copy a picture to the folder that `KERASTUDY_TEST_PICTURES` names, for people to look at."""
+    if folder := os.environ.get("KERASTUDY_TEST_PICTURES"):
+        shutil.copy(file, folder)
+
+
 class Browser:
     """One tab, spoken to by the DevTools protocol over a pair of pipes."""
 
@@ -45,6 +51,17 @@ class Browser:
             # While a page is read, its content ends where the parser is.
             if (wanted in page and state == "complete") or time.monotonic() > deadline:
                 return at, page
+            time.sleep(0.3)
+
+    def read(self, address: str, *wanted: str, seconds: float = 90.0) -> str:
+        """Open a page, and return its text once it has all that is wanted, or time is up."""
+        self.seen("about:blank", wanted="")  # a page of one script keeps its content while only its fragment changes
+        self._ask("Page.navigate", url=address)
+        deadline = time.monotonic() + seconds
+        while True:
+            text = str(self.run("document.body ? document.body.innerText : ''"))
+            if all(each in text for each in wanted) or time.monotonic() > deadline:
+                return text
             time.sleep(0.3)
 
     def sign_in(self, address: str, token: str, *, wanted: str) -> tuple[str, str]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
-from browser import browsing, needs_browser
+from browser import browsing, keep_picture, needs_browser
 from report_studies import make_full_report
 
 from tracking.reports.study_report import render_report
@@ -59,12 +55,6 @@ FILTER = """
 WIDTHS = "[document.documentElement.scrollWidth, innerWidth, getComputedStyle(document.body).backgroundColor]"
 
 
-def keep(file: Path) -> None:
-    """Copy a picture to the folder that `KERASTUDY_TEST_PICTURES` names, for people to look at."""
-    if folder := os.environ.get("KERASTUDY_TEST_PICTURES"):
-        shutil.copy(file, folder)
-
-
 def test_the_report_in_a_browser(tmp_path):
     """It fits a phone, follows the dark, prints on white, and works by keyboard; its policy lets its own script run."""
     page = tmp_path / "report.html"
@@ -90,7 +80,7 @@ def test_the_report_in_a_browser(tmp_path):
         for name, width, dark in (("desktop", 1280, False), ("phone", 390, False), ("dark", 1280, True)):
             file = tmp_path / f"report-{name}.png"
             browser.picture(file, width, dark=dark)
-            keep(file)
+            keep_picture(file)
             inner, outer, colour = browser.run(WIDTHS)
             assert inner <= outer, f"the page is wider than a {name}"
             assert (colour == "rgb(20, 24, 29)") is dark
