@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 
 from pipelines.data.prepared import DataSummary
@@ -162,9 +161,7 @@ def supervise(
             engine.warm(backend)
         folder = home.locate_study(study.name)
         with clean_up_on_failure(folder):
-            # The check waits for a worker, so the plots' libraries load in this process meanwhile.
-            loading = _load_in_background(partial(load_libraries, lean=own_process))
-            with checking or nullcontext(), loading, measure("checking the study"):
+            with checking or nullcontext(), measure("checking the study"):
                 checked = check_study(study, folder, engine, known, listener=listener)
             if isinstance(engine, LocalEngine):
                 plan_gpus(study, checked, home.locate_data(study.name), engine)
@@ -175,7 +172,8 @@ def supervise(
             # Only now: a study that cannot be used leaves no record.
             enqueue(study, checked.summary, store, evolve=evolve)
             times.keep_in(folder)
-            yield _make_supervisor(study, checked.summary, home, store, engine, quota=quota)
+            load = partial(load_libraries, lean=own_process)
+            yield _make_supervisor(study, checked.summary, home, store, engine, quota=quota, load=load)
 
 
 def _check_evolution_early(study: Study, home: Home, known: StudyRecord) -> None:
@@ -184,24 +182,6 @@ def _check_evolution_early(study: Study, home: Home, known: StudyRecord) -> None
     if not is_same_study(study, known) and (prepared / "summary.json").exists():
         with Store.open(home.store) as store:
             check_evolution(study, known, store, load_summary(prepared).task)
-
-
-@contextmanager
-def _load_in_background(load: Callable[[], None]) -> Iterator[None]:
-    """Load modules in a thread, and wait for it at the end.
-
-    An error inside ends the wait. An ImportError is dropped: the module fails again where it is used.
-    """
-
-    def run() -> None:
-        with suppress(ImportError):
-            load()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    yield
-    # Before anything else imports the same modules, which could find them half loaded.
-    thread.join()
 
 
 @contextmanager
@@ -222,10 +202,13 @@ def _make_supervisor(
     engine: Engine,
     control_request: ControlRequest | None = None,
     quota: HomeQuota | None = None,
+    load: Callable[[], None] = lambda: None,
 ) -> Supervisor:
     def find_lease() -> str:  # the supervisor that it refers to is made from the delivery
         return supervisor.lease
 
     delivery = DeliveryHandle(home.folder, os.environ, store, home.store, study.name, find_lease)
-    supervisor = Supervisor(study, summary, home, store, engine, delivery, control_request=control_request, quota=quota)
+    supervisor = Supervisor(
+        study, summary, home, store, engine, delivery, control_request=control_request, quota=quota, load=load
+    )
     return supervisor

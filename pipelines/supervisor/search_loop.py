@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,14 @@ class SearchLoop:
 
     Args:
         study: the study.
+        load: see `Supervisor`.
 
     Attributes:
         planner: the trials' fleets and their programs.
         aside: work beside its trials, which may go on after it.
     """
 
-    def __init__(self, study: OpenStudy) -> None:
+    def __init__(self, study: OpenStudy, load: Callable[[], None] = lambda: None) -> None:
         self._study = study
         self._context = study.context
         self._engine = study.engine
@@ -73,7 +74,7 @@ class SearchLoop:
         self._supply = TrialSupply(study, self.planner)
         self._fleets = FleetJobs(study, self.planner, self._supply.draw)
         self._has_noted_fallback = False
-        self.aside = WorkAside(study, trains_in_fleets=not self.planner.ineligible_reason)
+        self.aside = WorkAside(study, load, trains_in_fleets=not self.planner.ineligible_reason)
 
     def describe_start(self) -> SearchStarted:
         """Return the event that opens the search."""

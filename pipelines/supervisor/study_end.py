@@ -16,8 +16,7 @@ from pipelines.search.trial_summaries import TrialSummary, count_by_state, count
 from pipelines.selection.evaluate import list_trials_with_scores
 from pipelines.selection.finalists import REFIT
 from pipelines.selection.model_backend import choose_backend
-from pipelines.selection.model_locations import find_winning_model, make_models_job
-from pipelines.selection.winner import make_winner_job
+from pipelines.selection.model_locations import find_winning_model, make_models_job, make_winner_job
 from pipelines.supervisor.event_text import format_trial_name
 from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent
 from pipelines.supervisor.final_selection import FinalSelection
@@ -193,8 +192,8 @@ class StudyEnd:
 
     def _run_job(self, job: Job[Payload, Result], aside: WorkAside) -> Result:
         """Run a job; the report is prepared here while a worker runs the first one."""
-        keep_alive, prepare = self._control.keep_alive_unless_halted, self._study.recorder.prepare_report
-        return run_job(self._study.engine, job, keep_alive, on_start=prepare, bystander=aside.collect)
+        keep_alive = self._control.keep_alive_unless_halted
+        return run_job(self._study.engine, job, keep_alive, on_start=aside.prepare_report, bystander=aside.collect)
 
     def _find_outcome(self) -> tuple[StudyState, str]:
         if self._control.halt == "cancel":

@@ -48,6 +48,7 @@ class Supervisor:
         control_request: what to do with the study besides working on it, from the start.
         quota: the home's quota; at it, the study is paused as at a full disk.
         clock: seconds that pass, for the time that trials and the study take; simulations have their own.
+        load: loads libraries that the report needs; called in a thread after the first trial.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Supervisor:
         control_request: ControlRequest | None = None,
         quota: HomeQuota | None = None,
         clock: Callable[[], float] = time.monotonic,
+        load: Callable[[], None] = lambda: None,
     ) -> None:
         self._study = study
         self._summary = summary
@@ -72,6 +74,7 @@ class Supervisor:
         self._control = StudyControl(store, study.name, control_request, quota, clock)
         self._reserve = DiskReserve(home.locate_study(study.name))
         self._started = clock()
+        self._load = load
         self._end: StudyEnd | None = None
         self._search: OptunaSearch | None = None
 
@@ -149,7 +152,7 @@ class Supervisor:
         self._end = end = StudyEnd(study, self._delivery, self._started)
         reason = explain_full_disk(self._home)
         try:
-            search = SearchLoop(study)
+            search = SearchLoop(study, self._load)
             yield search.describe_start()
             yield from self._follow(search.run())
             if not self._control.outage:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from pipelines.engines.base import Backend, Event
 from pipelines.selection.model_backend import can_use_numpy
@@ -19,17 +21,19 @@ class WorkAside:
 
     Args:
         study: the study.
+        load: loads libraries that the report needs.
         trains_in_fleets: whether trials train in fleets: such a study has loaded nothing that writes models, and its
             first trials wait for a program that every core is needed for.
     """
 
-    def __init__(self, study: OpenStudy, *, trains_in_fleets: bool) -> None:
+    def __init__(self, study: OpenStudy, load: Callable[[], None], *, trains_in_fleets: bool) -> None:
         self._study = study
         context = study.context
         self._is_late = trains_in_fleets
         uses_numpy = trains_in_fleets and can_use_numpy(context.study, context.summary)
         self._backend: Backend = "numpy" if uses_numpy else "tensorflow"
         self._baselines = BaselinesRun(study, self._backend)
+        self._loading = threading.Thread(target=_try, args=(load,), daemon=True)
         self._started: float | None = None
         self._has_begun = False
         self._events: list[StudyEvent] = []
@@ -39,6 +43,7 @@ class WorkAside:
         if self._has_begun or not self._is_due():
             return
         self._has_begun = True
+        self._loading.start()
         # The job starts the processes too.
         if not self._baselines.start_once() and self._is_late:
             self._study.engine.warm(self._backend)
@@ -55,6 +60,14 @@ class WorkAside:
         """Record an event of this work; what there is to show of it, `finish` yields."""
         if self.is_of(event):
             self._events += self.handle(event)
+
+    def prepare_report(self) -> None:
+        """Prepare the report, while a worker runs a job of the study's end."""
+        self.begin_once()
+        if self._has_begun:
+            # Before anything else imports the same modules, which could find them half loaded.
+            self._loading.join()
+        self._study.recorder.prepare_report()
 
     def finish(self) -> Iterator[StudyEvent]:
         """Wait for the end of this work while no other job runs.
@@ -76,3 +89,9 @@ class WorkAside:
         clock = self._study.control.clock()
         self._started = self._started or clock
         return clock > self._started + _LATEST_S
+
+
+def _try(load: Callable[[], None]) -> None:
+    """Load modules; one that cannot be imported fails again where it is used."""
+    with suppress(ImportError):
+        load()
