@@ -1,12 +1,14 @@
-"""Locations of the models of a study's trials: the winning model, a refit, the ensemble, past trials."""
+"""Locations of the models of a study's trials: the winning model, a refit, the ensemble, past trials; jobs on them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.engines.base import Job
 from pipelines.selection.finalists import ENSEMBLE, REFIT
+from pipelines.selection.jobs import EVALUATE_WINNER, WinnerJob
 from pipelines.selection.refit import REFIT_ROWS
 from pipelines.study.study import Study
 from pipelines.training.jobs import WRITE_MODELS
@@ -20,6 +22,9 @@ from pipelines.training.trial_folder import (
     locate_fold,
 )
 from pipelines.workspace.home import Home
+
+if TYPE_CHECKING:
+    from pipelines.data.raw import PartName
 
 _MOST_FOLDS = 50  # of the study file
 
@@ -89,6 +94,20 @@ def make_models_job(home: Home, study: str, numbers: Iterable[int]) -> Job[Seque
     """Return the job that writes the models of trials of which only the weights are stored."""
     trials = tuple(locate_trial(home, study, number) for number in numbers)
     return Job("models", WRITE_MODELS, trials, home.locate_study(study) / "models.log")
+
+
+def make_winner_job(
+    study: Study, home: Home, number: int, *, rows: Mapping[str, int], folds: int
+) -> Job[WinnerJob, Mapping[str, float]]:
+    """Return the job that evaluates the winning model; its result is that of `evaluate_winner`."""
+    trial = find_winning_model(study, home, number)
+    # Of folds, a refit and an ensemble the model has seen those rows: its predictions for them would look too good.
+    saw_validation = folds > 1 or is_refitted(study, home, number) or is_ensembled(study, home, number)
+    parts: list[PartName] = ["test"] if rows.get("test") else []
+    if rows.get("validation") and not saw_validation:
+        parts.append("validation")
+    payload = WinnerJob(trial, number, study.spec.training, tuple(parts), has_user_model=study.has_user_model)
+    return Job("test", EVALUATE_WINNER, payload, Path(trial.folder) / "test.log")
 
 
 def locate_trial(home: Home, study: str, number: int) -> PastTrial:

@@ -11,30 +11,12 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import Task
-from pipelines.data.raw import PartName
-from pipelines.engines.base import Channel, Job
+from pipelines.engines.base import Channel
 from pipelines.selection.evaluation_files import write_evaluation
-from pipelines.selection.jobs import EVALUATE_WINNER, WinnerJob
-from pipelines.selection.model_locations import find_winning_model, is_ensembled, is_refitted
+from pipelines.selection.jobs import WinnerJob
 from pipelines.selection.prediction_summary import summarize_classes, summarize_labels, summarize_numbers
-from pipelines.study.study import Study
 from pipelines.training.trial_folder import TEST_FILE
 from pipelines.workspace.atomic_files import write_text
-from pipelines.workspace.home import Home
-
-
-def make_winner_job(
-    study: Study, home: Home, number: int, *, rows: Mapping[str, int], folds: int
-) -> Job[WinnerJob, Mapping[str, float]]:
-    """Return the job that evaluates the winning model; its result is that of `evaluate_winner`."""
-    trial = find_winning_model(study, home, number)
-    # Of folds, a refit and an ensemble the model has seen those rows: its predictions for them would look too good.
-    saw_validation = folds > 1 or is_refitted(study, home, number) or is_ensembled(study, home, number)
-    parts: list[PartName] = ["test"] if rows.get("test") else []
-    if rows.get("validation") and not saw_validation:
-        parts.append("validation")
-    payload = WinnerJob(trial, number, study.spec.training, tuple(parts), has_user_model=study.has_user_model)
-    return Job("test", EVALUATE_WINNER, payload, Path(trial.folder) / "test.log")
 
 
 def evaluate_winner(payload: WinnerJob, channel: Channel) -> Mapping[str, float]:

@@ -21,7 +21,7 @@ from pipelines.selection.evaluate import (
 )
 from pipelines.selection.evaluation_files import list_evaluation_metrics, read_evaluation
 from pipelines.selection.jobs import EVALUATE_MODELS, EVALUATE_WINNER, WinnerJob
-from pipelines.selection.model_locations import locate_trial
+from pipelines.selection.model_locations import locate_trial, make_winner_job
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import TrialJob
 from pipelines.training.trial import train_trial
@@ -44,7 +44,7 @@ def train(home, data, metric):
 
 def evaluate_winner(home, data):
     """Return the winner's scores, its predictions for the test rows, and the true values."""
-    job = winner.make_winner_job(STUDY, home, 0, rows={"test": 9, "validation": 9}, folds=1)
+    job = make_winner_job(STUDY, home, 0, rows={"test": 9, "validation": 9}, folds=1)
     assert job.function == EVALUATE_WINNER
     assert isinstance(job.payload, WinnerJob)
     scores = winner.evaluate_winner(job.payload, FakeChannel())
@@ -82,7 +82,7 @@ def test_predictions_are_summed_up(home, mixed_data):
 def test_rows_that_a_model_has_seen_are_not_summed_up(home, mixed_data):
     """With folds, the validation rows of one are training rows of the others."""
     train(home, mixed_data, "val_loss")
-    assert winner.make_winner_job(STUDY, home, 0, rows={"validation": 9}, folds=3).payload.parts == ()
+    assert make_winner_job(STUDY, home, 0, rows={"validation": 9}, folds=3).payload.parts == ()
 
 
 def test_models_have_a_loss_too(home, mixed_data):
