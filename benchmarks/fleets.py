@@ -164,10 +164,10 @@ def measure(case: Case, system: str, data: Path, run: int) -> tuple[dict[str, ob
     }, seen
 
 
-def _kerastudy(case: Case, system: str, data: Path, run: int, folder: Path) -> Process:
+def _kerastudy(case: Case, system: str, data: Path, run: int, folder: Path, name: str = "bench") -> Process:
     fixed = {"epochs": case.epochs, **(ONE_CONVOLUTION if case.family == "cnn" else {})}
     study = {
-        "study": "bench",
+        "study": name,
         "data": {"source": str(data), "split": {"test": 0}},
         "model": case.family,
         "space": {**SPACES[case.family, case.space], **SEARCHED, **fixed},
@@ -229,12 +229,12 @@ def _wait_for_orphans(most_s: float = 30) -> None:
         time.sleep(0.1)
 
 
-def _our_scores(folder: Path) -> list[tuple[float, float]]:
+def _our_scores(folder: Path, name: str = "bench") -> list[tuple[float, float]]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     store = folder / "home/kerastudy.db"
     if not store.exists():
         return []
-    trials = optuna.load_study(study_name="bench", storage=f"sqlite:///{store}").get_trials(deepcopy=False)
+    trials = optuna.load_study(study_name=name, storage=f"sqlite:///{store}").get_trials(deepcopy=False)
     return [(t.datetime_complete.timestamp(), t.value) for t in trials if t.datetime_complete and t.value is not None]
 
 
