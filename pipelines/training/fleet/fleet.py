@@ -193,7 +193,7 @@ class Fleet(Generic[Key]):
         states = jax.tree.map(lambda *each: np.stack(each), *[state for state, _ in fill])
         numbers = jax.tree.map(lambda *each: np.stack(each), *[given for _, given in fill])
         if self._state is None:
-            self._state = jax.tree.map(jnp.asarray, states)
+            self._state = jax.device_put(states)
             self._numbers = numbers
             return
         # A choice over all slots, since writing to some would compile a program for each number of them.

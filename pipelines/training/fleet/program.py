@@ -306,12 +306,13 @@ def _count_at_once(members: int) -> int:
 
 def _put_on_device(part: Examples, further: int, weights: Any) -> tuple[Any, Any, Any, Any]:
     """Return x [row, column], codes, y and weights of a part's rows, followed by some empty ones."""
+    # Not by `jnp.asarray`, which compiles a program for each shape.
     plain = [np.asarray(part.x[name]).reshape(part.rows, -1) for name in ("dense", "image") if name in part.x]
     x = np.concatenate(plain, axis=1) if plain else np.zeros((part.rows, 0), np.float32)
     codes = np.asarray(part.x["codes"]) if "codes" in part.x else np.zeros((part.rows, 0), np.int32)
     weights = np.ones(part.rows, np.float32) if weights is None else weights
     return tuple(
-        jnp.asarray(np.concatenate([array, np.zeros((further, *array.shape[1:]), array.dtype)]))
+        jax.device_put(np.concatenate([array, np.zeros((further, *array.shape[1:]), array.dtype)]))
         for array in (x, codes, np.asarray(part.y), weights)
     )  # type: ignore[return-value]
 
