@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.data.fitted.files import FITTED_FILE, read_fitted
 from pipelines.engines.local_copies import locate
 
 if TYPE_CHECKING:
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 
 def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:
     """Return the preprocessing model of a fold; an earlier version wrote it as a file of Keras."""
+    from pipelines.data.fitted.files import read_fitted  # loads pandas
+
     below = locate(folder) / f"fold-{fold}"
     if (fitted := read_fitted(below)) is None:
         import keras
@@ -26,5 +27,7 @@ def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:
 
 def has_preprocessing(folder: Path, fold: int = 0) -> bool:
     """Return whether a fold has a preprocessing; data that goes to a model as it is has none."""
+    from pipelines.data.fitted.files import FITTED_FILE  # loads pandas
+
     below = locate(folder) / f"fold-{fold}"
     return (below / FITTED_FILE).exists() or (below / "preprocessing.keras").exists()

@@ -28,7 +28,8 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from pipelines.integrations.oracle_records import OracleLease, OracleRecorder, make_queue_name
+from pipelines.integrations.oracle_names import make_queue_name
+from pipelines.integrations.oracle_records import OracleLease, OracleRecorder
 from pipelines.integrations.oracle_restart import begin_generation, is_overwriting
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.samplers import check_sampler

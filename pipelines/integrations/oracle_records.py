@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
+from pipelines.integrations.oracle_names import make_queue_name, read_goal
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_best
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
@@ -30,32 +31,13 @@ from tracking.outbox.records import (
 )
 from tracking.store.database import Store
 from tracking.store.processes import identify_process
-from tracking.store.study_queue import StudyQueue, StudyRecord
+from tracking.store.study_queue import StudyQueue
 from tracking.store.tables import now_ms
 
 # Chosen, as for the study of a study file.
 _FLUSH_S = 120.0
 # A day, because nothing renews this lease; a holder that is seen to be dead loses it at once.
 _LEASE_TTL_S = 86_400.0
-_SPACE = "keras_tuner/"
-
-
-def make_queue_name(study: str) -> str:
-    """Return the name of a tuner's study in the queue and in Optuna, which no study file can have."""
-    return _SPACE + study
-
-
-def make_record_name(queued: str) -> str:
-    """Return the name in MLflow and the outbox of a study in the queue, of a tuner or of a study file."""
-    return queued.removeprefix(_SPACE)
-
-
-def read_goal(record: StudyRecord) -> tuple[Objective, int] | None:
-    """Return objective and number of trials of a tuner's study; None for one that has a study file."""
-    if not record.name.startswith(_SPACE):
-        return None
-    goal = json.loads(record.document)
-    return Objective(goal["metric"], goal["direction"]), goal["trials"]
 
 
 class OracleLease:

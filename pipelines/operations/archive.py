@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.integrations.oracle_records import read_goal
+from pipelines.integrations.oracle_names import read_goal
 from pipelines.queries.leftovers import list_checkpoints, list_models
 from pipelines.queries.needs import find_needed_trials, open_tracked_study
 from pipelines.queries.study_reader import StudyReader

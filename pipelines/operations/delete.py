@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from pipelines.integrations.oracle_records import make_record_name, read_goal
+from pipelines.integrations.oracle_names import make_record_name, read_goal
 from pipelines.queries.needs import list_needs, open_tracked_study, shares_records
 from pipelines.queries.record_reader import load_record
 from pipelines.queries.study_reader import StudyReader

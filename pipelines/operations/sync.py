@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pipelines.data.prepared_folder import load_summary
-from pipelines.integrations.oracle_records import make_queue_name, make_record_name, read_goal
+from pipelines.integrations.oracle_names import make_queue_name, make_record_name, read_goal
 from pipelines.queries.record_reader import load_record
 from pipelines.queries.study_reader import StudyReader
 from pipelines.recording.backfill import Backfill, PreviousRecords, backfill_study

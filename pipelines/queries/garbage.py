@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipelines.integrations.oracle_records import read_goal
+from pipelines.integrations.oracle_names import read_goal
 from pipelines.queries.leftovers import list_checkpoints, list_logs, list_models
 from pipelines.queries.needs import find_needed_trials, list_needs, open_tracked_study
 from pipelines.spec.home_rules import RetentionSpec

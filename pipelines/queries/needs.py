@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.integrations.oracle_records import make_queue_name, make_record_name, read_goal
+from pipelines.integrations.oracle_names import make_queue_name, make_record_name, read_goal
 from pipelines.queries.record_reader import load_record
 from pipelines.search.earlier_trials import read_earlier_trials
 from pipelines.workspace.home import Home

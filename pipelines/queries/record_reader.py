@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from pipelines.data.prepared import has_rare_class
-from pipelines.integrations.oracle_records import read_goal
+from pipelines.integrations.oracle_names import read_goal
 from pipelines.search.space_evolution import find_current_name
 from pipelines.search.trial_summaries import TrialSummary, find_best, summarize_trials
 from pipelines.study.objective import Objective

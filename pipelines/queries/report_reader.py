@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.data.prepared_folder import load_summary
-from pipelines.integrations.oracle_records import read_goal
+from pipelines.integrations.oracle_names import read_goal
 from pipelines.queries.record_reader import RecordReader, load_record
 from pipelines.recording.backfill import find_outcome
 from pipelines.recording.report_content import collect_report, convert_parameter, convert_trials

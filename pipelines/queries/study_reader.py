@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from pipelines.baselines.results import Baselines, read_baselines
-from pipelines.integrations.oracle_records import read_goal
+from pipelines.integrations.oracle_names import read_goal
 from pipelines.queries.log_text import describe_study, describe_trial
 from pipelines.queries.record_reader import RecordReader, find_winner, load_record
 from pipelines.queries.views import BestTrial, ObjectiveName, StudyRow, StudyView, TrialRow

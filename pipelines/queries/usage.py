@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipelines.integrations.oracle_records import read_goal
+from pipelines.integrations.oracle_names import read_goal
 from pipelines.spec.home_rules import QuotaSpec
 from pipelines.workspace.home import Home
 from pipelines.workspace.trees import measure_tree

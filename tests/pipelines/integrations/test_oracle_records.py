@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.integrations.oracle_records import OracleLease, make_queue_name, make_record_name, read_goal
+from pipelines.integrations.oracle_names import make_queue_name, make_record_name, read_goal
+from pipelines.integrations.oracle_records import OracleLease
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.objective import Objective
 from search_spaces.errors import InputError
