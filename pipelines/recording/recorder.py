@@ -7,8 +7,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection
 
@@ -25,10 +26,8 @@ from pipelines.recording.records import (
     build_trial_finished,
     write_mlflow_model,
 )
-from pipelines.recording.report_content import collect_report, convert_trials, list_parameters
 from pipelines.search.optuna_search import OptunaSearch
-from pipelines.search.trial_summaries import TrialSummary, find_best, select_kept
-from pipelines.selection.evaluation_files import locate_evaluation
+from pipelines.search.trial_summaries import TrialSummary, select_kept
 from pipelines.selection.finalists import count_folds
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.selection.registered_files import RegisteredFiles
@@ -40,19 +39,15 @@ from search_spaces.values import Value
 from search_spaces.yaml_writer import to_yaml
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import ModelDisplaced, ModelKept, Record, TrialPaused, TrialStarted
-from tracking.reports.analysis.importances import Importance, estimate_importances
-from tracking.reports.content import StudyReport
-from tracking.reports.figures.evaluation import draw_evaluation
-from tracking.reports.figures.figure import Figure
-from tracking.reports.figures.gallery import write_pngs
-from tracking.reports.study_report import write_pictures, write_report, write_retrainings_csv
 from tracking.store.database import Store
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue
 from tracking.store.submissions import Submissions
 from tracking.store.tables import now_ms
 from tracking.testing.failpoints import hit
-from tracking.timings.stopwatch import flush_times, measure_calls
+
+if TYPE_CHECKING:
+    from pipelines.recording.report_writer import ReportWriter
 
 # Chosen: one transaction a second for all running trials, however short their epochs are.
 _FLUSH_EVERY_S = 1.0
@@ -104,8 +99,6 @@ class Recorder:
         self._clock = clock
         self._flushed_at = 0.0
         self._folds, self._seeds = context.summary.folds, context.spec.training.seeds
-        self._importances: list[Importance] | None = None
-        self._painted: Mapping[str, Figure] = {}
         # From Optuna, because a study that continues has models of earlier runs.
         self._kept = select_kept(search.trials, context.objective, study.spec.models_kept)
 
@@ -228,38 +221,22 @@ class Recorder:
         written = [trial for trial in self._kept if self._has_weights(trial) and self._has_model(trial)]
         self._add([self._build_late_model(trial.number) for trial in written])
 
-    @measure_calls("importances and pictures")
-    def prepare_report(self) -> None:
-        """Do what takes longest of the report once no further trial will end: estimate importances, paint figures."""
-        if self._importances is not None:
-            return
-        objective, trials = self._context.objective, self._search.trials
-        self._importances = estimate_importances(
-            convert_trials(trials, objective), list_parameters(self._context), objective.direction
-        )
-        # The best trial wins, unless further trainings decide otherwise; figures that change then are painted again.
-        expected = StudyOutcome("finished", "", find_best(trials, objective))
-        report = collect_report(self._context, trials, expected)
-        self._painted = write_pictures(self._home.locate_report(self._study.name), report, self._importances)
+    @cached_property
+    def _report(self) -> ReportWriter:
+        # Here, since it loads libraries that no trial needs.
+        from pipelines.recording.report_writer import ReportWriter
 
-    @measure_calls("report")
+        return ReportWriter(self._context)
+
+    def prepare_report(self) -> None:
+        """Do what takes longest of the report once no further trial will end."""
+        self._report.prepare(self._search.trials)
+
     def record_study_end(self, outcome: StudyOutcome) -> None:
         """Record that a study ended or was paused: its report, its record for MLflow, and its state in the queue."""
         spec, trials = self._context.spec, self._search.trials
-        folder = self._home.locate_report(spec.study)
-        flush_times()  # the report reads them
-        report = collect_report(self._context, trials, outcome, seconds=self._queue.get(spec.study).elapsed_s)
-        self._draw_evaluation(report, outcome)
-        write_report(
-            folder,
-            report,
-            self._importances,
-            version=str(describe_environment().get("kerastudy", "")),
-            has_plots=outcome.state in ("finished", "failed"),  # a requested end does not wait for them
-            painted=self._painted,
-        )
-        if retrainings := self._retrainings.list(spec.study):
-            write_retrainings_csv(folder / "retrainings.csv", retrainings)
+        retrainings = self._retrainings.list(spec.study)
+        self._report.write(trials, outcome, retrainings, self._queue.get(spec.study).elapsed_s)
         closed = build_study_closed(self._context, outcome, trials, finished_ms=now_ms())
         if closed.winner is not None and closed.register is not None:
             self._registered.record(spec.study, find_winning_model(self._study, self._home, closed.winner))
@@ -277,13 +254,6 @@ class Recorder:
                 connection=connection,
             )
         hit("study-closed")
-
-    def _draw_evaluation(self, report: StudyReport, outcome: StudyOutcome) -> None:
-        """Draw what the winner's run shows of its predictions, beside the file that the report has them from."""
-        if outcome.best is not None and report.evaluation is not None:
-            model = find_winning_model(self._study, self._home, outcome.best.number)
-            figures = {figure.name: figure for figure in draw_evaluation(report.evaluation)}
-            write_pngs(figures, locate_evaluation(Path(model.folder)))
 
     def _add(self, rows: Sequence[Record], rewritten: Iterable[Path] = ()) -> None:
         """Add records, and forget the digests of models in folders that are written anew."""
