@@ -38,7 +38,7 @@ from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.home import Home
 from search_spaces.suggest import suggest
 from tracking.reports.figures.gallery import draw_figures, write_pngs
-from tracking.reports.study_report import load_libraries
+from tracking.reports.lean_imports import load_libraries
 from tracking.store.database import Store
 from tracking.store.optuna_tables import TrialRows
 

@@ -33,7 +33,7 @@ from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota, QuotaError
 from search_spaces.errors import KerastudyError
 from tracking.mlflow.delivery_handle import DeliveryHandle
-from tracking.reports.study_report import load_libraries
+from tracking.reports.lean_imports import load_libraries
 from tracking.store.database import Store
 from tracking.store.study_queue import ControlRequest, StudyRecord
 from tracking.timings.stopwatch import measure, time_run

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from pipelines.engines.base import Event, Failed, Finished, Job, Layout, Reported
-from tracking.reports.study_report import load_libraries
+from tracking.reports.lean_imports import load_libraries
 from tracking.testing import failpoints
 
 if TYPE_CHECKING:

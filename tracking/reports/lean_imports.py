@@ -1,4 +1,4 @@
-"""Imports of a library without optional dependencies that it would load."""
+"""Imports of libraries for reports, ahead of their use and without optional dependencies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+
+def load_libraries(*, lean: bool) -> None:
+    """Import the libraries for figures and reports, for example in a thread while trials train.
+
+    With `lean`, leave out scikit-learn, which takes a second. Optuna's other evaluators of importance then fail in this
+    process as if it were not installed.
+    """
+    with hide_modules(*(["sklearn"] if lean else [])):
+        import optuna.importance  # noqa: F401
+    import jinja2  # noqa: F401
+
+    import tracking.reports.study_report  # noqa: F401
 
 
 @contextmanager

@@ -25,20 +25,6 @@ PAGE = "report.html"
 _PLOTS = "plots"
 
 
-def load_libraries(*, lean: bool) -> None:
-    """Import the libraries for figures and reports, for example in a thread while workers start.
-
-    With `lean`, leave out scikit-learn, which takes a second. Optuna's other evaluators of importance then fail in this
-    process as if it were not installed.
-    """
-    import jinja2  # noqa: F401
-
-    from tracking.reports.lean_imports import hide_modules
-
-    with hide_modules(*(["sklearn"] if lean else [])):
-        import optuna.importance  # noqa: F401
-
-
 def estimate(report: StudyReport) -> list[Importance]:
     """Return the importances of a study's parameters."""
     return estimate_importances(report.trials, report.parameters, report.direction)

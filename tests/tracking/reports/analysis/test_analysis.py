@@ -42,7 +42,7 @@ def test_importance_needs_no_sklearn():
     """Loaded leanly, scikit-learn and matplotlib stay out of the process, and importances are known all the same."""
     code = """
 import sys
-from tracking.reports.study_report import load_libraries
+from tracking.reports.lean_imports import load_libraries
 from tracking.reports.analysis.importances import compute_importances
 from tracking.reports.content import ReportTrial
 load_libraries(lean=True)
