@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from search_spaces.errors import KerastudyError
 from tracking.store.connections import Address, make_engine_options, wait_for_server
+from tracking.store.optuna_versions import find_newest_version, read_version
 from tracking.store.schema import copy_file, lock_schema
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def open_storage(address: Address, engine: sa.Engine) -> RDBStorage:
     url = "sqlite:///store.db" if address.is_file else address.url.render_as_string(hide_password=False)
     for attempt in range(_ATTEMPTS):
         try:
-            storage = TrialStorage(url, engine_kwargs=options, skip_compatibility_check=True)
+            storage = TrialStorage(url, options)
             break
         except (OperationalError, IntegrityError, ProgrammingError):
             # Another process creates the same tables at this moment; the next attempt finds them.
@@ -52,7 +53,7 @@ def open_storage(address: Address, engine: sa.Engine) -> RDBStorage:
 
 
 def _ensure_version(storage: RDBStorage, address: Address, engine: sa.Engine) -> None:
-    found, newest = storage.get_current_version(), storage.get_head_version()
+    found, newest = read_version(storage.engine), find_newest_version()
     if found == newest:
         return
     if found not in storage.get_all_versions():
@@ -67,7 +68,7 @@ def _ensure_version(storage: RDBStorage, address: Address, engine: sa.Engine) ->
     with engine.begin() as connection:
         lock_schema(connection)
         # Again, under the lock: another process may have been faster.
-        if storage.get_current_version() != newest:
+        if read_version(storage.engine) != newest:
             _migrate(storage)
 
 

@@ -10,13 +10,22 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Container, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
+import optuna
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models  # private: Optuna's cache reads trials through `_get_trials`, its ORM
+from optuna.storages._rdb import storage as rdb
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+from tracking.store.optuna_versions import create_tables, find_newest_version, read_version
+
+VERSIONS: Final = frozenset({"5.0.0"})
+"""Versions of Optuna whose storage is opened without Alembic: a test compares the two."""
 
 _trials: Final = models.TrialModel.__table__
 _params: Final = models.TrialParamModel.__table__
@@ -28,7 +37,30 @@ _MOST_IDS: Final = 10_000
 
 
 class TrialStorage(RDBStorage):
-    """Optuna's storage; trials are equal to those that Optuna reads."""
+    """Optuna's storage; trials are equal to those that Optuna reads.
+
+    Args:
+        url: the database.
+        options: arguments of `sqlalchemy.create_engine`.
+    """
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        engine = sa.create_engine(url, **options)
+        is_current = read_version(engine) == find_newest_version() or create_tables(engine)
+        if not is_current or optuna.__version__ not in VERSIONS:
+            engine.dispose()
+            super().__init__(url, engine_kwargs=options, skip_compatibility_check=True)
+            return
+        # What Optuna sets, without its check of the version, for which it loads Alembic.
+        self.url, self.engine_kwargs, self.skip_compatibility_check = url, options, True
+        self.heartbeat_interval = self.grace_period = None
+        self.heartbeat_stale_trial_callback = self.failed_trial_callback = None
+        self.engine = engine
+        self.scoped_session = scoped_session(sessionmaker(bind=engine))
+
+    @cached_property
+    def _version_manager(self) -> Any:  # type: ignore[override]  # RDBStorage sets it
+        return rdb._VersionManager(self.url, self.engine, self.scoped_session)
 
     def _get_trials(
         self,
