@@ -85,10 +85,15 @@ def train_by_steps(
     Raises:
         TrialError: as there.
     """
-    train = _Steps(steps.train, rows.train, compute_row_weights(rows), schedule.batch_size, listener)
+    is_divided = steps.devices > 1
+    train = _Steps(
+        steps.train, rows.train, compute_row_weights(rows), schedule.batch_size, listener, is_divided=is_divided
+    )
     largest = max(schedule.batch_size, VALIDATION_BATCH)
     batch_size = math.ceil(largest / steps.devices) * steps.devices
-    validate = _Steps(steps.test, rows.validation, rows.validation.sample_weight, batch_size, listener)
+    validate = _Steps(
+        steps.test, rows.validation, rows.validation.sample_weight, batch_size, listener, is_divided=is_divided
+    )
     # TensorFlow refuses new variables inside a graph's loop.
     create_variables(model, train.rows.gather(tf.range(min(2, train.rows.count))))
     done = restore(model, monitor, checkpoints)
@@ -130,30 +135,34 @@ class _Rows:
 
 
 class _Steps:
-    """Model step over many batches in one graph call, and over one last, partial batch."""
+    """Model step over many batches in one graph call, and over one last, partial batch.
+
+    Args:
+        step: the model's.
+        part: the rows.
+        weights: of the rows.
+        batch_size: rows of a batch.
+        listener: hears of the batches.
+        is_divided: whether devices divide a batch among them, for which its graph must know the size.
+    """
 
     def __init__(
-        self, step: Callable[[Any], Any], part: Examples, weights: Any, batch_size: int, listener: EpochListener
+        self,
+        step: Callable[[Any], Any],
+        part: Examples,
+        weights: Any,
+        batch_size: int,
+        listener: EpochListener,
+        *,
+        is_divided: bool,
     ) -> None:
         self.rows = rows = _make_rows(part, weights)
         self._batch_size = batch_size
         self._listener = listener
         self._steps_a_call = 1
-
-        # Without a signature TensorFlow would trace the loop again for each number of batches.
-        @tf.function(input_signature=[tf.TensorSpec([None, batch_size], tf.int32)])  # type: ignore[untyped-decorator]
-        def over(batches: Any) -> None:
-            for index in tf.range(tf.shape(batches)[0]):
-                step(rows.gather(batches[index]))
-
-        # The last batch has one size in every epoch, which devices that divide it must know.
-        last = tf.TensorSpec([rows.count % batch_size], tf.int32)
-
-        @tf.function(input_signature=[last])  # type: ignore[untyped-decorator]
-        def over_one(batch: Any) -> None:
-            step(rows.gather(batch))
-
-        self._over, self._over_one = over, over_one
+        # For a batch of any size one graph serves both: tracing it is half of a short training's time.
+        self._over = _trace_loop(step, rows, batch_size if is_divided else None)
+        self._over_last = _trace_loop(step, rows, rows.count % batch_size) if is_divided else self._over
 
     def run(self, order: np.ndarray[Any, Any]) -> None:
         """Go over the rows in this order, with signs of life in between."""
@@ -169,8 +178,21 @@ class _Steps:
             if time.monotonic() - began < _CALL_S:  # a long call would look like a hang
                 self._steps_a_call *= 2
         if whole * self._batch_size < len(order):
-            self._over_one(order[whole * self._batch_size :])
+            self._over_last(order[whole * self._batch_size :].reshape(1, -1))
             self._listener.record_batch()
+
+
+def _trace_loop(step: Callable[[Any], Any], rows: _Rows, batch_size: int | None) -> Callable[[Any], None]:
+    """Return the graph of a step over batches [batch, place], traced at its first call."""
+
+    # Without a signature TensorFlow would trace the loop again for each number of batches.
+    @tf.function(input_signature=[tf.TensorSpec([None, batch_size], tf.int32)])  # type: ignore[untyped-decorator]
+    def over(batches: Any) -> None:
+        for index in tf.range(tf.shape(batches)[0]):
+            step(rows.gather(batches[index]))
+
+    traced: Callable[[Any], None] = over
+    return traced
 
 
 def _run(model: keras.Model, steps: _Steps, order: np.ndarray[Any, Any]) -> dict[str, float]:
