@@ -111,7 +111,7 @@ class SearchLoop:
         while not self._control.is_halted:
             self._control.keep_alive()
             yield from self._fill_workers()
-            self.aside.begin_once()  # after the first trials, which must not wait for it
+            self.aside.begin_due()  # after the first trials, which must not wait for it
             if not (self._trials or len(self._fleets)):
                 yield from self._supply.end_paused()
                 return

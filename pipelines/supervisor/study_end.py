@@ -93,6 +93,7 @@ class StudyEnd:
         # `_find_outcome` reads what was requested.
         except HaltedError:
             pass
+        aside.remove_models()
         hit("winner-tested")
         state, reason = self._find_outcome()
         reason += notes
@@ -128,6 +129,7 @@ class StudyEnd:
         """
         recorder = self._study.recorder
         try:
+            aside.move_models()
             if missing := recorder.find_missing_models():
                 context = self._context
                 job = make_models_job(context.home, context.name, missing)

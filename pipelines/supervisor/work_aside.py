@@ -1,4 +1,4 @@
-"""Work of a study beside its trials: its baselines, and the start of the processes that write its models."""
+"""Work of a study beside its trials: its baselines, and the models of likely winners."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipelines.engines.base import Backend, Event
 from pipelines.selection.model_backend import can_use_numpy
 from pipelines.supervisor.baselines_job import BaselinesRun
 from pipelines.supervisor.events import StudyEvent
+from pipelines.supervisor.models_ahead import LikelyModels
 from pipelines.supervisor.open_study import OpenStudy
 
 _TICK_S = 0.5
@@ -33,15 +34,22 @@ class WorkAside:
         uses_numpy = trains_in_fleets and can_use_numpy(context.study, context.summary)
         self._backend: Backend = "numpy" if uses_numpy else "tensorflow"
         self._baselines = BaselinesRun(study, self._backend)
+        self._models = LikelyModels(study, self._backend)
         self._loading = threading.Thread(target=_try, args=(load,), daemon=True)
         self._started: float | None = None
         self._has_begun = False
         self._events: list[StudyEvent] = []
 
-    def begin_once(self) -> None:
-        """Begin, once that delays no first trial."""
-        if self._has_begun or not self._is_due():
+    def begin_due(self) -> None:
+        """Begin what is due: nothing that delays a first trial, and one job at a time."""
+        if self._has_begun:
+            if self._is_late and not self._baselines.is_running:
+                self._models.write_due()
             return
+        if self._is_due():
+            self._begin()
+
+    def _begin(self) -> None:
         self._has_begun = True
         self._loading.start()
         # The job starts the processes too.
@@ -50,20 +58,36 @@ class WorkAside:
 
     def is_of(self, event: Event) -> bool:
         """Return whether an event is of this work."""
-        return self._baselines.is_of(event)
+        return self._baselines.is_of(event) or self._models.is_of(event)
 
     def handle(self, event: Event) -> Iterator[StudyEvent]:
         """Record an event of this work."""
-        yield from self._baselines.handle(event)
+        if self._models.is_of(event):
+            self._models.handle(event)
+        else:
+            yield from self._baselines.handle(event)
 
     def collect(self, event: Event) -> None:
         """Record an event of this work; what there is to show of it, `finish` yields."""
         if self.is_of(event):
             self._events += self.handle(event)
 
+    def move_models(self) -> None:
+        """Give the kept trials the models that were written for them ahead.
+
+        Raises:
+            HaltedError: if a pause or a cancellation was requested.
+        """
+        while self._models.is_running:
+            self._wait()
+        self._models.move_kept()
+
+    def remove_models(self) -> None:
+        """Remove models that were written ahead and that no trial has got."""
+        self._models.remove()
+
     def prepare_report(self) -> None:
         """Prepare the report, while a worker runs a job of the study's end."""
-        self.begin_once()
         if self._has_begun:
             # Before anything else imports the same modules, which could find them half loaded.
             self._loading.join()
@@ -75,13 +99,17 @@ class WorkAside:
         Raises:
             HaltedError: if a pause or a cancellation was requested.
         """
-        self.begin_once()
+        if not self._has_begun:
+            self._begin()
         while self._baselines.is_running:
-            self._study.control.keep_alive_unless_halted()
-            for event in self._study.engine.events(_TICK_S):
-                self.collect(event)
+            self._wait()
         yield from self._events
         self._events.clear()
+
+    def _wait(self) -> None:
+        self._study.control.keep_alive_unless_halted()
+        for event in self._study.engine.events(_TICK_S):
+            self.collect(event)
 
     def _is_due(self) -> bool:
         if not self._is_late or self._study.ended_trials:

@@ -8,6 +8,7 @@ from pipelines.engines.base import JobFunction
 from pipelines.training.fleet.messages import FleetJob
 from pipelines.training.messages import (
     ModelCheck,
+    ModelsAhead,
     PastTrial,
     TrialJob,
     TrialOutcome,
@@ -27,4 +28,7 @@ CHECK_USER_MODEL: JobFunction[tuple[TrialJob, ...], UserModelCheck] = JobFunctio
 )
 WRITE_MODELS: JobFunction[Sequence[PastTrial], None] = JobFunction(
     "pipelines.training.write_models:write_models", "writing models"
+)
+WRITE_MODELS_AHEAD: JobFunction[ModelsAhead, None] = JobFunction(
+    "pipelines.training.write_models:write_models_ahead", "writing models"
 )

@@ -226,3 +226,15 @@ class PastTrial:
 
     folder: str
     data: str
+
+
+@dataclass(frozen=True)
+class ModelsAhead:
+    """Trials that may be kept, whose models are written while others train.
+
+    Attributes:
+        folder: gets a folder with the model of each, named as the trial's.
+    """
+
+    trials: tuple[PastTrial, ...]
+    folder: str
