@@ -37,7 +37,7 @@ def sync(home: Home, studies: tuple[str, ...], wait_s: int, as_json: bool) -> No
 
     Nothing is trained. Records that MLflow has refused are tried again.
     """
-    from pipelines.cli.foreground import sync_in_foreground
+    from pipelines.cli.deliveries import sync_in_foreground
 
     sys.exit(sync_in_foreground(home, studies, wait_s, as_json=as_json))
 
@@ -52,7 +52,7 @@ def rebuild_tracking(home: Home, study: str, wait_s: int, as_json: bool) -> None
 
     For an MLflow that was lost, or lost a part. Runs that it has stay as they are.
     """
-    from pipelines.cli.foreground import rebuild_in_foreground
+    from pipelines.cli.deliveries import rebuild_in_foreground
 
     sys.exit(rebuild_in_foreground(home, study, wait_s, as_json=as_json))
 

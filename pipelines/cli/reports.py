@@ -62,7 +62,7 @@ def compare(client: StudyClient, studies: tuple[str, ...], target: Path | None, 
     """
     from pipelines.cli import output
     from pipelines.cli.comparison_output import make_content, print_comparison
-    from pipelines.cli.foreground import show_status
+    from pipelines.cli.status_line import show_status
 
     if opens and target is None:
         raise InputError("--open: expected --to FILE, which is opened")

@@ -231,7 +231,7 @@ def replay(client: StudyClient, study: str, trial: int, target: Path | None, as_
     count. Nothing of the study is changed.
     """
     from pipelines.cli import output
-    from pipelines.cli.foreground import show_status
+    from pipelines.cli.status_line import show_status
 
     with show_status("reading the trial") as report:
         replayed = client.replay(study, trial, target, report)

@@ -25,7 +25,7 @@ def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     The smallest and the largest model of the space are built and timed; nothing is kept.
     """
-    from pipelines.cli.foreground import validate_in_foreground
+    from pipelines.cli.checks import validate_in_foreground
     from pipelines.study.load import load_study
 
     study = load_study(file, overrides)
@@ -48,7 +48,7 @@ def init(source: str, targets: tuple[str, ...], file: Path | None, name: str | N
     that changes it; model and space suit the columns and the rows. It is ready to run.
     """
     from pipelines.cli import output
-    from pipelines.cli.foreground import init_in_foreground
+    from pipelines.cli.checks import init_in_foreground
 
     written = init_in_foreground(source, targets, file, name)
     (output.print_json if as_json else output.print_starter)(written)

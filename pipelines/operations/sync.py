@@ -73,7 +73,7 @@ class SyncProgress:
 
 
 class SyncMonitor:
-    """Monitor of a delivery; `pipelines.cli.foreground` has one that prints."""
+    """Monitor of a delivery; `pipelines.cli.deliveries` has one that prints."""
 
     def show(self, progress: SyncProgress) -> None:
         """Show the progress."""
