@@ -8,4 +8,4 @@ from __future__ import annotations
 from pipelines.engines.preload.loading import load_jobs, use_system_allocator
 
 use_system_allocator()
-load_jobs("pipelines.data.prepare", "pyarrow.parquet")
+load_jobs("pipelines.data.prepare", "pyarrow.parquet", "pyarrow.pandas_compat")

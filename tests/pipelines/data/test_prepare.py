@@ -90,6 +90,16 @@ def test_saved_model_gives_the_arrays(base, part):
     assert np.allclose(outputs["dense"].numpy(), load_part(base / "ready", part).x["dense"], rtol=0, atol=2e-7)
 
 
+def test_half_a_character_is_refused(base):
+    """JSON can hold a surrogate without its pair, which no other file can: an error at its key, and nothing is left."""
+    rows = [{"s": "a\ud800b" if row == 7 else "x", "n": row, "label": "pq"[row % 2]} for row in range(40)]
+    (base / "d.json").write_text(json.dumps(rows))
+    with pytest.raises(InputError, match=r"half of a character, at 'a\\ud800b'; correct it") as refused:
+        prepare(spec("d.json", target="label"), base, base / "ready", "dense")
+    assert refused.value.problems[0].path == "data.source"
+    assert not list(base.glob("ready*"))
+
+
 def test_regression_statistics(base):
     """A regression keeps labels in their unit, with the scale of the training rows."""
     np.savez(base / "d.npz", x=np.arange(40.0), y=np.linspace(1, 5, 40))
