@@ -159,10 +159,10 @@ def _find_part_envelope(whole: Envelope, part: Sequence[Member]) -> Envelope:
     return replace(
         whole,
         depth=own.depth,
+        least_depth=own.least_depth,
         width=min(whole.width, _round_up(own.width)),
         batch=own.batch,
         least_batch=own.least_batch,
-        linear=own.linear,
     )
 
 

@@ -143,7 +143,8 @@ class FleetRunner:
         folder = Path(trial.folder)
         folder.mkdir(parents=True, exist_ok=True)
         schedule = make_schedule(trial, 0, epochs=member.epochs, batch_size=member.batch_size)
-        checkpoints = CheckpointStore(folder, 0, (self._job.envelope, self._job.metric, trial.values, schedule))
+        identity = (self._job.envelope, self._job.metric, trial.values, schedule)
+        checkpoints = CheckpointStore(folder, 0, identity, sharing=self._job.slots)
         self._trials[trial.number] = _Trial(
             trial, member, EpochLog(folder, 0), checkpoints, time.monotonic() - trial.spent_s, trial.spent
         )

@@ -1,8 +1,11 @@
-"""Network of an envelope, in JAX, for one member: `jax.vmap` applies it to a fleet.
+"""Network of an envelope, in JAX, for one member: `jax.lax.map` applies it to a fleet.
 
 Structure is expressed as numbers: units beyond a member's width are masked, a layer beyond its depth returns its
 input, activations are chosen by a switch. Where members are trained one by one, layers and activations that a member
 does not have cost it nothing. Activations and losses are Keras's.
+
+The gradient of a branch is written here, as a function of what entered the branch. JAX's own passes every intermediate
+array of each branch through all of them, filled with zeros: a third of a step, and more of its compiling.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +28,20 @@ Tree = Mapping[str, Any]
 _ACROSS_UNITS = frozenset({"softmax", "log_softmax", "sparsemax"})
 _FAR_BELOW = -1e9  # its exponential is 0; with -inf a softmax can be NaN
 _MOMENTUM, _EPSILON = 0.99, 1e-3  # the defaults of `keras.layers.BatchNormalization`
+
+
+class Batch(NamedTuple):
+    """One training step's rows.
+
+    Attributes:
+        rows: 1 for a row, 0 for an empty place [row].
+        first: the first row's place in its batch.
+        key: seed of the batch's random numbers [number].
+    """
+
+    rows: Any
+    first: Any
+    key: Any
 
 
 @dataclass(frozen=True)
@@ -47,42 +64,57 @@ class Network:
             batch: for a training step; None takes the moving statistics and drops nothing.
         """
         x = inputs = self._join_inputs(tree, x, codes)
-        if self.envelope.depth:
-            # Outside of `cond`, whose branches must return the same shapes: the first layer changes the width.
-            x, moving = self._layer(tree, given, 1, x, moving, batch)
-        for layer in range(2, self.envelope.depth + 1):
-            deeper = partial(self._layer, tree, given, layer, batch=batch)
-            x, moving = jax.lax.cond(layer <= given["depth"], deeper, _pass_through, x, moving)
+        names = ("kernel", "bias", *(("gamma", "beta") if self.envelope.normalized else ()))
+        for layer in range(1, self.envelope.depth + 1):
+            own = {name: tree[f"{name}_{layer}"] for name in names}
+            # The first layer changes the width, and both branches of a condition return the same shapes.
+            run = _run_layer if layer <= max(1, self.envelope.least_depth) else _run_layer_if_any
+            x, moving = run(_Layer(self.envelope, layer), own, x, (given, moving, batch))
         out = x @ tree["kernel_out"] if self.envelope.depth else jnp.zeros(())
         if self.envelope.linear:
             out = jnp.where(given["depth"] > 0, out, inputs @ tree["kernel_linear"])
         return out + tree["bias_out"], moving
 
-    def _layer(self, tree: Tree, given: Tree, layer: int, x: Any, moving: Any, batch: Batch | None) -> tuple[Any, Any]:
-        """Return a hidden layer's output [row, unit] and the moving statistics; `layer` is counted from 1."""
-        at = layer - 1
-        h = x @ tree[f"kernel_{layer}"] + given["use_bias"] * tree[f"bias_{layer}"]
-        if self.envelope.normalized:
-            h, moving = self._normalize(tree, given, layer, h, moving, batch)
-        h = self._activate(given["activation"][at], given["units"][at], h)
-        if self.envelope.dropout and batch is not None:
-            h = _drop(h, given["dropout"][at], layer, batch)
-        return h, moving
-
     def _join_inputs(self, tree: Tree, x: Any, codes: Any) -> Any:
         embedded = [tree[f"embedding_{column + 1}"][codes[:, column]] for column in range(codes.shape[1])]
         return jnp.concatenate([x, *embedded], axis=1) if embedded else x
 
+
+@dataclass(frozen=True)
+class _Layer:
+    """A hidden layer, counted from 1, as two functions of its arrays `own` by name.
+
+    What goes with them is a member's numbers, the moving statistics, and the batch in training.
+    """
+
+    envelope: Envelope
+    number: int
+
+    def multiply(self, own: Tree, given: Tree, x: Any) -> Any:
+        """Return the values before normalisation and activation [row, unit]."""
+        return x @ own["kernel"] + given["use_bias"] * own["bias"]
+
+    def finish(self, own: Tree, h: Any, beside: tuple[Tree, Any, Batch | None]) -> tuple[Any, Any]:
+        """Return the layer's output [row, unit] and the moving statistics."""
+        given, moving, batch = beside
+        at = self.number - 1
+        if self.envelope.normalized:
+            h, moving = self._normalize(own, h, beside)
+        h = self._activate(given["activation"][at], given["units"][at], h)
+        if self.envelope.dropout and batch is not None:
+            h = _drop(h, given["dropout"][at], self.number, batch)
+        return h, moving
+
     def _activate(self, chosen: Any, units: Any, h: Any) -> Any:
-        branches = [_select_activation(name, units) for name in self.envelope.activations]
-        h = branches[0](h) if len(branches) == 1 else jax.lax.switch(chosen, branches, h)
+        branches = tuple(_Activation(name) for name in self.envelope.activations)
+        h = branches[0](units, h) if len(branches) == 1 else _switch_activation(branches, chosen, units, h)
         # After the activation: some are not 0 at 0, such as the sigmoid.
         return jnp.where(units, h, 0.0)
 
-    def _normalize(
-        self, tree: Tree, given: Tree, layer: int, h: Any, moving: Any, batch: Batch | None
-    ) -> tuple[Any, Any]:
-        mean, variance = moving[0, layer - 1], moving[1, layer - 1]
+    def _normalize(self, own: Tree, h: Any, beside: tuple[Tree, Any, Batch | None]) -> tuple[Any, Any]:
+        given, moving, batch = beside
+        at = self.number - 1
+        mean, variance = moving[0, at], moving[1, at]
         if batch is not None:
             # Empty places must count neither for the mean nor for the variance.
             rows = batch.rows[:, None]
@@ -90,35 +122,80 @@ class Network:
             mean = jnp.sum(h * rows, axis=0) / count
             variance = jnp.sum(jnp.square(h - mean) * rows, axis=0) / count
             seen = jnp.stack([mean, variance])
-            moving = moving.at[:, layer - 1].set(_MOMENTUM * moving[:, layer - 1] + (1 - _MOMENTUM) * seen)
-        scaled = (h - mean) * jax.lax.rsqrt(variance + _EPSILON) * tree[f"gamma_{layer}"] + tree[f"beta_{layer}"]
+            moving = moving.at[:, at].set(_MOMENTUM * moving[:, at] + (1 - _MOMENTUM) * seen)
+        scaled = (h - mean) * jax.lax.rsqrt(variance + _EPSILON) * own["gamma"] + own["beta"]
         return jnp.where(given["normalized"], scaled, h), moving
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One training step's rows.
+class _Activation:
+    """An activation of Keras."""
 
-    Attributes:
-        rows: 1 for a row, 0 for an empty place [row].
-        first: the first row's place in its batch.
-        key: seed of the batch's random numbers [number].
-    """
+    name: str
 
-    rows: Any
-    first: Any
-    key: Any
+    def __call__(self, units: Any, h: Any) -> Any:
+        return keras.activations.get(self.name)(jnp.where(units, h, _FAR_BELOW) if self.name in _ACROSS_UNITS else h)
 
-
-def _pass_through(x: Any, moving: Any) -> tuple[Any, Any]:
-    return x, moving
+    def differentiate(self, units: Any, h: Any, gradient: Any) -> Any:
+        """Return the gradient of its input."""
+        return jax.vjp(partial(self, units), h)[1](gradient)[0]
 
 
-def _select_activation(name: str, units: Any) -> Any:
-    function = keras.activations.get(name)
-    if name in _ACROSS_UNITS:
-        return lambda h: function(jnp.where(units, h, _FAR_BELOW))
-    return function
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _switch_activation(branches: tuple[_Activation, ...], chosen: Any, units: Any, h: Any) -> Any:
+    return jax.lax.switch(chosen, branches, units, h)
+
+
+def _switch_activation_forward(branches: tuple[_Activation, ...], *operands: Any) -> tuple[Any, Any]:
+    return _switch_activation(branches, *operands), operands
+
+
+def _switch_activation_backward(branches: tuple[_Activation, ...], operands: Any, gradient: Any) -> tuple[Any, ...]:
+    chosen, units, h = operands
+    return None, None, jax.lax.switch(chosen, [each.differentiate for each in branches], units, h, gradient)
+
+
+_switch_activation.defvjp(_switch_activation_forward, _switch_activation_backward)
+
+
+def _run_layer(layer: _Layer, own: Tree, x: Any, beside: tuple[Tree, Any, Batch | None]) -> tuple[Any, Any]:
+    """Return a layer's output and the moving statistics."""
+    return layer.finish(own, layer.multiply(own, beside[0], x), beside)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _run_layer_if_any(layer: _Layer, own: Tree, x: Any, beside: tuple[Tree, Any, Batch | None]) -> tuple[Any, Any]:
+    """Return the same, or the input where a member has no such layer."""
+    return _run_layer_if_any_forward(layer, own, x, beside)[0]
+
+
+def _run_layer_if_any_forward(layer: _Layer, own: Tree, x: Any, beside: Any) -> tuple[tuple[Any, Any], Any]:
+    given, moving, _ = beside
+
+    def run() -> tuple[Any, Any, Any]:
+        h = layer.multiply(own, given, x)
+        return *layer.finish(own, h, beside), h
+
+    out, moving, h = jax.lax.cond(layer.number <= given["depth"], run, lambda: (x, moving, x))
+    return (out, moving), (own, x, h, beside)
+
+
+def _run_layer_if_any_backward(layer: _Layer, operands: Any, gradients: tuple[Any, Any]) -> tuple[Any, Any, None]:
+    own, x, h, beside = operands
+    given, gradient = beside[0], gradients[0]
+
+    def run() -> tuple[Any, Any]:
+        finished, of_h = jax.vjp(lambda own, h: layer.finish(own, h, beside)[0], own, h)[1](gradient)
+        multiplied, of_x = jax.vjp(lambda own, x: layer.multiply(own, given, x), own, x)[1](of_h)
+        return jax.tree.map(jnp.add, finished, multiplied), of_x
+
+    def skip() -> tuple[Any, Any]:
+        return jax.tree.map(jnp.zeros_like, own), gradient
+
+    return *jax.lax.cond(layer.number <= given["depth"], run, skip), None
+
+
+_run_layer_if_any.defvjp(_run_layer_if_any_forward, _run_layer_if_any_backward)
 
 
 def _drop(h: Any, rate: Any, layer: int, batch: Batch) -> Any:

@@ -85,7 +85,7 @@ class Program:
         features, task, training = _hide_names(features), _hide_labels(task), _select_computed(training)
         self.envelope = envelope
         self.layout = Layout(envelope, features, task)
-        self.optimizers = Optimizers(envelope.optimizers, self.layout.size)
+        self.optimizers = Optimizers(envelope.optimizers, {part.size for part in self.layout.parts})
         self.rows = rows.train.rows
         self.step_rows = count_step_rows(envelope)
         self.steps_at_once = min(_MOST_STEPS_AT_ONCE, count_most_steps(envelope, self.rows))
@@ -163,8 +163,18 @@ class Program:
             its = {name: values[at] for name, values in plan.items() if name not in ("steps", "key")}
             return self._step(*done, numbers, its, plan["key"], data)
 
-        done: tuple[State, EpochSums] = jax.lax.fori_loop(0, steps, step, (state, sums))
-        return done
+        state = self._map_vectors(self.layout.divide, state)
+        state, sums = jax.lax.fori_loop(0, steps, step, (state, sums))
+        return self._map_vectors(self.layout.unite, state), sums
+
+    def _map_vectors(self, function: Callable[[Any], Any], state: State) -> State:
+        """Apply a function to each vector of weights in a state."""
+        return state._replace(
+            weights=function(state.weights),
+            slots=tuple(map(function, state.slots)),
+            average=function(state.average) if self.envelope.averaged else state.average,
+            gradient=function(state.gradient) if self.adds_up else state.gradient,
+        )
 
     def _step(
         self, state: State, sums: EpochSums, numbers: Numbers, its: Numbers, key: Any, data: Any
@@ -181,15 +191,15 @@ class Program:
             predictions = self._predict(out)
             weighted = self._compute_loss(numbers, y, out, predictions) * weights
             # `where` and no product: 0 times NaN is NaN.
-            loss = jnp.sum(jnp.where(rows > 0, weighted, 0.0)) / batch_rows
-            # A batch of several steps has one penalty.
-            return loss + its["last"] * self._compute_penalty(tree, numbers), (predictions, moving)
+            return jnp.sum(jnp.where(rows > 0, weighted, 0.0)) / batch_rows, (predictions, moving)
 
-        tree = self.layout.unflatten(state.weights)
+        tree = self.layout.name_arrays(state.weights)
         (loss, (predictions, moving)), gradients = jax.value_and_grad(objective, has_aux=True)(tree)
-        gradient = self.layout.flatten(gradients)
+        gradient = self.layout.join_arrays(gradients)
+        # A batch of several steps has one penalty.
+        loss += its["last"] * self._compute_penalty(numbers, state.weights)
         if self.adds_up:
-            gradient = state.gradient + gradient
+            gradient = jax.tree.map(jnp.add, state.gradient, gradient)
 
         def finish_batch() -> State:
             return self._update(state._replace(moving=moving), numbers, gradient, its["rate"])
@@ -199,13 +209,16 @@ class Program:
 
         # As Keras: an epoch's loss weighs each batch by its rows.
         sums = EpochSums(sums.loss + loss * its["batch_rows"], sums.predictions.at[chosen].set(predictions))
-        return jax.lax.cond(its["last"], finish_batch, continue_batch), sums
+        if self.adds_up or self.trains_at_once:
+            return jax.lax.cond(its["last"], finish_batch, continue_batch), sums
+        return finish_batch(), sums
 
     def _update(self, state: State, numbers: Numbers, gradient: Any, rate: Any) -> State:
         """Return the state after an optimizer step with a batch's gradient."""
+        gradient = self._add_penalty_gradient(numbers, state.weights, gradient)
         if self.envelope.clipped:
             # By tensor, as Keras clips; in the vector all tensors would be one.
-            gradient = self.layout.flatten(clip_gradients(numbers, self.layout.unflatten(gradient)))
+            gradient = self.layout.join_arrays(clip_gradients(numbers, self.layout.name_arrays(gradient)))
         optimizer_state = (state.slots, state.scalars)
         weights, (slots, scalars) = self.optimizers.step(
             numbers, state.weights, gradient, rate, state.steps, optimizer_state
@@ -214,8 +227,9 @@ class Program:
         if self.envelope.averaged:
             # The average starts with the first step's weights, not with the initial ones.
             momentum = jnp.where(state.steps > 0, numbers["ema_momentum"], 0.0)
-            average = momentum * average + (1.0 - momentum) * weights
-        return State(weights, slots, scalars, state.moving, average, jnp.zeros_like(state.gradient), state.steps + 1)
+            average = jax.tree.map(lambda old, new: momentum * old + (1.0 - momentum) * new, average, weights)
+        empty = jax.tree.map(jnp.zeros_like, state.gradient)
+        return State(weights, slots, scalars, state.moving, average, empty, state.steps + 1)
 
     def _score(
         self, state: State, sums: EpochSums, numbers: Numbers, targets: Any, validation: Any
@@ -233,7 +247,7 @@ class Program:
         y, weights = y[: self._validation_rows], weights[: self._validation_rows]
         predictions = self._predict(out)
         loss = jnp.mean(self._compute_loss(numbers, y, out, predictions) * weights)
-        loss += self._compute_penalty(tree, numbers)
+        loss += self._compute_penalty(numbers, self.layout.divide(state.weights))
         train_y, train_weights = (each[: self.rows] for each in targets)
         trained = self._compute_metrics(train_y, sums.predictions[: self.rows], train_weights)
         validated = self._compute_metrics(y, predictions, weights)
@@ -253,14 +267,27 @@ class Program:
         loss = build_loss_with_smoothing(self._task, self._training, smoothing, on_logits=on_logits)
         return loss.call(jnp.asarray(y, "float32"), out if on_logits else predictions)
 
-    def _compute_penalty(self, tree: Numbers, numbers: Numbers) -> Any:
-        if not self.envelope.penalty:
-            return 0.0
-        kernels = [value for name, value in tree.items() if name.startswith("kernel_")]
-        # JAX's derivative of |w| is 1 at w = 0, where TensorFlow's is 0 and masked weights must stay.
-        absolute = sum(jnp.sum(kernel * jax.lax.stop_gradient(jnp.sign(kernel))) for kernel in kernels)
-        squared = sum(jnp.sum(jnp.square(kernel)) for kernel in kernels)
-        return numbers["l1"] * absolute + numbers["l2"] * squared
+    def _compute_penalty(self, numbers: Numbers, weights: Sequence[Any]) -> Any:
+        """Return the penalty of the parts of the weights."""
+        kernels = [each[: part.kernels] for part, each in zip(self.layout.parts, weights, strict=True) if part.kernels]
+        penalty = numbers["l1"] * sum(jnp.sum(jnp.abs(each)) for each in kernels) if self.envelope.l1 else 0.0
+        if self.envelope.l2:
+            penalty += numbers["l2"] * sum(jnp.sum(jnp.square(each)) for each in kernels)
+        return penalty
+
+    def _add_penalty_gradient(self, numbers: Numbers, weights: Sequence[Any], gradient: Sequence[Any]) -> Any:
+        """Return the parts of the gradient with the penalty's: in one pass, where JAX's needs some for each kernel."""
+        if not (self.envelope.l1 or self.envelope.l2):
+            return gradient
+        found = []
+        for part, each, of_loss in zip(self.layout.parts, weights, gradient, strict=True):
+            # The derivative of |w| is 0 at w = 0, as TensorFlow's: masked weights must stay.
+            of_penalty = numbers["l1"] * jnp.sign(each) if self.envelope.l1 else 0.0
+            of_penalty += 2.0 * numbers["l2"] * each if self.envelope.l2 else 0.0
+            if part.kernels < part.size:
+                of_penalty = jnp.where(jnp.arange(part.size) < part.kernels, of_penalty, 0.0)
+            found.append(of_loss + of_penalty)
+        return tuple(found)
 
     def _compute_metrics(self, y: Any, predictions: Any, weights: Any) -> dict[str, Any]:
         return {
@@ -314,7 +341,7 @@ def _put_on_device(part: Examples, further: int, weights: Any) -> tuple[Any, Any
     return tuple(
         jax.device_put(np.concatenate([array, np.zeros((further, *array.shape[1:]), array.dtype)]))
         for array in (x, codes, np.asarray(part.y), weights)
-    )  # type: ignore[return-value]
+    )
 
 
 def _create_variables(metrics: Sequence[keras.metrics.Metric], task: Task) -> None:

@@ -1,14 +1,15 @@
 """Layout of a trial's weights in its fleet's flat vector.
 
 A fleet keeps the weights of one member as one vector: its optimizer then is one update, whatever the network's
-shape. Each array in it has the envelope's shape; a narrower trial fills its upper left corner, as a layer of its
-own width would be initialised, and the rest is zero and stays zero, because no gradient reaches it.
+shape. While a large network trains, its kernels are vectors of their own, so that no step copies them. Each array has
+the envelope's shape; a narrower trial fills its upper left corner, as a layer of its own width would be initialised,
+and the rest is zero and stays zero, because no gradient reaches it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,10 @@ from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.model_arithmetic import count_parameters
 
+_LARGE_NETWORK, _LARGE_KERNEL = 100_000, 8192
+"""Weights of a network whose kernels are parts, and of such a kernel: below, compiling the steps of further parts takes
+longer than copying."""
+
 
 @dataclass(frozen=True)
 class _Place:
@@ -37,6 +42,28 @@ class _Place:
         return self.start + math.prod(self.shape)
 
 
+@dataclass(frozen=True)
+class Part:
+    """Neighbouring arrays of the vector which one step of the optimizer updates.
+
+    Attributes:
+        kernels: number of its first weights that are of kernels: those that penalties apply to.
+    """
+
+    places: Mapping[str, _Place]
+    kernels: int
+
+    @property
+    def start(self) -> int:
+        """Place of its first weight."""
+        return next(iter(self.places.values())).start
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return sum(place.end - place.start for place in self.places.values())
+
+
 class Layout:
     """The arrays of an envelope's network, one after the other.
 
@@ -45,6 +72,8 @@ class Layout:
             width.
         outputs: columns of the prediction.
         size: length of the vector.
+        kernels: number of its first weights that are of kernels: those that penalties apply to.
+        parts: the parts in which it trains.
     """
 
     def __init__(self, envelope: Envelope, features: Features, task: Task) -> None:
@@ -60,14 +89,38 @@ class Layout:
         self.inputs = self._plain + sum(self.embeddings)
         self.places: Mapping[str, _Place] = dict(self._list_places())
         self.size = max(place.end for place in self.places.values())
+        self.kernels = max(place.end for name, place in self.places.items() if name.startswith("kernel_"))
+        self.parts = tuple(self._list_parts())
 
     def unflatten(self, flat: Any) -> dict[str, Any]:
         """Return the vector's arrays by name; works on NumPy's and on JAX's."""
         return {name: flat[place.start : place.end].reshape(place.shape) for name, place in self.places.items()}
 
-    def flatten(self, tree: Mapping[str, Any]) -> Any:
-        """Return arrays by name as one of JAX's vectors."""
-        return jnp.concatenate([tree[name].reshape(-1) for name in self.places])
+    def divide(self, flat: Any) -> tuple[Any, ...]:
+        """Return one of JAX's vectors in parts [weight]."""
+        return tuple(flat[part.start : part.start + part.size] for part in self.parts)
+
+    def unite(self, parts: Sequence[Any]) -> Any:
+        """Return parts as one vector."""
+        return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+
+    def name_arrays(self, parts: Sequence[Any]) -> dict[str, Any]:
+        """Return the arrays of parts by name."""
+        return {
+            name: values[place.start - part.start : place.end - part.start].reshape(place.shape)
+            for part, values in zip(self.parts, parts, strict=True)
+            for name, place in part.places.items()
+        }
+
+    def join_arrays(self, tree: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return arrays by name as parts."""
+        flat = {name: tree[name].reshape(-1) for name in self.places}
+        return tuple(
+            jnp.concatenate([flat[name] for name in part.places])
+            if len(part.places) > 1
+            else flat[next(iter(part.places))]
+            for part in self.parts
+        )
 
     def initialize(self, member: Member, seed: int) -> FloatArray:
         """Return the initial vector of a trial."""
@@ -120,20 +173,32 @@ class Layout:
             yield name, (place := _Place(start, shape))
             start = place.end
 
+    def _list_parts(self) -> Iterator[Part]:
+        rest = dict(self.places)
+        for name, place in self.places.items():
+            size = place.end - place.start
+            # The first ones, since the rest is one slice of the vector too.
+            if self.size < _LARGE_NETWORK or not name.startswith("kernel_") or size < _LARGE_KERNEL:
+                break
+            del rest[name]
+            yield Part({name: place}, size)
+        yield Part(rest, max(0, self.kernels - next(iter(rest.values())).start))
+
     def _list_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        width = self.envelope.width
+        width, layers = self.envelope.width, range(1, self.envelope.depth + 1)
+        for layer in layers:
+            yield f"kernel_{layer}", (self.inputs if layer == 1 else width, width)
+        if layers:
+            yield "kernel_out", (width, self.outputs)
+        if self.envelope.linear:
+            yield "kernel_linear", (self.inputs, self.outputs)
         for column, (count, wide) in enumerate(zip(self._codes, self.embeddings, strict=True), start=1):
             yield f"embedding_{column}", (count, wide)
-        for layer in range(1, self.envelope.depth + 1):
-            yield f"kernel_{layer}", (self.inputs if layer == 1 else width, width)
+        for layer in layers:
             yield f"bias_{layer}", (width,)
             if self.envelope.normalized:
                 yield f"gamma_{layer}", (width,)
                 yield f"beta_{layer}", (width,)
-        if self.envelope.depth:
-            yield "kernel_out", (width, self.outputs)
-        if self.envelope.linear:
-            yield "kernel_linear", (self.inputs, self.outputs)
         yield "bias_out", (self.outputs,)
 
     def _list_widths(self, member: Member) -> list[int]:
