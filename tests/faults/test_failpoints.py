@@ -24,8 +24,9 @@ LASTING = {
 OF_PAUSES = {"pause-due", "pause-written", "trial-pause-due", "trial-pause-recorded", "trial-paused", "trial-promoted"}
 # Of a study that nobody deletes; `test_deletion.py` is about those.
 OF_DELETIONS = {name for name in failpoints.FAILPOINTS if name.startswith("deletion-")}
+OF_LATE_MODELS = {"model-ahead-written", "model-ahead-moving", "models-written", "models-recorded"}
 NOT_HIT_BY = {
-    "loop": {"slots-answered", "fleet-filled", "weights-aside", "weights-written", "models-written", "models-recorded"},
+    "loop": {"slots-answered", "fleet-filled", "weights-aside", "weights-written", *OF_LATE_MODELS},
     "fleet": set(),
 }
 

@@ -66,6 +66,8 @@ FAILPOINTS: Final[Mapping[str, Side]] = {
     "rows-delivered": "delivery",
     "rows-acknowledged": "delivery",
     # The study ends.
+    "model-ahead-written": "worker",
+    "model-ahead-moving": "supervisor",
     "models-written": "supervisor",
     "models-recorded": "supervisor",
     "retraining-recorded": "supervisor",
