@@ -2,7 +2,7 @@
 
 A checkpoint is written aside, synced and renamed; the one before it is kept. Each carries the SHA-256 of its content
 and the hash of what it belongs to. A damaged or foreign checkpoint is skipped: then the previous one counts, or the
-training starts anew. Their frequency follows from their cost: at most a twentieth of the time.
+training starts anew. Their frequency follows from their cost: at most a fiftieth of the time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipelines.workspace.atomic_files import make_temporary_path, move_into_plac
 from tracking.testing.failpoints import hit
 
 _LEAST_S = 1.0  # seconds from one checkpoint to the next, at least
-_SHARE = 20  # a checkpoint takes at most a twentieth of the time
+_SHARE = 50  # checkpoints take at most a fiftieth of the time
 _DIGEST = 64  # hexadecimal digits of a SHA-256
 
 
@@ -61,13 +61,15 @@ class CheckpointStore:
         folder: the trial's folder.
         fold: the training's number in its trial.
         identity: everything that the training follows from; a checkpoint of anything else is skipped.
+        sharing: number of trainings that take turns in this process, each of which writes its own.
     """
 
-    def __init__(self, folder: Path, fold: int, identity: object) -> None:
+    def __init__(self, folder: Path, fold: int, identity: object, *, sharing: int = 1) -> None:
         self._file = folder / f"fold-{fold}.checkpoint"
         self._previous = folder / f"fold-{fold}.checkpoint-before"
         # repr and not hash(): Python salts the hash of a text per process. For the same reason there is no set in it.
         self._identity = hashlib.sha256(repr(identity).encode()).hexdigest()
+        self._sharing = sharing
         self._next_s = time.monotonic() + _LEAST_S
 
     def offer(self, capture: Callable[[], Checkpoint]) -> None:
@@ -76,7 +78,7 @@ class CheckpointStore:
         if began_s >= self._next_s:
             self.write(capture())
             ended_s = time.monotonic()
-            self._next_s = ended_s + max(_LEAST_S, _SHARE * (ended_s - began_s))
+            self._next_s = ended_s + max(_LEAST_S, _SHARE * self._sharing * (ended_s - began_s))
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint."""

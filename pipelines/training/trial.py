@@ -61,6 +61,7 @@ from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import KerastudyError
 from search_spaces.hyperparameters import TrialHyperParameters
 from search_spaces.values import Value
+from tracking.timings.stopwatch import measure_calls
 
 Measure = Callable[[TrialJob], Mapping[str, float]]
 """Measures the model that a trial has written, before the trial counts as done."""
@@ -222,6 +223,7 @@ class BuiltTrial:
     schedule: Schedule
 
 
+@measure_calls("building models")
 def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
     """Build a trial's model for one of its trainings; those below the number of folds have the first seed.
 
@@ -336,6 +338,7 @@ def _average(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+@measure_calls("writing trials")
 def _write_files(job: TrialJob, best: _Fold, result: TrialResult) -> None:
     write_artifacts(job, best.number, best.config, result, best.drawn)
     if job.user_model is not None:

@@ -28,6 +28,7 @@ from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trial_folder import WEIGHTS_FILE, write_pause, write_result
 from pipelines.training.weight_files import save_weights
 from tracking.testing.failpoints import hit
+from tracking.timings.stopwatch import measure_calls
 
 _programs: dict[str, Program] = {}
 """Programs of this process by everything that they depend on: compiling one takes seconds."""
@@ -195,6 +196,7 @@ class FleetRunner:
         self._channel.beat()
         return TrialOutcome("paused" if fitted.paused else "completed", result)
 
+    @measure_calls("writing trials")
     def _write_files(self, trial: _Trial, ended: EndedMember, result: TrialResult) -> None:
         folder = Path(trial.job.folder)
         write_artifacts(trial.job, 0, trial.job.values, result)

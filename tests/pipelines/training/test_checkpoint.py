@@ -153,18 +153,19 @@ def test_a_training_that_was_cut_off_or_paused_comes_to_the_same(trainer, how, t
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_checkpoints_cost_little(tmp_path, monkeypatch):
-    """What writing one has cost decides when the next is due."""
+@pytest.mark.parametrize(("sharing", "ends"), [(1, [1.0, 103.0, 205.0]), (2, [1.0, 203.0])])
+def test_checkpoints_cost_little(tmp_path, monkeypatch, sharing, ends):
+    """What writing one has cost decides when the next is due; those of a fleet's trials share the time."""
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
-    checkpoints = CheckpointStore(tmp_path, 0, "it")
+    checkpoints = CheckpointStore(tmp_path, 0, "it", sharing=sharing)
 
     def slow():
         now[0] += 2.0
         return checkpoint_of(1)
 
     written = []
-    for _ in range(100):
+    for _ in range(250):
         now[0] += 1.0
         checkpoints.offer(lambda: written.append(now[0]) or slow())
-    assert written == [1.0, 43.0, 85.0]
+    assert written == ends

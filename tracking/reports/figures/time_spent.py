@@ -25,6 +25,8 @@ _COLOURS: Final[Mapping[str, str]] = {
     "recording trials": "c6",
     "recording epochs": "c6",
     "baselines": "paused",
+    "building models": "c2",
+    "writing trials": "failed",
     "writing models": "failed",
     "importances": "c7",
     "report": "winner",
