@@ -1,6 +1,6 @@
 """Models of likely winners, written beside the last trials, so that the study's end has few left to write.
 
-They lie in a folder of their own, and those that are kept move to their trials when no further trial will end: what
+They lie in a separate folder, and those that are kept move to their trials when no further trial will end: what
 better trials displace never was a trial's, and after a kill the folder is used or removed as a whole.
 """
 

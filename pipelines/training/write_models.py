@@ -44,7 +44,7 @@ def write_models(trials: Sequence[PastTrial], channel: Channel) -> None:
 
 
 def write_models_ahead(models: ModelsAhead, channel: Channel) -> None:
-    """Write the models of trials that may be kept, each into a folder of its own below `models.folder`."""
+    """Write the models of trials that may be kept, each into a folder below `models.folder`."""
     for trial in models.trials:
         folder = Path(models.folder) / Path(trial.folder).name
         (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
