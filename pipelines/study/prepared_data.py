@@ -56,7 +56,9 @@ def prepare_study_data(
     memory = limits.memory or int(_SHARE_OF_MEMORY * psutil.virtual_memory().total)
     payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, expected, division, again, memory)
     job = Job("data", PREPARE_DATA, payload, log, memory_bytes=memory, time_s=limits.data_time)
-    job = replace(job, backend="tensorflow" if may_import_keras(study.spec.data) else "none")
+    if not may_import_keras(study.spec.data):
+        # Fresh: no other job of the study would use its worker, which starts at once and would stay.
+        job = replace(job, backend="none", fresh=True)
     listener.describe(f"reading {study.spec.data.describe_source()}")
     try:
         return run_job(engine, job, listener.keep_alive, responder=_StepResponder(listener))

@@ -194,6 +194,13 @@ def test_each_worker_sees_the_gpus_of_its_place(make_gpu_engine, tmp_path):
     assert sorted(seen) == ["GPU-a0", "GPU-a0", "GPU-b1", "GPU-b1"]
 
 
+def test_work_without_keras_sees_no_gpu(make_gpu_engine, tmp_path):
+    """It takes no place on a GPU, and has no backend that could report what it found."""
+    engine = make_gpu_engine(make_gpus(1), 1)
+    found = run_job(engine, job("show_devices", tmp_path, "none"))
+    assert (found["CUDA_VISIBLE_DEVICES"], found["JAX_PLATFORMS"]) == ("-1", "cpu")
+
+
 def test_a_worker_grows_into_a_shared_gpu(make_gpu_engine, tmp_path, backend):
     """TensorFlow takes memory as it needs it, and JAX no more than its share."""
     found = run_job(make_gpu_engine(make_gpus(1), 0.25), job("show_devices", tmp_path, backend))
