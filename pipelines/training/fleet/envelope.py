@@ -15,7 +15,7 @@ class Envelope:
 
     Attributes:
         depth: most hidden layers.
-        least_depth: fewest hidden layers; a program computes so many without asking.
+        least_depth: fewest hidden layers: a program computes so many without a branch.
         width: units of every hidden layer; a narrower trial's further units are masked.
         batch: rows of a step; a trial with smaller batches leaves the further ones empty.
         least_batch: smallest batch size, which decides the number of steps.

@@ -4,7 +4,7 @@ Structure is expressed as numbers: units beyond a member's width are masked, a l
 input, activations are chosen by a switch. Where members are trained one by one, layers and activations that a member
 does not have cost it nothing. Activations and losses are Keras's.
 
-The gradient of a branch is written here, as a function of what entered the branch. JAX's own passes every intermediate
+The gradient of a branch is written here, as a function of what entered the branch. JAX's passes every intermediate
 array of each branch through all of them, filled with zeros: a third of a step, and more of its compiling.
 """
 
@@ -82,7 +82,7 @@ class Network:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A hidden layer, counted from 1, as two functions of its arrays `own` by name.
+    """A hidden layer, counted from 1, as two functions of its arrays by name.
 
     What goes with them is a member's numbers, the moving statistics, and the batch in training.
     """

@@ -184,6 +184,15 @@ RUNS = {
         ENDS,
         slots=3,
     ),
+    # Its kernels are parts of their vector, which the optimizer updates one by one.
+    "large": FleetRun(
+        Setting(MULTICLASS, Features(dense=40), train_rows=48),
+        {
+            "parts": trial(
+                depth=3, units=256, optimizer="nadam", batch_size=24, l1=0.001, l2=0.01, clip="norm", use_ema=True
+            )
+        },
+    ),
     **{f"{task.kind}_metrics": metrics(task) for task in TASKS},
     **{name: run for task in TASKS for name, run in losses(task).items()},
 }
