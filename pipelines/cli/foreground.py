@@ -6,13 +6,12 @@ import os
 import threading
 from dataclasses import replace
 
-import psutil
 from rich.console import Console
 
-from pipelines.cli import output
+from pipelines.cli.kept_command import find_start
 from pipelines.cli.progress_bars import choose_display
-from pipelines.cli.status_line import INTERRUPTED, StatusListener
 from pipelines.cli.safe_console import make_console, make_text
+from pipelines.cli.status_line import INTERRUPTED, StatusListener
 from pipelines.cli.timings_output import print_runs
 from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.run import find_finished, run_to_end, supervise
@@ -57,7 +56,7 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False, with_ti
     supervising = supervise(study, home, checking, evolve=evolve, own_process=True, listener=listener)
     # The signals are handled once the check is over: a Ctrl-C before that has nothing to put back, and ends the
     # process.
-    with time_run(psutil.Process().create_time()), supervising as supervisor, handle_signals(supervisor.pause):
+    with time_run(find_start()), supervising as supervisor, handle_signals(supervisor.pause):
         with choose_display(console) as display:
             ended = run_to_end(supervisor, display.show)
         _print_end(console, ended, home)

@@ -52,6 +52,10 @@ def run(
     Ctrl-C pauses the study: running trials are put back, and the same command resumes them. It works on this machine,
     on the home: `kerastudy submit` submits a study to a service.
     """
+    from pipelines.cli.kept_command import prepare_next, run_forked
+
+    if (code := run_forked()) is not None:
+        sys.exit(code)
     from pipelines.engines.local_engine import LocalEngine
     from pipelines.study.load import load_study
 
@@ -72,7 +76,9 @@ def run(
             engine.warm(backend)
     from pipelines.cli.foreground import run_in_foreground
 
-    sys.exit(run_in_foreground(study, home, evolve=evolve, with_timings=timings))
+    code = run_in_foreground(study, home, evolve=evolve, with_timings=timings)
+    prepare_next()
+    sys.exit(code)
 
 
 @click.command()

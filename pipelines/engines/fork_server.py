@@ -11,7 +11,7 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.context import ForkServerProcess, set_spawning_popen
@@ -19,12 +19,12 @@ from typing import Any
 
 from pipelines.engines.search_path import SAFE_PATH, order_search_path
 from pipelines.engines.warm.kept_server import KeptServer
-from pipelines.engines.warm.origin import PER_COMMAND, read_origin, select_per_command
+from pipelines.engines.warm.origin import PER_COMMAND, select_per_command
 from pipelines.engines.warm.settings import read_warm_settings
 
 # Of every server, in this order. `kerastudy` loads our packages, whatever the user's folders hold.
 _FIRST_MODULES = ("kerastudy", "pipelines.engines.preload.search_path")
-_PRELOADS = "pipelines.engines.preload."
+_KEPT = ("pipelines.engines.preload.", "pipelines.cli.preload")  # what only loads, and starts no threads
 _servers: dict[str, forkserver.ForkServer] = {}
 _not_kept: set[str] = set()  # modules whose kept server was lost: the next one is this process's alone
 _lock = threading.Lock()
@@ -43,6 +43,21 @@ def start_server(module: str) -> None:
                 _servers[module].ensure_running()
             return
         _servers[module] = _open_kept_server(module) or _open_server(module)
+
+
+def join_server(module: str) -> bool:
+    """Join the server that an earlier command has left; return whether there is one."""
+    with _lock:
+        if module not in _servers and (server := _open_kept_server(module, must_run=True)) is not None:
+            _servers[module] = server
+        return module in _servers
+
+
+def leave_server(module: str, environ: Mapping[str, str]) -> None:
+    """Start the server that a later command of an environment may join, unless it runs or none is kept."""
+    with _lock:
+        if module not in _servers and (server := _open_kept_server(module, environ)) is not None:
+            server.release()
 
 
 def stop_servers() -> None:
@@ -68,13 +83,17 @@ def _open_server(module: str) -> forkserver.ForkServer:
     return server
 
 
-def _open_kept_server(module: str) -> KeptServer | None:
-    """Join or start the server that outlives this process; None where servers are not kept."""
-    settings = read_warm_settings(os.environ)
-    if settings is None or not module.startswith(_PRELOADS) or module in _not_kept:
+def _open_kept_server(
+    module: str, environ: Mapping[str, str] = os.environ, *, must_run: bool = False
+) -> KeptServer | None:
+    """Join or start the server that outlives this process; None where none is kept, or none runs that has to."""
+    settings = read_warm_settings(environ)
+    if settings is None or not module.startswith(_KEPT) or module in _not_kept:
         return None
     try:
-        server = KeptServer(module, read_origin(os.environ), settings)
+        server = KeptServer(module, environ, settings)
+        if must_run and not server.join():
+            return None
         server.ensure_running()
     except OSError as error:  # no room for its files, a path too long for a socket, a folder of somebody else
         _logger.debug("the server of %s is not kept: %s", module, error)
@@ -95,10 +114,12 @@ def _drop_kept_server(module: str) -> bool:
 
 
 class ForkedProcess(ForkServerProcess):
-    """A daemon process forked from the server that has loaded `module`."""
+    """A process forked from the server that has loaded `module`; a daemon, unless it starts processes itself."""
 
-    def __init__(self, module: str, target: Callable[..., None], args: tuple[Any, ...]) -> None:
-        super().__init__(target=target, args=args, daemon=True)
+    def __init__(
+        self, module: str, target: Callable[..., None], args: tuple[Any, ...], *, has_children: bool = False
+    ) -> None:
+        super().__init__(target=target, args=args, daemon=not has_children)
         self.module = module
         self.inherited: Any = None  # what its server cannot have from this process
 

@@ -16,7 +16,7 @@ import psutil
 
 from pipelines.engines.search_path import SAFE_PATH
 from pipelines.engines.warm.folder import KeptRecord, WarmFolder
-from pipelines.engines.warm.origin import PER_COMMAND, Origin, describe_file, get_interpreter_flags
+from pipelines.engines.warm.origin import PER_COMMAND, describe_file, get_interpreter_flags, read_origin
 from pipelines.engines.warm.settings import WarmSettings
 
 # As a supervisor is started: `kerastudy` first loads our packages whatever the user's folders hold.
@@ -28,17 +28,29 @@ class KeptServer(forkserver.ForkServer):
 
     Args:
         module: what it has imported.
-        origin: of this process.
+        environ: environment that it has, but for the variables of a command.
+
+    Raises:
+        OSError: if the system does not show what this process's origin is.
     """
 
     _forkserver_alive_fd: int | None  # multiprocessing's: a writing end of the named pipe
 
-    def __init__(self, module: str, origin: Origin, settings: WarmSettings) -> None:
+    def __init__(self, module: str, environ: Mapping[str, str], settings: WarmSettings) -> None:
         super().__init__()
         self._module = module
-        self._origin = origin
+        self._environ = dict(environ)
         self._settings = settings
-        self._key = origin.make_key(module)
+        self._origin = read_origin(environ)
+        self._key = self._origin.make_key(module)
+
+    def join(self) -> bool:
+        """Join the running server; return whether there is one.
+
+        Raises:
+            OSError: if there can be none.
+        """
+        return self._open(may_start=False)
 
     def ensure_running(self) -> None:
         """Join the server or start it, unless that is done.
@@ -46,15 +58,22 @@ class KeptServer(forkserver.ForkServer):
         Raises:
             OSError: if it cannot be started, or its socket's path is too long.
         """
+        self._open(may_start=True)
+
+    def _open(self, *, may_start: bool) -> bool:
         with self._lock:  # type: ignore[attr-defined]  # typeshed leaves it out
             resource_tracker.ensure_running()
             if self._forkserver_alive_fd is not None:
-                return
+                return True
             folder = WarmFolder()
             with folder.lock():
                 self._retire_outdated(folder)
-                name, self._forkserver_alive_fd = self._join(folder) or self._start(folder)
+                found = self._join(folder)
+                if found is None and not may_start:
+                    return False
+                name, self._forkserver_alive_fd = found or self._start(folder)
             self._forkserver_address = str(folder.locate(name, "socket"))
+            return True
 
     def release(self) -> None:
         """Release the server: it ends some time after the last command that uses it."""
@@ -114,7 +133,7 @@ class KeptServer(forkserver.ForkServer):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=_make_environment(os.environ),
+            env=_make_environment(self._environ),
             pass_fds=(listener, alive),
             start_new_session=True,  # it outlives the terminal, and the group that a shell ends
         )

@@ -1,0 +1,11 @@
+"""Preload of the server that the next `kerastudy run` is forked from: what a supervisor imports at its start."""
+
+from __future__ import annotations
+
+from pipelines.cli import foreground, studies
+from pipelines.operations import first_backends
+from pipelines.search import sobol_sampler
+from pipelines.search.gp import sampler
+from tracking.store import optuna_schema, optuna_storage
+
+__all__ = ["first_backends", "foreground", "optuna_schema", "optuna_storage", "sampler", "sobol_sampler", "studies"]
