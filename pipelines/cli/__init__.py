@@ -87,7 +87,7 @@ def command() -> None:
 
     Python takes more than a second to tear down the modules of a study; the system frees all of it at once.
     """
-    from pipelines.cli.front import come_to_front
+    from pipelines.cli.command_process import mark_command_process
 
     status: object = 1
 
@@ -97,7 +97,7 @@ def command() -> None:
             sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 0)
 
-    come_to_front()
+    mark_command_process()
     atexit.register(leave)  # registered first, called last: after all threads and all other handlers
     try:
         main()

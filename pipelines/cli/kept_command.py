@@ -1,6 +1,6 @@
 """Command that runs in a process forked from a server with its libraries, which take a second to load.
 
-The process that was started stays in front: it passes signals on, and ends as the forked one ends. Where either is
+The process that was started stays: it passes signals on, and ends as the forked one ends. Where either is
 killed, so is the other.
 """
 
@@ -18,7 +18,7 @@ from types import FrameType
 
 import psutil
 
-from pipelines.cli.front import get_front_environment
+from pipelines.cli.command_process import get_command_environment
 from pipelines.engines.fork_server import ForkedProcess, join_server, leave_server
 
 _MODULE = "pipelines.cli.preload"
@@ -28,9 +28,9 @@ _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, sign
 def run_forked() -> int | None:
     """Run this process's command in a forked one and return its exit code; None where no server was left for it.
 
-    A process that runs more than a command, or has been forked itself, runs the command on its own.
+    A process that runs more than a command, or has been forked itself, is left to run it.
     """
-    if get_front_environment() is None or not join_server(_MODULE):
+    if get_command_environment() is None or not join_server(_MODULE):
         return None
     process = ForkedProcess(_MODULE, _serve, (), has_children=True)
     with _pass_signals_on(process):
@@ -46,7 +46,7 @@ def run_forked() -> int | None:
 
 def prepare_next() -> None:
     """Leave a server for the next command, unless one runs; return at once."""
-    if (environ := get_front_environment()) is not None:
+    if (environ := get_command_environment()) is not None:
         leave_server(_MODULE, environ)
 
 
@@ -83,20 +83,20 @@ def _serve() -> None:
     """Run the command; the body of the forked process."""
     from pipelines.cli import main
 
-    threading.Thread(target=_end_with_front, daemon=True).start()
+    threading.Thread(target=_end_with_command, daemon=True).start()
     # Its streams were made in the server, for no terminal.
     sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())  # type: ignore[union-attr]  # a plain text stream
     main()
 
 
-def _end_with_front() -> None:
-    """Kill this process when the one in front has ended, as if it were the one that was killed."""
-    if (front := multiprocessing.parent_process()) is not None:
-        wait([front.sentinel])
+def _end_with_command() -> None:
+    """Kill this process when the one that was started has ended, as if this were the one that was killed."""
+    if (started := multiprocessing.parent_process()) is not None:
+        wait([started.sentinel])
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def find_start() -> float:
     """Return when the command was started, in seconds of the system's clock."""
-    front = multiprocessing.parent_process()
-    return float(psutil.Process(None if front is None else front.pid).create_time())
+    started = multiprocessing.parent_process()
+    return float(psutil.Process(None if started is None else started.pid).create_time())

@@ -36,7 +36,7 @@ def main(listener: int, alive: int, module: str, parent: str, name: str, setting
         settings: fields of `WarmSettings`.
     """
     folder = WarmFolder(Path(parent))
-    own_end = _OwnEnd(folder.locate(name, "alive"))
+    held_end = _HeldEnd(folder.locate(name, "alive"))
     for each in (_SEARCH_PATH, module):
         with suppress(ImportError):  # the worker states what is missing
             importlib.import_module(each)
@@ -44,7 +44,7 @@ def main(listener: int, alive: int, module: str, parent: str, name: str, setting
     folder.write_whole(folder.locate(name, "modules"), "\n".join(map(describe_file, list_module_files())))
     gc.collect()
     gc.freeze()  # what was imported stays; a collection in a worker need not copy its pages
-    _watch(Lifetime(folder, name, WarmSettings(*settings)), own_end)
+    _watch(Lifetime(folder, name, WarmSettings(*settings)), held_end)
     try:
         forkserver.main(listener, alive, [])
     finally:
@@ -57,8 +57,8 @@ def list_module_files() -> list[str]:
     return sorted(file for file in files if isinstance(file, str))
 
 
-class _OwnEnd:
-    """The server's own writing end of its named pipe."""
+class _HeldEnd:
+    """The writing end that the server holds of its named pipe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -78,7 +78,7 @@ class _OwnEnd:
             self._descriptor = None
 
 
-def _watch(lifetime: Lifetime, own_end: _OwnEnd) -> None:
+def _watch(lifetime: Lifetime, held_end: _HeldEnd) -> None:
     """Check by a timer whether the server is over; no thread, since this process forks."""
 
     def check(number: int, frame: FrameType | None) -> None:
@@ -86,11 +86,11 @@ def _watch(lifetime: Lifetime, own_end: _OwnEnd) -> None:
         with suppress(Exception):
             if has_children():
                 lifetime.touch()
-            (own_end.close if lifetime.is_over() else own_end.open)()
+            (held_end.close if lifetime.is_over() else held_end.open)()
 
     def leave_to_server() -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        own_end.close()
+        held_end.close()
 
     signal.signal(signal.SIGALRM, check)
     signal.setitimer(signal.ITIMER_REAL, lifetime.check_s, lifetime.check_s)

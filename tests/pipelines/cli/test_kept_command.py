@@ -19,10 +19,10 @@ from pipelines.cli import kept_command
 # Stands for the command line: the real one is imported for a second, and runs a study for several.
 PROGRAM = """
 import functools, os, signal, sys
-from pipelines.cli import front, kept_command
+from pipelines.cli import command_process, kept_command
 from pipelines.engines.fork_server import leave_server
 kept_command._MODULE = "pipelines.engines.preload.search_path"
-front.come_to_front()
+command_process.mark_command_process()
 print("before", kept_command.run_forked(), flush=True)
 kept_command.prepare_next()
 kept_command._serve = functools.partial(exec, {body!r}, {{"__name__": "body"}})
@@ -30,8 +30,8 @@ print("after", kept_command.run_forked(), flush=True)
 """
 SLEEP = """
 import os, sys, threading, time
-from pipelines.cli.kept_command import _end_with_front
-threading.Thread(target=_end_with_front, daemon=True).start()
+from pipelines.cli.kept_command import _end_with_command
+threading.Thread(target=_end_with_command, daemon=True).start()
 print("child", os.getpid(), flush=True)
 try:
     time.sleep(60)

@@ -7,12 +7,12 @@ import os
 _environ: dict[str, str] | None = None
 
 
-def come_to_front() -> None:
+def mark_command_process() -> None:
     """Note that this process runs one command and nothing else, and the environment that it was started with."""
     global _environ  # noqa: PLW0603  # of the process
     _environ = dict(os.environ)
 
 
-def get_front_environment() -> dict[str, str] | None:
+def get_command_environment() -> dict[str, str] | None:
     """Return the environment that the command was started with; None in a process that runs more, or another's."""
     return _environ
