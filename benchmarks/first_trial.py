@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/first_trial.py [--trials N] [--epochs N] [--runs N] [--systems A,B] [--to FOLDER]
 
 Cold: an empty home, and nothing of kerastudy runs. Warm: a second study, of another name and seed, in the same home
-right after the first has ended. The peers keep nothing for a second command, so both of theirs are measured alike.
-The cases are those of `fleets.py` for breast cancer. A first trial is finished when its result is stored: for kerastudy
-in Optuna's tables, for a peer when its objective returns. Each (run, case, system) alternates.
+ten seconds after the first has ended; `cpu_seconds` lack those of what is kept. The peers keep nothing for a second
+command, so both of theirs are measured alike. The cases are those of `fleets.py` for breast cancer. A first trial is
+finished when its result is stored: for kerastudy in Optuna's tables, for a peer when its objective returns. Each (run,
+case, system) alternates.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import csv
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from fleets import HERE, Case, Process, Rows
 
 SYSTEMS = ("kerastudy", "optuna-mlflow", "keras-tuner")
 TURNS = ("cold", "warm")
+_PAUSE_S = 10  # the server of the next command is loaded once the first command has ended
 COLUMNS = ("run", "case", "system", "turn", "first_s", "all_s", "cpu_seconds", "trials", "load", "error")
 
 
@@ -55,12 +58,15 @@ def _measure(case: Case, system: str, data: Path, run: int) -> Iterator[dict[str
             folder = Path(scratch) if system == "kerastudy" else Path(scratch) / turn
             folder.mkdir(exist_ok=True)
             if system == "kerastudy":
-                process = fleets._kerastudy(case, "kerastudy", data, 2 * run + index, folder, name=turn)
+                time.sleep(_PAUSE_S * index)
+                started = time.time()
+                process = fleets._kerastudy(case, "kerastudy", data, 2 * run + index, folder, name=turn, keeps=True)
                 ends = [ended - started for ended, _ in fleets._our_scores(folder, turn)]
             else:
                 process = fleets._peer(case, system, data, 2 * run + index, folder)
                 ends = [ended - started for ended, _ in fleets._peer_scores(folder)]
             yield {"run": run, "case": case.name, "system": system, "turn": turn, **_describe(process, ends, load)}
+    subprocess.run([fleets.KERASTUDY, "warm", "--end"], check=True, stdout=subprocess.DEVNULL)
 
 
 def _describe(process: Process, ends: list[float], load: float) -> dict[str, Any]:

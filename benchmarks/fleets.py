@@ -164,7 +164,9 @@ def measure(case: Case, system: str, data: Path, run: int) -> tuple[dict[str, ob
     }, seen
 
 
-def _kerastudy(case: Case, system: str, data: Path, run: int, folder: Path, name: str = "bench") -> Process:
+def _kerastudy(
+    case: Case, system: str, data: Path, run: int, folder: Path, name: str = "bench", *, keeps: bool = False
+) -> Process:
     fixed = {"epochs": case.epochs, **(ONE_CONVOLUTION if case.family == "cnn" else {})}
     study = {
         "study": name,
@@ -179,7 +181,7 @@ def _kerastudy(case: Case, system: str, data: Path, run: int, folder: Path, name
     }
     file = folder / "study.json"
     file.write_text(json.dumps(study))
-    return _run([str(KERASTUDY), "--home", str(folder / "home"), "run", str(file)], folder)
+    return _run([str(KERASTUDY), "--home", str(folder / "home"), "run", str(file)], folder, keeps=keeps)
 
 
 def _peer(case: Case, system: str, data: Path, run: int, folder: Path) -> Process:
@@ -190,10 +192,12 @@ def _peer(case: Case, system: str, data: Path, run: int, folder: Path) -> Proces
     return _run([str(PEER_PYTHON), str(HERE / "peers" / script), *given, *flags], folder)
 
 
-def _run(command: list[str], folder: Path) -> Process:
+def _run(command: list[str], folder: Path, *, keeps: bool = False) -> Process:
+    """Run a command to its end; `keeps` leaves what it keeps for the next one of this folder, and of no other."""
+    environ = {**os.environ, "KERASTUDY_WARM_SECONDS": "300" if keeps else "0", "BENCHMARK": str(folder)}
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environ, start_new_session=True)
         try:
             code: int | str = process.wait(LONGEST_S)
         except subprocess.TimeoutExpired:
@@ -201,7 +205,8 @@ def _run(command: list[str], folder: Path) -> Process:
             process.wait()
             code = "too long"
     seconds = time.monotonic() - started
-    _wait_for_orphans()
+    if not keeps:
+        _wait_for_orphans()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     last = (folder / "log").read_text(errors="replace").strip().splitlines()[-3:]
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

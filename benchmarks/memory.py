@@ -16,6 +16,7 @@ import argparse
 import csv
 import ctypes
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -71,7 +72,8 @@ def _run(study: str, fleet: str, trials: int, epochs: int) -> list[Sample]:
         known = {process.pid for process in psutil.Process().children(recursive=True)}
         with (folder / "log").open("w") as log:
             command = [str(KERASTUDY), "--home", str(folder / "home"), "run", str(file)]
-            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+            environ = {**os.environ, "KERASTUDY_WARM_SECONDS": "0"}  # else its servers may be another command's
+            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environ)
             began = time.monotonic()
             while process.poll() is None:
                 ended = _count_ended(folder / "home/studies" / study / "events.jsonl")
