@@ -149,7 +149,7 @@ class LocalEngine:
     def submit(self, job: Job[Any, Any]) -> None:
         """Start a job on a free worker of its backend, or on a new one.
 
-        A new one for a job beside the trials starts in a thread, as its server may start with it.
+        A new one starts in a thread where its server may still be loading its backend, for seconds.
 
         Raises:
             KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
@@ -157,7 +157,10 @@ class LocalEngine:
         self._times.start(job)
         place = None if job.aside or job.backend in ("numpy", "none") else self._choose_place(job)
         is_new = job.fresh or job.aside
-        if job.aside or (job.backend == "numpy" and self._find_free(job, place) is None):
+        # A fleet is submitted when its server has loaded, and a worker with a GPU may have to end another first.
+        may_wait = job.aside or (place is None and job.backend != "jax")
+        if may_wait and (is_new or self._find_free(job, place) is None):
+            self.warm(job.backend)
             self._starting[job.name] = DeferredStart(job, partial(self._start, job, None))
             return
         with measure(STARTING):

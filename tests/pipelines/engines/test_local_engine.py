@@ -126,6 +126,7 @@ def test_workers_end_with_their_supervisor(tmp_path, backend):
         f"    log = Path({str(tmp_path / 'log')!r})\n"
         "    for name in ('busy', 'hang'):\n"
         f"        engine.submit(Job(name, JobFunction(f'jobs_for_tests:{{name}}'), None, log, backend={backend!r}))\n"
+        "    while engine._starting:\n        engine.events(0.1)\n"
         "    print('started', flush=True)\n    time.sleep(600)\n"
     )
     file = tmp_path / "supervisor.py"
