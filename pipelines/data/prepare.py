@@ -200,7 +200,8 @@ def _prepare_rows(
     write_model_inputs(aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]))
     if keeps_rows and division is None:
         save_rows(aside, source_rows)
-    return summary, _calculate_digest(content, rows, declared)
+    # Over all rows, so it takes a while.
+    return summary, summary.digest if split is declared else _calculate_digest(content, rows, declared)
 
 
 def _is_files_only(spec: DataSpec, base: Path, prefers: InputKind) -> bool:

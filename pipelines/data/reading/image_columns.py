@@ -106,6 +106,8 @@ def _read_column(name: str, raw: RawData, spec: DataSpec, folder: Path) -> RawDa
 
 
 def _names_pictures(cells: pd.Series) -> bool:
+    if isinstance(cells.dtype, np.dtype) and cells.dtype.kind in "biufcmM":
+        return False  # numbers and times
     # Of most columns the first cells show that they do not.
     if not all(_is_picture(path) for path in list_paths_of(cells.head(_ROWS)) if path):
         return False

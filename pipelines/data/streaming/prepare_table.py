@@ -99,7 +99,8 @@ def prepare_table(
     _write_split(folder, split)
     digest = _calculate_digest(stored, labels, declared)
     shutil.rmtree(folder / _SCRATCH)
-    return replace(summary, digest=_calculate_digest(stored, labels, split)), digest
+    own = digest if split is declared else _calculate_digest(stored, labels, split)
+    return replace(summary, digest=own), digest
 
 
 def _check_form(spec: DataSpec, prefers: InputKind) -> None:
