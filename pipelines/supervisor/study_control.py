@@ -59,6 +59,8 @@ class StudyControl:
         self._continued = ""
         self.clock = clock
         self._counted_at = self._read_at = clock()
+        # Working time in the store; nobody else adds to it while the lease is held.
+        self._counted_s: float | None = None
         self.halt: Literal["", "pause", "cancel"] = ""
         self.stop_reason = ""
         self.is_stop_requested = False
@@ -146,11 +148,15 @@ class StudyControl:
         with self._store.write() as connection:
             self.verify(connection)
             self._queue.add_elapsed(self._study, now - self._counted_at, connection=connection)
+        if self._counted_s is not None:
+            self._counted_s += now - self._counted_at
         self._counted_at = now
 
     def compute_elapsed_s(self) -> float:
         """Return the working time of the study in seconds, earlier runs included."""
-        return self._queue.get(self._study).elapsed_s + self.clock() - self._counted_at
+        if self._counted_s is None:
+            self._counted_s = self._queue.get(self._study).elapsed_s
+        return self._counted_s + self.clock() - self._counted_at
 
     def obey(self, control_request: ControlRequest) -> None:
         """Begin what was requested."""

@@ -35,6 +35,7 @@ _OF_A_STUDY: Final = tuple(
     for model in (models.StudyDirectionModel, models.StudyUserAttributeModel, models.StudySystemAttributeModel)
 )
 _UNFINISHED: Final = (TrialState.RUNNING, TrialState.WAITING)
+_Rows = dict[sa.FromClause, list[dict[str, Any]]]
 
 
 class TrialRows:
@@ -57,6 +58,8 @@ class TrialRows:
         self._study = study
         self._check = check
         self._ids = {trial.number: trial._trial_id for trial in known}
+        # Rows of unfinished trials that this process has written, by trial and table: what is the same stays.
+        self._written: dict[int, _Rows] = {}
 
     def write(self, trials: Sequence[FrozenTrial]) -> None:
         """Write trials as they are, in one transaction; new ones in order of their numbers.
@@ -72,14 +75,31 @@ class TrialRows:
                     self._update(connection, trial)
                 else:
                     ids[trial.number] = self._insert(connection, trial, ids)
-            written = [(ids[trial.number], trial) for trial in trials]
-            for table in _OF_A_TRIAL:
-                if rows := list(_generate_rows(table, written)):
-                    connection.execute(sa.insert(table), rows)
+            rows = {trial.number: _list_rows(trial) for trial in trials}
+            self._write_rows(connection, ids, rows)
             # Last, because SQLite takes the write lock with the first statement that writes, not before.
             self._check(connection)
         # Only now: a transaction that failed leaves no rows behind.
         self._ids = ids
+        for trial in trials:
+            self._written.pop(trial.number, None)
+            if trial.state in _UNFINISHED:
+                self._written[trial.number] = rows[trial.number]
+
+    def _write_rows(self, connection: sa.Connection, ids: dict[int, int], rows: dict[int, _Rows]) -> None:
+        """Write the rows of trials, table by table, in place of those that are there."""
+        for table in _OF_A_TRIAL:
+            added: list[dict[str, Any]] = []
+            for number, of_trial in rows.items():
+                before = self._written[number][table] if number in self._written else None
+                if of_trial[table] == before:
+                    continue
+                # Of a trial that an earlier process began, the rows are not known.
+                if before or (before is None and number in self._ids):
+                    connection.execute(sa.delete(table).where(table.c.trial_id == ids[number]))
+                added += [{"trial_id": ids[number], **row} for row in of_trial[table]]
+            if added:
+                connection.execute(sa.insert(table), added)
 
     def _insert(self, connection: sa.Connection, trial: FrozenTrial, ids: dict[int, int]) -> int:
         added = connection.execute(
@@ -104,8 +124,6 @@ class TrialRows:
         )
         if updated.rowcount != 1:
             raise self._make_conflict_error(trial)
-        for table in _OF_A_TRIAL:
-            connection.execute(sa.delete(table).where(table.c.trial_id == known))
 
     def _make_conflict_error(self, trial: FrozenTrial) -> KerastudyError:
         return KerastudyError(
@@ -123,11 +141,9 @@ def _to_utc(local: datetime | None) -> datetime | None:
     return None if local is None else local.astimezone(UTC).replace(tzinfo=None)
 
 
-def _generate_rows(table: sa.FromClause, trials: Iterable[tuple[int, FrozenTrial]]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of trials in one table; each trial is given with its id."""
-    for trial_id, trial in trials:
-        for row in _generate_trial_rows(table, trial):
-            yield {"trial_id": trial_id, **row}
+def _list_rows(trial: FrozenTrial) -> _Rows:
+    """Return a trial's rows by table, without its id."""
+    return {table: list(_generate_trial_rows(table, trial)) for table in _OF_A_TRIAL}
 
 
 def _generate_trial_rows(table: sa.FromClause, trial: FrozenTrial) -> Iterator[dict[str, Any]]:

@@ -153,3 +153,24 @@ def test_another_writer_is_refused(storage, change):
     with pytest.raises(KerastudyError, match="another process"):
         rows.write([trial_of(0), trial_of(1)])
     assert rows_of(storage, study) == before
+
+
+def test_an_end_writes_only_what_is_new(storage):
+    """Parameters and attributes that the start has written stay as they are; a further process writes all again."""
+    study = new_study(storage)
+    rows = TrialRows(storage, study, [])
+    rows.write([trial_of(0)])
+    ended = trial_of(0, TrialState.COMPLETE, value=0.5, user_attrs={"a": 1}, intermediate_values={1: 0.5})
+    statements = []
+    sa.event.listen(storage.engine, "before_cursor_execute", lambda *call: statements.append(call[2].split(" SET")[0]))
+    rows.write([ended])
+    assert [" ".join(statement.split()[:3]) for statement in statements] == [
+        "UPDATE trials",
+        "DELETE FROM trial_user_attributes",
+        "INSERT INTO trial_user_attributes",
+        "INSERT INTO trial_values",
+        "INSERT INTO trial_intermediate_values",
+    ]
+    at_once = new_study(storage, "at-once")
+    TrialRows(storage, at_once, []).write([ended])
+    assert rows_of(storage, study) == rows_of(storage, at_once)
