@@ -62,6 +62,10 @@ class StudyPlots:
         """Return when each trial trained."""
         return self.plot("timeline")
 
+    def plot_time_spent(self) -> Figure:
+        """Return what supervisor, workers and delivery spent the time on."""
+        return self.plot("time-spent")
+
     def plot_pareto_front(self) -> Figure:
         """Return the trials of several objectives that no other one beats."""
         return self.plot("pareto-front")
