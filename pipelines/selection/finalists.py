@@ -11,12 +11,14 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
 from pipelines.spec.schema import SelectionSpec
 from pipelines.study.objective import Objective
-from tracking.store.retrainings import Retraining
+
+if TYPE_CHECKING:
+    from tracking.store.retrainings import Retraining  # loads SQLAlchemy, which a worker does without
 
 REFIT: Final = "refit"
 """The retraining that trains the winner on training and validation rows together."""

@@ -18,7 +18,7 @@ def choose_backend(study: Study, summary: DataSummary, trials: Iterable[PastTria
     """Return the backend that writes or scores the models of complete trials.
 
     NumPy does for the models of fleets, whose files and predictions are those of TensorFlow: it loads in a second, and
-    TensorFlow was not needed before. Only TensorFlow has layers that take text, and trials outside of fleets have loaded it.
+    TensorFlow was not needed before. Only that has layers that take text, and trials outside of fleets have loaded it.
     """
     if not can_use_numpy(study, summary):
         return "tensorflow"

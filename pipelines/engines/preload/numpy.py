@@ -17,7 +17,7 @@ os.nice(_NICENESS)
 os.environ["KERAS_BACKEND"] = "numpy"
 # Keras's convolutions on NumPy are JAX's, and a GPU is for trials.
 os.environ["JAX_PLATFORMS"] = "cpu"
-with hide_modules_quietly("sklearn", "matplotlib", "scipy.optimize", "tensorflow"):
+with hide_modules_quietly("sklearn", "matplotlib", "scipy.optimize", "pandas", "tensorflow"):
     import keras
     import keras_tuner
 
