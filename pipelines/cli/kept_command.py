@@ -21,7 +21,7 @@ import psutil
 from pipelines.cli.command_process import get_command_environment
 from pipelines.engines.fork_server import ForkedProcess, join_server, leave_server
 
-_MODULE = "pipelines.cli.preload"
+_MODULE = "pipelines.cli.preload_supervisor"
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 

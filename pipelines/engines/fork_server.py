@@ -24,7 +24,7 @@ from pipelines.engines.warm.settings import read_warm_settings
 
 # Of every server, in this order. `kerastudy` loads our packages, whatever the user's folders hold.
 _FIRST_MODULES = ("kerastudy", "pipelines.engines.preload.search_path")
-_KEPT = ("pipelines.engines.preload.", "pipelines.cli.preload")  # what only loads, and starts no threads
+_KEPT = ("pipelines.engines.preload.", "pipelines.cli.preload_supervisor")  # what only loads, and starts no threads
 _servers: dict[str, forkserver.ForkServer] = {}
 _not_kept: set[str] = set()  # modules whose kept server was lost: the next one is this process's alone
 _lock = threading.Lock()

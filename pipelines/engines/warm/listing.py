@@ -19,7 +19,7 @@ class KeptProcess:
     Attributes:
         process: its id.
         kind: what it is.
-        holds: the module that it has imported.
+        holds: name of what it has imported.
         memory_bytes: its memory, with its part of what it shares.
         unused_s: seconds since a command used it last.
     """
@@ -59,6 +59,5 @@ def end_kept() -> tuple[KeptProcess, ...]:
 
 def _view(folder: WarmFolder, record: KeptRecord) -> KeptProcess:
     unused_s = max(0.0, time.time() - folder.read_last_use(record.name))
-    return KeptProcess(
-        record.process, record.kind, record.module.rpartition(".")[2], record.measure_bytes(), round(unused_s, 1)
-    )
+    holds = record.module.rpartition(".")[2].removeprefix("preload_")
+    return KeptProcess(record.process, record.kind, holds, record.measure_bytes(), round(unused_s, 1))
