@@ -6,7 +6,16 @@ import pytest
 
 from tracking.timings import stopwatch
 from tracking.timings.spans import SUPERVISOR, Span, read_runs
-from tracking.timings.stopwatch import Times, credit, flush_times, measure, time_job, time_run, time_thread, measure_calls
+from tracking.timings.stopwatch import (
+    Times,
+    credit,
+    flush_times,
+    measure,
+    measure_calls,
+    time_job,
+    time_run,
+    time_thread,
+)
 from tracking.timings.summary import summarize
 
 
