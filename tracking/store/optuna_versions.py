@@ -1,6 +1,6 @@
 """Version of Optuna's tables, read and written without Alembic, which takes longer to load than Optuna itself.
 
-Optuna asks Alembic for both versions whenever it opens a storage, and Alembic is needed only where they differ.
+Optuna reads both versions by Alembic whenever it opens a storage, and Alembic is needed only where they differ.
 """
 
 from __future__ import annotations
