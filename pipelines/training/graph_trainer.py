@@ -142,7 +142,7 @@ class _Steps:
         part: the rows.
         weights: of the rows.
         batch_size: rows of a batch.
-        listener: hears of the batches.
+        listener: gets a sign of life after each call of a graph.
         is_divided: whether devices divide a batch among them, for which its graph must know the size.
     """
 
