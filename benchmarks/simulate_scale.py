@@ -85,7 +85,7 @@ class Result:
 
 @dataclass
 class Delivery:
-    """Delivery to MLflow in a simulated thread with a core of its own; stands in for `OutboxDispatcher`.
+    """Delivery to MLflow in a simulated process, on another core; stands in for `DeliveryHandle`.
 
     Attributes:
         computed_s: CPU time that it took.
@@ -103,14 +103,16 @@ class Delivery:
     is_away: bool = False
     _sink: RecordSink | None = field(default=None, repr=False)
 
-    def start(self) -> None:
+    def start(self, within_s: float = 0.0) -> None:
         """Connect; takes no simulated time."""
+        if self._sink is not None:
+            return
         with self.clock.stopped():
             self._sink = self.connect() if self.connect else None
         self.at = self.clock()
 
     def hurry(self) -> None:
-        """See `OutboxDispatcher`."""
+        """See `tracking.outbox.delivery.Delivery`."""
 
     def stop(self, flush_s: float) -> Backlog:
         """Leave what waits."""
