@@ -69,7 +69,7 @@ def _run_script(case: str, data: Path, options: argparse.Namespace, folder: Path
     given = [str(part) for pair in {**words, "--to": folder}.items() for part in pair]
     threads = str(options.threads)
     environ = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
-    done = _run([sys.executable, str(HERE / "peers/plain_fit.py"), *given], environ)
+    done = _run([sys.executable, str(HERE / "peers/plain_fit.py"), *given], environ, folder)
     measured = json.loads(done.strip().splitlines()[-1])
     return {"trial_s": f"{measured['clock_s']:.3f}", "cpu_s": f"{measured['cpu_s']:.3f}"}
 
@@ -93,6 +93,7 @@ def _run_kerastudy(case: str, data: Path, options: argparse.Namespace, folder: P
     _run(
         [str(KERASTUDY), "--home", str(folder / "home"), "run", str(file)],
         {**os.environ, "KERASTUDY_WARM_SECONDS": "0"},
+        folder,
     )
     result = json.loads((folder / "home/studies/overhead/trials/0000/result.json").read_text())
     return {
@@ -102,8 +103,9 @@ def _run_kerastudy(case: str, data: Path, options: argparse.Namespace, folder: P
     }
 
 
-def _run(command: list[str], environ: dict[str, str]) -> str:
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+def _run(command: list[str], environ: dict[str, str], folder: Path) -> str:
+    # MLflow keeps artifacts in the current folder.
+    done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{command}: {done.stdout[-1500:]}{done.stderr[-1500:]}")
     return done.stdout
