@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.engines.base import Channel, Job
-from pipelines.selection.finalists import ENSEMBLE, REFIT
 from pipelines.selection.jobs import EVALUATE_MODELS, Evaluation
-from pipelines.selection.model_locations import find_winning_model
-from pipelines.study.study import Study
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import TEST_FILE
 from pipelines.workspace.home import Home
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     from pipelines.data.array_types import Array
     from pipelines.data.prepared import Task
     from pipelines.spec.schema import TrainingSpec
+    from pipelines.study.study import Study
 
 
 def make_comparison_job(
@@ -84,6 +82,8 @@ def compute_row_losses(task: Task, training: TrainingSpec, y: Array, predictions
 
 def list_trials_with_scores(home: Home, study: str) -> tuple[int, ...]:
     """Return the numbers of the trials whose model, refit or ensemble was scored on the test rows."""
+    from pipelines.selection.finalists import ENSEMBLE, REFIT  # loads Optuna, which the workers' functions need not
+
     folder = home.locate_study(study)
     made = (folder.glob(f"retrainings/*/{name}/{TEST_FILE}") for name in (REFIT, ENSEMBLE))
     files = (*folder.glob(f"trials/*/{TEST_FILE}"), *(file for files in made for file in files))
@@ -92,6 +92,8 @@ def list_trials_with_scores(home: Home, study: str) -> tuple[int, ...]:
 
 def read_test_scores(study: Study, home: Home, number: int) -> Mapping[str, float]:
     """Return a winner's metrics on the test rows; empty where it was not evaluated on them."""
+    from pipelines.selection.model_locations import find_winning_model  # as above
+
     file = Path(find_winning_model(study, home, number).folder) / TEST_FILE
     scores: Mapping[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return scores
