@@ -16,7 +16,8 @@ COMMAND = Path(sys.executable).with_name("kerastudy")
 def environment(**extra: str) -> dict[str, str]:
     """Return this process's environment without variables that point a command elsewhere."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("KERASTUDY_", "MLFLOW_", "TF_"))}
-    return {**kept, **extra}
+    # A command leaves no process to the next test.
+    return {**kept, "KERASTUDY_WARM_SECONDS": "0", **extra}
 
 
 def kerastudy(
