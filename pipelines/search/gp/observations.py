@@ -80,16 +80,16 @@ def read_observations(
         for trial, row in ended
         if trial.number not in finals and (curve := _read_curve(trial, row, finals, sign, epochs))
     }
-    scored = finals.keys() | others.keys()
+    known = finals.keys() | others.keys()
     has_failed = (TrialState.FAIL, TrialState.PRUNED)
-    failed = [row for trial, row in ended if trial.state in has_failed and trial.number not in scored]
+    failed = [row for trial, row in ended if trial.state in has_failed and trial.number not in known]
     if finals and all(curve.progress[-1] == 1 for curve in others.values()):
         # The ends of whole trainings hold all that their curves do. What still trains is pending: its curve would bring
         # back all the others, and the cost of a fit grows with the cube.
         curves = [
             Curve(row, (1.0,), (finals[trial.number] if trial.number in finals else others[trial.number].scores[-1],))
             for trial, row in ended
-            if trial.number in scored
+            if trial.number in known
         ]
     else:
         curves = [curve for trial, row in rows if (curve := _read_curve(trial, row, finals, sign, epochs))]
