@@ -240,10 +240,11 @@ class InlineWorker:
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
+        self._aside: set[str] = set()
 
     @property
     def idle(self) -> int:
-        return 0 if self._events else 1
+        return 0 if any(event.job not in self._aside for event in self._events) else 1
 
     @property
     def busy(self) -> Sequence[str]:
@@ -255,7 +256,9 @@ class InlineWorker:
     def submit(self, job: Job) -> None:
         from pipelines.engines.local_worker import _run
 
-        assert job.backend == "tensorflow", "this process has one backend"
+        assert job.backend in ("tensorflow", "none"), "this process has one backend"
+        if job.aside:
+            self._aside.add(job.name)
         kind, content = _run(job, _Channel(job.name, self._events))
         self._events.append(Finished(job.name, content) if kind == "finished" else Failed(job.name, *content))
 
