@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ _EAGER = "jax_disable_jit"
 _MOST_PROGRAMS = 16  # chosen: two for each of the programs that a worker keeps, and as many of other studies
 _programs: dict[tuple[Hashable, ...], Callable[..., Any]] = {}
 """Compiled programs of this process, the first used first, by everything that they are made from."""
+
+_begun: dict[tuple[Hashable, ...], Future[Any]] = {}
+"""Programs that a thread compiles, which leaves the interpreter to others for most of its time."""
+
+_compiler = ThreadPoolExecutor(1, "compiler")
 
 
 class CompiledFunction:
@@ -41,18 +47,33 @@ class CompiledFunction:
         """Return the function's result."""
         if getattr(jax.config, _EAGER):
             return self._jitted(*arguments)
-        leaves, structure = jax.tree.flatten(arguments)
-        key = (*self._made_from, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        key = self._make_key(arguments)
+        if (begun := _begun.pop(key, None)) is not None:
+            _keep(key, begun.result())
         if (known := _programs.get(key)) is not None:
             return known(*arguments)
-        while len(_programs) >= _MOST_PROGRAMS:
-            del _programs[next(iter(_programs))]
         file = find_program([str(part) for part in key])
         if file is not None and (stored := try_stored(file, arguments)) is not None:
-            _programs[key], result = stored
-            return result
-        compiled = _programs[key] = self._compile(arguments, file)
+            _keep(key, stored[0])
+            return stored[1]
+        compiled = _keep(key, self._compile(arguments, file))
         return compiled(*arguments)
+
+    def begin(self, *arguments: Any) -> None:
+        """Begin to compile for a later call with arguments like these, in a thread, unless that was done before."""
+        key = self._make_key(arguments)
+        if getattr(jax.config, _EAGER) or key in _programs or key in _begun:
+            return
+        file = find_program([str(part) for part in key])
+        if file is None or not file.exists():
+            # Shapes alone: the arrays may be overwritten before the thread has read them.
+            make_shape: Callable[[Any, Any], Any] = jax.ShapeDtypeStruct
+            shapes = jax.tree.map(lambda leaf: make_shape(leaf.shape, leaf.dtype), arguments)
+            _begun[key] = _compiler.submit(self._compile, shapes, file)
+
+    def _make_key(self, arguments: tuple[Any, ...]) -> tuple[Hashable, ...]:
+        leaves, structure = jax.tree.flatten(arguments)
+        return (*self._made_from, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
 
     def _compile(self, arguments: tuple[Any, ...], file: Path | None) -> Any:
         if file is None:
@@ -61,6 +82,14 @@ class CompiledFunction:
             compiled = self._jitted.lower(*arguments).compile()
         store_program(compiled, file)
         return compiled
+
+
+def _keep(key: tuple[Hashable, ...], compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep a program for later calls; forget the one that was kept first where there are too many."""
+    while len(_programs) >= _MOST_PROGRAMS:
+        del _programs[next(iter(_programs))]
+    _programs[key] = compiled
+    return compiled
 
 
 def _select_known(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,7 @@ class Program:
         shape = repr((envelope, features, task, training, sizes))
         self._compiled_run = CompiledFunction(self._run_all, (0, 1), shape)
         self._compiled_score = CompiledFunction(self._score_all, (0,), shape, called_seldom=True)
+        self._has_begun = False
 
     def run(self, state: State, sums: EpochSums, numbers: Numbers, plan: Numbers) -> tuple[State, EpochSums]:
         """Do some steps of all members.
@@ -113,6 +114,10 @@ class Program:
         The plan holds the number of `steps` of each member [member], the `key` of its random numbers [member, 2], and
         the arrays of `plan_epoch` for each step [member, `steps_at_once`, ...].
         """
+        if not self._has_begun:
+            # Beside the other program, which the call below compiles.
+            self._has_begun = True
+            self._compiled_score.begin(state, sums, numbers, self._train_data[2:], self._validation_data)
         done: tuple[State, EpochSums] = self._compiled_run(state, sums, numbers, plan, self._train_data)
         return done
 

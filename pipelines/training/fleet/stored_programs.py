@@ -12,6 +12,7 @@ import hashlib
 import os
 import pickle
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +32,9 @@ _FOLDER = "jax_compilation_cache_dir"
 _LEAST_S = "jax_persistent_cache_min_compile_time_secs"
 _NEVER_S = 1e9
 _ENDING = ".program"
+_lock = threading.Lock()
+_anew: list[float] = []
+"""Of each thread inside `compile_anew`, the setting before."""
 
 
 def find_program(made_from: Sequence[str]) -> Path | None:
@@ -84,13 +88,18 @@ def store_program(compiled: Any, file: Path) -> None:
 @contextmanager
 def compile_anew() -> Iterator[None]:
     """Keep what is compiled inside out of JAX's cache: a program that comes from there cannot be stored again."""
-    before = getattr(jax.config, _LEAST_S)
     set_option: Callable[[str, Any], None] = jax.config.update
-    set_option(_LEAST_S, _NEVER_S)
+    with _lock:  # two threads may compile, and the setting is the process's
+        _anew.append(getattr(jax.config, _LEAST_S))
+        set_option(_LEAST_S, _NEVER_S)
     try:
         yield
     finally:
-        set_option(_LEAST_S, before)
+        with _lock:
+            before = _anew[0]
+            _anew.pop()
+            if not _anew:
+                set_option(_LEAST_S, before)
 
 
 def _list_settings() -> list[str]:

@@ -118,3 +118,37 @@ def test_nothing_is_stored_without_a_folder(monkeypatch):
     assert stored_programs.find_program(["it"]) is None
     function, _ = count_traces()
     assert float(function(dict(NUMBERS))["doubled"][1]) == 5.0
+
+
+def test_a_program_that_was_begun_is_not_compiled_again(folder):
+    """It is compiled once, in its thread, for the shapes of the later call, and stored for the next process."""
+    (function, traced), (other, again) = count_traces(), count_traces()
+    function.begin(dict(NUMBERS))
+    function.begin(dict(NUMBERS))
+    assert float(function(dict(NUMBERS))["doubled"][1]) == 5.0
+    assert len(traced) == 1
+    run_in_new_process(other)
+    assert again == []
+
+
+def test_what_fails_in_the_thread_fails_at_the_call(folder):
+    def fail(numbers):
+        raise ValueError("no such layer")
+
+    function = CompiledFunction(fail, (), "fails")
+    function.begin(dict(NUMBERS))
+    with pytest.raises(ValueError, match="no such layer"):
+        function(dict(NUMBERS))
+
+
+def test_two_threads_that_compile_leave_the_cache_as_it_was(folder):
+    """The first to end must not turn JAX's cache on for the other."""
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, name)
+    first, second = stored_programs.compile_anew(), stored_programs.compile_anew()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert getattr(jax.config, name) > before
+    second.__exit__(None, None, None)
+    assert getattr(jax.config, name) == before
