@@ -6,7 +6,6 @@ named pipe, which later commands open too. The server holds an end itself until 
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import signal
@@ -42,8 +41,6 @@ def main(listener: int, alive: int, module: str, parent: str, name: str, setting
             importlib.import_module(each)
     os.chdir("/")
     folder.write_whole(folder.locate(name, "modules"), "\n".join(map(describe_file, list_module_files())))
-    gc.collect()
-    gc.freeze()  # what was imported stays; a collection in a worker need not copy its pages
     _watch(Lifetime(folder, name, WarmSettings(*settings)), held_end)
     try:
         forkserver.main(listener, alive, [])
