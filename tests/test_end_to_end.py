@@ -432,12 +432,13 @@ def test_a_fleet_whose_worker_is_killed_goes_on_where_it_was(folder, home, _no_s
     with supervise(study_of(FLEET, folder), home) as supervisor:
         for event in supervisor.run():
             checkpoints = list((home.locate_study("fleet") / "trials").glob("*/fold-0.checkpoint"))
-            if isinstance(event, EpochEnded) and not killed_at and len(checkpoints) == 3:
+            if isinstance(event, EpochEnded) and not killed_at and len(checkpoints) == 2:
                 os.kill(supervisor._engine._busy["fleet-1"].process.pid, signal.SIGKILL)
                 killed_at = event.epoch
     assert event.trials == {"complete": 3}, (killed_at, time.monotonic() - begun)
     logs = [file.read_text() for file in sorted(home.locate_study("fleet").glob("fleet-*.log"))]
-    assert sum(log.count("resumes after epoch") for log in logs) == 3
+    # The third one may have begun, too late for a checkpoint.
+    assert sum(log.count("resumes after epoch") for log in logs) in (2, 3)
     shown = Shown(home, "fleet")
     assert [[step for step, _ in shown.curve(run, "val_loss")] for run in shown.trials] == [list(range(1, 301))] * 3
     assert not list((home.locate_study("fleet") / "trials").glob("*/*checkpoint*"))
