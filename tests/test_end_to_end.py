@@ -32,6 +32,7 @@ from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.events import EpochEnded, StudyEnded, TrialEnded
 from pipelines.workspace.home import Home
 from tracking.mlflow import server, urls
+from tracking.mlflow.client import set_default
 
 MIXED = """
 study: mixed
@@ -259,13 +260,13 @@ def test_mlflow_has_the_winners_model(shown, mixed, home):
 def answered(mixed, home):
     """What the registered winner answers where `mlflow.pyfunc` loads it, and what the Keras model does."""
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(urls.resolve_tracking_uri(home.folder, {}))
+    set_default(urls.resolve_tracking_uri(home.folder, {}))
     try:
         with warnings.catch_warnings(action="ignore"):  # of the loader's types, and of what MLflow imports
             loaded = mlflow.pyfunc.load_model("models:/mixed@champion")
             network = mlflow.tensorflow.load_model("models:/mixed@champion")
     finally:
-        mlflow.set_tracking_uri(before)
+        set_default(before)
     raw = json.loads((home.locate_data("mixed") / "summary.json").read_text())["raw"]
     return {
         "keras": network({column["name"]: to_tensor(column) for column in raw}).numpy().tolist(),
@@ -417,6 +418,7 @@ def test_lost_and_slow_workers_cost_their_trials(folder, home, _no_server_of_the
                 ended[event.number] = event
     assert event.trials == {"complete": 1, "failed": 2}
     assert (event.state, event.winner) == ("finished", 2)
+    assert (event.undelivered, event.undelivered_error) == (0, "")
     assert "killed by SIGKILL" in ended[0].reason
     assert ended[1].reason == "over its time limit of 600 s"
     shown = Shown(home, "unlucky")
