@@ -112,9 +112,10 @@ def select_per_command(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def get_interpreter_flags() -> list[str]:
-    """Return the options of this Python, for another one."""
+    """Return the options of this Python, for another one, which searches no current folder whatever this one does."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing
-    return flags
+    # A command that was forked from a server has the option, and the same command without a server has not.
+    return [flag for flag in flags if flag != "-P"]
 
 
 def describe_file(path: str) -> str:

@@ -1,0 +1,27 @@
+"""Rules of when two processes have the same origin."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from pipelines.engines.search_path import SAFE_PATH
+
+CODE = "import os; from pipelines.engines.warm.origin import read_origin as read; print(read(os.environ).python)"
+
+
+def find_python(*flags: str, **variables: str) -> str:
+    """Return the digest of the interpreter of a process with these options."""
+    command = [sys.executable, *flags, "-c", CODE]
+    environment = {**{name: value for name, value in os.environ.items() if name != SAFE_PATH}, **variables}
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_forked_command_uses_the_servers_of_one_that_was_not():
+    """Its server keeps the current folder out of its search path; the command that had no server yet does not."""
+    assert find_python(**{SAFE_PATH: "1"}) == find_python()
+
+
+def test_an_option_that_changes_the_interpreter_is_another_origin():
+    assert find_python("-O") != find_python()
