@@ -1,6 +1,6 @@
 """Audit log: who changed what, as lines of a table that are added and never changed.
 
-Nothing here updates a line; on SQLite a trigger refuses it. Lines leave with their age alone, see `prune`.
+Nothing here updates a line, and a trigger of the database refuses it. Lines leave with their age alone, see `prune`.
 """
 
 from __future__ import annotations

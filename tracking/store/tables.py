@@ -11,7 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 """Number of the newest migration."""
 
 metadata = sa.MetaData()
@@ -160,6 +160,15 @@ sa.event.listen(
         "BEGIN SELECT RAISE(ABORT, 'lines of the audit log are final'); END"
     ).execute_if(dialect="sqlite"),
 )
+for _statement in (
+    # The function stays when the table is dropped.
+    "CREATE OR REPLACE FUNCTION kerastudy_refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION 'lines of the audit log are final'; END $$",
+    "CREATE TRIGGER kerastudy_audit_is_final BEFORE UPDATE OR TRUNCATE ON kerastudy_audit "
+    "FOR EACH STATEMENT EXECUTE FUNCTION kerastudy_refuse_audit_change()",
+):
+    _ddl = sa.DDL(_statement).execute_if(dialect="postgresql")  # type: ignore[no-untyped-call]
+    sa.event.listen(audit_lines, "after_create", _ddl)
 
 registered_names = sa.Table(
     "kerastudy_registered_names",
