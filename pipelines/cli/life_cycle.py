@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import json_option, pass_client, pass_home, study_argument
+from pipelines.cli.options import json_option, pass_client, pass_home, pass_unfinished_home, study_argument
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
@@ -112,7 +112,8 @@ def back_up(home: Home, target: Path, as_json: bool) -> None:
     """Back up the home to TARGET, while studies run.
 
     TARGET is a new folder, or a new file that ends in .tar, .tar.gz or .tgz. It holds the store, MLflow's database and
-    files where they are the home's, the files of all studies, uploads and service.yaml.
+    files, the files of all studies, uploads and service.yaml. For an MLflow server, set KERASTUDY_MLFLOW_STORE to its
+    database and KERASTUDY_MLFLOW_FILES to the folder of its files.
     """
     from pipelines.cli import life_cycle_output, output
     from pipelines.operations.backup import back_up as write_backup
@@ -140,12 +141,14 @@ def verify(backup: Path, as_json: bool) -> None:
 @click.command()
 @_backup_argument
 @json_option
-@pass_home
+@pass_unfinished_home
 def restore(home: Home, backup: Path, as_json: bool) -> None:
     """Restore BACKUP into the home, which must be empty.
 
-    The store goes to the database of KERASTUDY_STORE if that is set. The home that was backed up must not be used any
-    more: both would record to the same runs of MLflow.
+    The store goes to the database of KERASTUDY_STORE if that is set, and MLflow's records to that of
+    KERASTUDY_MLFLOW_STORE, with the files in KERASTUDY_MLFLOW_FILES; both must be empty. A restoration that was cut off
+    goes on when it is repeated. The home that was backed up must not be used any more: both would record to the same
+    runs of MLflow.
     """
     from pipelines.cli import life_cycle_output, output
     from pipelines.operations.restore import restore_backup

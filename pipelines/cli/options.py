@@ -21,14 +21,22 @@ _Command = Callable[..., None]
 
 def pass_home(command: _Command) -> _Command:
     """Pass the home to a command; `--home` may also follow the verb."""
+    return _pass_home(command, unfinished=False)
 
+
+def pass_unfinished_home(command: _Command) -> _Command:
+    """Pass the home to a command that may complete its restoration."""
+    return _pass_home(command, unfinished=True)
+
+
+def _pass_home(command: _Command, *, unfinished: bool) -> _Command:
     @click.option(
         "--home", "verb_home", metavar="FOLDER", help="Where all state is kept; default: KERASTUDY_HOME or .kerastudy."
     )
     @click.pass_obj
     @wraps(command)
     def call(home: str | None, /, verb_home: str | None, **options: Any) -> None:
-        command(Home.find(verb_home or home), **options)
+        command(Home.find(verb_home or home, unfinished=unfinished), **options)
 
     return call
 

@@ -22,19 +22,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Protocol
 
+from pipelines.operations.mlflow_store import FILES_VARIABLE, STORE_VARIABLE, MlflowStore, find_mlflow_store
 from pipelines.queries.study_reader import StudyReader
 from pipelines.spec.home_rules import FILE_NAME as RULES
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
-from tracking.mlflow import urls
+from tracking.mlflow.database_copy import take_mlflow_snapshot
 from tracking.store.connections import FILE_NAME as STORE
 from tracking.store.database import Store
-from tracking.store.snapshot import SnapshotReader, copy_sqlite, take_snapshot
+from tracking.store.snapshot import SnapshotReader, take_snapshot
 from tracking.store.study_queue import StudyQueue
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 MLFLOW = "mlflow.db"
+MLFLOW_FILES = "mlflow-files"
+"""Folder, in a backup, of the files that an MLflow server keeps."""
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
 # Of a running study or a process, and made anew.
 _NOT_COPIED = ("reserve", "supervisor-failure.json")
@@ -64,6 +67,7 @@ class Manifest:
         home: the home's folder, which its files may name.
         mlflow: where MLflow's records are, if not in the backup; empty if they are.
         studies: names of its studies.
+        mlflow_files: the folder of an MLflow server whose files are in `mlflow-files`; empty without one.
     """
 
     format: int
@@ -74,6 +78,7 @@ class Manifest:
     mlflow: str
     studies: tuple[str, ...]
     files: tuple[BackupFile, ...]
+    mlflow_files: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,10 @@ def back_up(home: Home, target: Path) -> BackupResult:
     """Write a backup of a home to a new folder, or to a new file whose name ends in `.tar`, `.tar.gz` or `.tgz`.
 
     Raises:
-        InputError: if the target exists, or the home has no studies.
+        InputError: if the target exists, the home has no studies, or the settings for MLflow's server are wrong.
         KerastudyError: if a study was deleted meanwhile; nothing is left behind.
     """
+    mlflow = find_mlflow_store(home, os.environ)
     if target.exists():
         raise InputError(f"{target} exists already: name a new file or folder")
     with StudyReader.open(home):  # an error for a home without studies: Store.open would create a store
@@ -114,15 +120,22 @@ def back_up(home: Home, target: Path) -> BackupResult:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         aside = Path(scratch) / target.name
         with _open_writer(aside) as writer, Store.open(home.store) as store:
-            manifest = _write(home, store, Path(scratch), writer)
+            manifest = _write(home, store, mlflow, Path(scratch), writer)
         # A backup that a power cut could take back is none.
         os.sync()
         # Its store holds what accounts and sessions are checked against.
         aside.chmod(0o600 if aside.is_file() else 0o700)
         aside.rename(target)
-    notes = [f"MLflow's records are not in it: they are at {manifest.mlflow}"] if manifest.mlflow else []
     size = sum(file.bytes for file in manifest.files)
-    return BackupResult(str(target), len(manifest.studies), len(manifest.files), size, tuple(notes))
+    return BackupResult(str(target), len(manifest.studies), len(manifest.files), size, tuple(_list_notes(mlflow)))
+
+
+def _list_notes(mlflow: MlflowStore) -> Iterator[str]:
+    """Yield what is not in a backup."""
+    if not mlflow.database:
+        yield f"MLflow's records are not in it: they are at {mlflow.tracking}; {STORE_VARIABLE} names its database"
+    if mlflow.is_served and mlflow.files is None:
+        yield f"the files that the MLflow server keeps are not in it; {FILES_VARIABLE} names their folder"
 
 
 class _Writer(Protocol):
@@ -168,23 +181,21 @@ def _open_writer(aside: Path) -> Iterator[_Writer]:
         yield _FolderWriter(aside)
 
 
-def _write(home: Home, store: Store, scratch: Path, writer: _Writer) -> Manifest:
+def _write(home: Home, store: Store, mlflow: MlflowStore, scratch: Path, writer: _Writer) -> Manifest:
     files: list[BackupFile] = []
     snapshot = scratch / "store"
     take_snapshot(store, snapshot)
     files.append(_add(writer, STORE, snapshot))
-    uri = urls.resolve_tracking_uri(home.folder, os.environ)
-    has_mlflow = uri == urls.make_home_tracking_uri(home.folder)
-    if has_mlflow and (home.folder / MLFLOW).exists():
-        copy_sqlite(home.folder / MLFLOW, scratch / MLFLOW)
+    if mlflow.database and (not mlflow.is_home or (home.folder / MLFLOW).exists()):
+        take_mlflow_snapshot(mlflow.database, scratch / MLFLOW)
         files.append(_add(writer, MLFLOW, scratch / MLFLOW))
     reader = SnapshotReader(snapshot)
     try:
         studies, trials = reader.list_studies(), reader.list_trials()
     finally:
         reader.close()
-    for path in _list_files(home, studies, trials, has_mlflow=has_mlflow):
-        if (added := _add_growing(writer, path.relative_to(home.folder).as_posix(), path, scratch)) is not None:
+    for name, path in _list_files(home, studies, trials, mlflow):
+        if (added := _add_growing(writer, name, path, scratch)) is not None:
             files.append(added)
     if gone := [name for name in studies if StudyQueue(store).find(name) is None]:
         raise KerastudyError(f"{', '.join(gone)} was deleted while the backup ran: make it again")
@@ -194,9 +205,10 @@ def _write(home: Home, store: Store, scratch: Path, writer: _Writer) -> Manifest
         reader.schema,
         datetime.now(UTC).isoformat(timespec="seconds"),
         str(home.folder.resolve()),
-        "" if has_mlflow else urls.hide_password(uri),
+        "" if mlflow.database else mlflow.tracking,
         studies,
         tuple(files),
+        str(mlflow.files) if mlflow.is_served and mlflow.files else "",
     )
     content = json.dumps(asdict(manifest), indent=1).encode()
     writer.add(MANIFEST, io.BytesIO(content), len(content))
@@ -204,14 +216,21 @@ def _write(home: Home, store: Store, scratch: Path, writer: _Writer) -> Manifest
 
 
 def _list_files(
-    home: Home, studies: tuple[str, ...], trials: Mapping[str, Set[int]], *, has_mlflow: bool
-) -> Iterator[Path]:
-    """Yield the files that a snapshot of the store refers to."""
+    home: Home, studies: tuple[str, ...], trials: Mapping[str, Set[int]], mlflow: MlflowStore
+) -> Iterator[tuple[str, Path]]:
+    """Yield the files that a snapshot of the store refers to, with their names in the backup."""
+    for path in _list_home_files(home, studies, trials):
+        yield path.relative_to(home.folder).as_posix(), path
+    if mlflow.files is not None:
+        folder = MLFLOW_FILES if mlflow.is_served else mlflow.files.name
+        for path in _walk(mlflow.files):
+            yield f"{folder}/{path.relative_to(mlflow.files).as_posix()}", path
+
+
+def _list_home_files(home: Home, studies: tuple[str, ...], trials: Mapping[str, Set[int]]) -> Iterator[Path]:
     if (home.folder / RULES).exists():
         yield home.folder / RULES
     yield from _walk(home.uploads)
-    if has_mlflow:
-        yield from _walk(urls.get_artifact_folder(home.folder))
     for study in studies:
         # An evolved study has its trials under several names in Optuna.
         numbers = {number for name, found in trials.items() if name.partition("~")[0] == study for number in found}

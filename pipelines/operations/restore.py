@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,19 +10,30 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.operations.backup import MLFLOW, Manifest
+from pipelines.operations.backup import MANIFEST, MLFLOW, Manifest
+from pipelines.operations.mlflow_store import MlflowStore, find_mlflow_store
+from pipelines.operations.restore_servers import (
+    check_servers,
+    complete_restoration,
+    place_mlflow_files,
+    relocate_mlflow,
+    set_servers_part_aside,
+)
 from pipelines.operations.verify_backup import find_problems, unpack_backup
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.stored import load_stored_study
 from pipelines.workspace.home import Home
+from pipelines.workspace.restoration_mark import RestorationMark, read_mark, write_mark
 from search_spaces.errors import InputError, KerastudyError
-from tracking.mlflow import urls
-from tracking.store.connections import FILE_NAME as STORE
+from tracking.mlflow.urls import hide_password
 from tracking.store.database import Store
-from tracking.store.snapshot import load_snapshot, move_paths, release_leases
+from tracking.store.home_mark import forget_home
+from tracking.store.snapshot import move_paths, release_leases
 from tracking.store.study_queue import StudyQueue, StudyRecord
+from tracking.testing.failpoints import hit
 
 _LISTED = 5
+_STORE = "KERASTUDY_STORE"
 
 
 @dataclass(frozen=True)
@@ -44,34 +56,86 @@ class RestoreResult:
 def restore_backup(home: Home, backup: Path) -> RestoreResult:
     """Restore a backup into a home that does not exist yet, or is an empty folder.
 
-    The files are checked first. A kill leaves no home behind, unless its store is a database server: that one is
-    emptied by hand then.
+    The files are checked first. What goes to database servers is kept in the home, with a mark, until it is there, each
+    in one transaction. So a kill leaves no home behind, or one that every command refuses and a repetition completes.
 
     Raises:
-        InputError: if it is no backup, it is damaged, or the home is not empty.
-        KerastudyError: if the store cannot be written.
+        InputError: if it is no backup, it is damaged, the home is not empty, or MLflow's records have no place.
+        ConflictError: if a database has studies or runs, or another process restores into the home.
+        KerastudyError: if a database cannot be written.
     """
-    if home.folder.exists() and any(home.folder.iterdir()):
-        raise InputError(f"{home.folder} is not empty: name a new --home to restore into")
+    target = find_mlflow_store(home, os.environ)
     home.folder.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        unpack_backup(backup, home.folder.parent) as (folder, manifest),
-        # Beside the home, so that the rename at the end is atomic.
-        tempfile.TemporaryDirectory(dir=home.folder.parent, prefix=f".{home.folder.name}-") as scratch,
-    ):
-        if problems := [*find_problems(folder, manifest)]:
-            shown = "; ".join(problems[:_LISTED])
-            raise InputError(f"{backup} is damaged, and nothing was restored: {shown}")
-        aside = Path(scratch) / "home"
-        _copy_files(folder, aside, manifest)
-        notes = _adapt(home, aside, Path(manifest.home))
-        os.sync()
-        if home.folder.exists():
-            home.folder.rmdir()
-        aside.rename(home.folder)
+    with unpack_backup(backup, home.folder.parent) as (folder, manifest):
+        mark = _describe_restoration(home, target, backup, folder, manifest)
+        notes: list[str] = []
+        if is_new := not _is_begun(home, mark):
+            if problems := [*find_problems(folder, manifest)]:
+                shown = "; ".join(problems[:_LISTED])
+                raise InputError(f"{backup} is damaged, and nothing was restored: {shown}")
+            check_servers(home, manifest, target)
+            notes = _bring_files(home, folder, manifest, target, mark)
+    complete_restoration(home, target, replaces=not is_new)
     if manifest.mlflow:
         notes.append(f"MLflow's records are at {manifest.mlflow}: set MLFLOW_TRACKING_URI as before")
     return RestoreResult(str(home.folder), manifest.made, len(manifest.studies), len(manifest.files), tuple(notes))
+
+
+def _describe_restoration(
+    home: Home, target: MlflowStore, backup: Path, folder: Path, manifest: Manifest
+) -> RestorationMark:
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    store = hide_password(home.store) if "://" in home.store else ""
+    return RestorationMark(digest, str(backup.absolute()), manifest.made, store, "" if target.is_home else target.shown)
+
+
+def _is_begun(home: Home, mark: RestorationMark) -> bool:
+    """Return whether this restoration was begun earlier, and cut off after its files had come.
+
+    Raises:
+        InputError: if the home has something else.
+    """
+    if not home.folder.exists() or not any(home.folder.iterdir()):
+        return False
+    begun = read_mark(home.folder)
+    if begun is None:
+        raise InputError(f"{home.folder} is not empty: name a new --home to restore into")
+    if begun.backup != mark.backup:
+        raise InputError(
+            f"{home.folder} has a restoration of another backup that was cut off: restore {begun.path} of {begun.made} "
+            "again, or name a new --home"
+        )
+    for name, then, now in (
+        (_STORE, begun.store, mark.store),
+        ("MLflow's database", begun.mlflow, mark.mlflow),
+    ):
+        if then != now:
+            raise InputError(
+                f"the restoration of {home.folder} was cut off on its way to {then or 'the home'} ({name}), and goes "
+                f"to {now or 'the home'} now: set the addresses as they were"
+            )
+    return True
+
+
+def _bring_files(home: Home, folder: Path, manifest: Manifest, target: MlflowStore, mark: RestorationMark) -> list[str]:
+    """Make the home of a backup's files, adapted to it; return notes."""
+    # Beside the home, so that the rename at the end is atomic.
+    with tempfile.TemporaryDirectory(dir=home.folder.parent, prefix=f".{home.folder.name}-") as scratch:
+        aside = Path(scratch) / "home"
+        _copy_files(folder, aside, manifest)
+        notes = _adapt(home, aside, Path(manifest.home))
+        if (aside / MLFLOW).exists():
+            relocate_mlflow(home, aside / MLFLOW, manifest, target)
+        place_mlflow_files(aside, target)
+        if set_servers_part_aside(home, aside, target):
+            write_mark(aside, mark)
+        os.sync()
+        hit("restoration-home-adapted")
+        if home.folder.exists():
+            home.folder.rmdir()
+        aside.rename(home.folder)
+        hit("restoration-home-placed")
+    return notes
 
 
 def _copy_files(folder: Path, aside: Path, manifest: Manifest) -> None:
@@ -84,24 +148,17 @@ def _copy_files(folder: Path, aside: Path, manifest: Manifest) -> None:
 
 
 def _adapt(home: Home, aside: Path, before: Path) -> list[str]:
-    """Adapt the store and MLflow's database to the home's folder and store; return notes."""
+    """Adapt the store to the home's folder; return notes."""
     after = home.folder.resolve()
     notes: list[str] = []
     with Store.open(aside) as store:
         moved = [_move_study(record, before, after, aside, notes) for record in StudyQueue(store).list()]
         with store.write() as connection:
             release_leases(connection)
+            forget_home(connection)
             move_paths(store, before, after, connection)
             for record in moved:
                 StudyQueue(store).move(record, connection=connection)
-    if (aside / MLFLOW).exists():
-        from tracking.mlflow.relocation import move_database  # loads MLflow's modules
-
-        move_database(aside / MLFLOW, urls.get_artifact_folder(before), urls.get_artifact_folder(after))
-    if "://" in home.store:
-        load_snapshot(aside / STORE, home.store)
-        for file in aside.glob(f"{STORE}*"):
-            file.unlink()
     return notes
 
 

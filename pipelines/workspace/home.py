@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.workspace.restoration_mark import read_mark
 from search_spaces.errors import InputError
 
 
@@ -30,16 +31,26 @@ class Home:
     store: str
 
     @classmethod
-    def find(cls, folder: str | None, environment: Mapping[str, str] = os.environ) -> Home:
+    def find(cls, folder: str | None, environment: Mapping[str, str] = os.environ, *, unfinished: bool = False) -> Home:
         """Return the home in `folder`, or in the folder that the environment names.
 
+        Args:
+            folder: the folder; None for that of the environment.
+            environment: the environment.
+            unfinished: whether it may be one that is being restored.
+
         Raises:
-            InputError: if there is a file of that name.
+            InputError: if there is a file of that name, or its restoration was cut off.
         """
         chosen = Path(folder or environment.get("KERASTUDY_HOME") or ".kerastudy").absolute()
         # The folder may not exist yet: a file anywhere on its path would fail much later, with a message of the system.
         if next(path for path in (chosen, *chosen.parents) if path.exists()).is_file():
             raise InputError(f"{chosen}: expected a folder to keep studies in, got a file; name another --home")
+        if not unfinished and (mark := read_mark(chosen)) is not None:
+            raise InputError(
+                f"{chosen} is being restored, or its restoration was cut off: once that process has ended, run "
+                f"kerastudy --home {chosen} restore {mark.path} again (the backup of {mark.made})"
+            )
         return cls(chosen, environment.get("KERASTUDY_STORE") or str(chosen))
 
     def make_environment(self, environ: Mapping[str, str]) -> dict[str, str]:

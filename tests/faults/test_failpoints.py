@@ -24,6 +24,8 @@ LASTING = {
 OF_PAUSES = {"pause-due", "pause-written", "trial-pause-due", "trial-pause-recorded", "trial-paused", "trial-promoted"}
 # Of a study that nobody deletes; `test_deletion.py` is about those.
 OF_DELETIONS = {name for name in failpoints.FAILPOINTS if name.startswith("deletion-")}
+# Of a backup; `test_restoration.py` is about those.
+OF_RESTORATIONS = {name for name in failpoints.FAILPOINTS if name.startswith("restoration-")}
 OF_LATE_MODELS = {"model-ahead-written", "model-ahead-moving", "models-written", "models-recorded"}
 NOT_HIT_BY = {
     "loop": {"slots-answered", "fleet-filled", "weights-aside", "weights-written", *OF_LATE_MODELS},
@@ -96,4 +98,4 @@ def test_each_failpoint_kills_a_process_of_a_real_study(kind, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert find_broken_promises(home) == []
     not_hit = set(failpoints.FAILPOINTS) - {each.name for each in once.iterdir()}
-    assert not_hit <= NOT_HIT_BY[kind] | OF_PAUSES | OF_DELETIONS
+    assert not_hit <= NOT_HIT_BY[kind] | OF_PAUSES | OF_DELETIONS | OF_RESTORATIONS

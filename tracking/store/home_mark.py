@@ -56,6 +56,11 @@ def check_home(store: Store, folder: Path, *, is_shared: bool) -> None:
     _store_mark(store, {**mark, "folder": str(folder)}, replaces=stored)
 
 
+def forget_home(connection: sa.Connection) -> None:
+    """Forget which folder is the home of a store: the store is a copy, and the next folder becomes its home."""
+    connection.execute(sa.delete(about).where(about.c.key == _KEY))
+
+
 _QUERY: Final = sa.select(about.c.value).where(about.c.key == _KEY)
 
 

@@ -11,16 +11,15 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Set
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
 from search_spaces.errors import ConflictError, KerastudyError
 from tracking.store.connections import FILE_NAME
 from tracking.store.database import Store
+from tracking.store.row_copy import copy_rows, open_read_only, read_at_one_moment
 from tracking.store.tables import SCHEMA_VERSION, metadata, outbox, studies
-
-_ROWS: Final = 1000
 
 
 def copy_sqlite(source: Path, target: Path) -> None:
@@ -40,18 +39,34 @@ def take_snapshot(store: Store, target: Path) -> None:
         copy_sqlite(Path(str(store.engine.url.database)), target)
         return
     folder = target.parent / f".{target.name}-aside"
-    with _open_new(folder) as aside:
-        reading = store.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with reading as connection, aside.write() as writing:
-            _copy_rows(connection, writing)
+    with _open_new(folder) as aside, read_at_one_moment(store.engine) as reading, aside.write() as writing:
+        copy_rows(reading, writing, [*_list_tables(reading)])
     copy_sqlite(folder / FILE_NAME, target)
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
 
 
-def load_snapshot(snapshot: Path, url: str) -> None:
-    """Fill an empty store on a database server with the rows of a snapshot.
+def check_empty(url: str) -> None:
+    """Check that a store on a database server has no studies; changes nothing.
+
+    Raises:
+        ConflictError: if it has.
+        KerastudyError: if it cannot be opened.
+    """
+    if Store.find_version(url) is None:
+        return
+    with Store.open(url) as store, store.read() as connection:
+        _check_no_studies(store, connection)
+
+
+def load_snapshot(snapshot: Path, url: str, *, replaces: bool = False) -> None:
+    """Fill a store on a database server with the rows of a snapshot, in one transaction.
+
+    Args:
+        snapshot: the snapshot.
+        url: address of the store.
+        replaces: whether the studies that it has are replaced; otherwise it must have none.
 
     Raises:
         ConflictError: if the store has studies.
@@ -59,11 +74,10 @@ def load_snapshot(snapshot: Path, url: str) -> None:
     """
     with Store.open(url) as store:
         store.open_optuna_storage().engine.dispose()
-        with _open_read_only(snapshot).connect() as reading, store.write() as writing:
-            if writing.scalar(sa.select(sa.func.count()).select_from(studies)):
-                raise ConflictError(f"{store} has studies: expected an empty database to restore into")
-            _copy_rows(reading, writing)
-            _continue_sequences(writing)
+        with open_read_only(snapshot).connect() as reading, store.write() as writing:
+            if not replaces:
+                _check_no_studies(store, writing)
+            copy_rows(reading, writing, [*_list_tables(reading)])
 
 
 class SnapshotReader:
@@ -77,7 +91,7 @@ class SnapshotReader:
     """
 
     def __init__(self, file: Path) -> None:
-        self._engine = _open_read_only(file)
+        self._engine = open_read_only(file)
         try:
             with self._engine.connect() as connection:
                 found = str(connection.scalar(sa.text("PRAGMA integrity_check")))
@@ -135,28 +149,16 @@ def release_leases(connection: sa.Connection) -> None:
     connection.execute(sa.update(studies).values(lease_owner=None, lease_token=None, control_request=None))
 
 
+def _check_no_studies(store: Store, connection: sa.Connection) -> None:
+    if connection.scalar(sa.select(sa.func.count()).select_from(studies)):
+        raise ConflictError(f"{store} has studies: expected an empty database to restore into")
+
+
 def _open_new(folder: Path) -> Store:
     folder.mkdir(parents=True)
     store = Store.open(folder)
     store.open_optuna_storage().engine.dispose()
     return store
-
-
-def _open_read_only(file: Path) -> sa.Engine:
-    # immutable: no lock file and no log beside it.
-    address = f"{file.resolve().as_uri()}?immutable=1"
-    return sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True), poolclass=sa.NullPool)
-
-
-def _copy_rows(source: sa.Connection, target: sa.Connection) -> None:
-    """Copy the rows of all tables; those that the target has already are replaced."""
-    tables = [*_list_tables(source)]
-    for table in reversed(tables):
-        target.execute(sa.delete(table))
-    for table in tables:
-        rows = source.execution_options(stream_results=True).execute(sa.select(table))
-        for part in rows.mappings().partitions(_ROWS):
-            target.execute(sa.insert(table), [dict(row) for row in part])
 
 
 def _list_tables(connection: sa.Connection) -> Iterator[sa.Table]:
@@ -168,15 +170,3 @@ def _list_tables(connection: sa.Connection) -> Iterator[sa.Table]:
     for table in (*metadata.sorted_tables, *optuna_tables):
         if table.name in present:
             yield table
-
-
-def _continue_sequences(connection: sa.Connection) -> None:
-    """Let PostgreSQL number new rows after those that were copied."""
-    if connection.dialect.name != "postgresql":
-        return
-    for table in _list_tables(connection):
-        column = table.autoincrement_column
-        if column is not None:
-            sequence = sa.func.pg_get_serial_sequence(table.name, column.name)
-            largest = sa.select(sa.func.coalesce(sa.func.max(column), 0)).scalar_subquery()
-            connection.execute(sa.select(sa.func.setval(sequence, largest + 1, False)))

@@ -82,6 +82,13 @@ FAILPOINTS: Final[Mapping[str, Side]] = {
     "deletion-runs-removed": "supervisor",
     "deletion-files-removed": "supervisor",
     "deletion-rows-removed": "supervisor",
+    # A backup is restored to database servers.
+    "restoration-home-adapted": "supervisor",
+    "restoration-home-placed": "supervisor",
+    "restoration-store-loaded": "supervisor",
+    "restoration-mlflow-loaded": "supervisor",
+    "restoration-files-copied": "supervisor",
+    "restoration-part-done": "supervisor",
 }
 """Every failpoint and the process that hits it: the supervisor's, a worker's, or the one that delivers to MLflow."""
 

@@ -8,18 +8,22 @@ import time
 import mlflow
 import pytest
 import sqlalchemy as sa
-from desk import scores
+from desk import Desk, scores
 from fake_engine import FakeEngine
 
 from pipelines.operations.archive import archive_study
 from pipelines.operations.gc import collect_garbage
 from pipelines.operations.submit import submit_study
+from pipelines.operations.sync import SyncMonitor, sync
 from pipelines.spec.home_rules import RetentionSpec
+from pipelines.workspace.home import Home
 from search_spaces.errors import UnknownError
 from tracking.mlflow import urls
+from tracking.store.database import Store
 from tracking.store.tables import studies
 
 DAY_S = 86_400
+OF_THE_STORE = ("kerastudy_about", "kerastudy_schema", "alembic_version", "version_info")
 
 
 def rules(**ages):
@@ -166,3 +170,28 @@ def test_a_deletion_that_was_cut_off_is_completed(desk, tracked_home, monkeypatc
 
 def _fail(*arguments):
     raise UnknownError("cut off")
+
+
+def test_rules_hold_for_a_store_on_postgresql(postgresql, tracked_home, monkeypatch):
+    """Where the store is on a server, files go by the same rules, and a study with all its rows."""
+    monkeypatch.setattr("tracking.reports.study_report.write_pngs", lambda figures, folder: ())
+    home = Home(tracked_home.folder, postgresql)
+    with Store.open(postgresql) as store:
+        desk = Desk(store, home)
+        desk.run(FakeEngine(scores(3.0, 2.0)), trials=2)
+        (delivered,) = sync(home, ("it",), 60, SyncMonitor())
+        assert not delivered.left, delivered.reason
+        grow_old(desk, 10)
+        done = collect_garbage(home, rules(models="9d", studies="9d"))
+        assert summarize(done.removed) == [("models", "it")]
+        drop_alias(home)
+        shown = collect_garbage(home, rules(studies="9d"), dry_run=True)
+        assert home.locate_study("it").exists()
+        done = collect_garbage(home, rules(studies="9d"))
+        assert summarize(done.removed) == summarize(shown.removed) == [("study", "it")]
+        assert done.failures == ()
+        assert not home.locate_study("it").exists()
+        with store.read() as connection:
+            tables = [table for table in sa.inspect(connection).get_table_names() if table not in OF_THE_STORE]
+            rows = {table: connection.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in tables}
+    assert {table for table, count in rows.items() if count} == set()
