@@ -67,15 +67,15 @@ class StandIn:
         self._template_store = Store.open(template)
         self._template_optuna = self._template_store.open_optuna_storage()
 
-    def run(self, name: str) -> None:
-        """Write one study, from its claim to its end."""
+    def run(self, name: str, lease_token: str) -> None:
+        """Write one study, from the service's lease on it to its end."""
         import optuna
 
         from pipelines.supervisor.event_log import record_events
         from pipelines.supervisor.events import StudyEnded, TrialEnded
         from tracking.store.processes import identify_process
 
-        lease = self._queue.claim(name, identify_process(), 60.0)
+        lease = self._queue.claim(name, identify_process(), 60.0, after=lease_token)
         self._queue.set_state(name, "running")
         shutil.copytree(self._folder, self._home.locate_study(name), dirs_exist_ok=True)
         self._queue.amend(name, self._queue.get(name).document, self._record.digest)
@@ -97,8 +97,8 @@ def run_stand_in(home: Path, template: Path, connection: Connection) -> None:
     stand_in = StandIn(home, template)
     with contextlib.suppress(EOFError):
         while True:
-            name = connection.recv()
-            stand_in.run(name)
+            name, lease_token = connection.recv()
+            stand_in.run(name, lease_token)
             connection.send(name)
 
 
@@ -111,7 +111,7 @@ class StandInHandle:
     def __init__(self, request: Any) -> None:
         self.log = Path(os.devnull)
         self._ended = self.running[request.study] = threading.Event()
-        self.connection.send(request.study)
+        self.connection.send((request.study, request.lease))
 
     @property
     def has_ended(self) -> bool:
@@ -148,9 +148,9 @@ class StandInHandle:
 
 def serve(home: Path, template: Path, port: int) -> None:
     """Serve a home, with the stand-in in the place of the processes of studies."""
-    from pipelines.service import supervisor_pool
     from pipelines.service.config import ServiceSpec
     from pipelines.service.server import serve as serve_home
+    from pipelines.service.supervisors import supervisor_pool
     from pipelines.workspace.home import Home
 
     StandInHandle.connection, other = multiprocessing.get_context("spawn").Pipe()
@@ -173,6 +173,8 @@ def serving(home: Path, template: Path, port: int) -> Iterator[tuple[psutil.Proc
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
     try:
         while True:
+            if process.poll() is not None:
+                raise RuntimeError(f"the service has ended: {(home.parent / 'service.err').read_text()}")
             with contextlib.suppress(httpx.HTTPError):
                 httpx.get(f"http://127.0.0.1:{port}/healthz")
                 break
