@@ -18,13 +18,14 @@ from pipelines.data.examples.examples import Examples
 from pipelines.data.examples.structures import flatten
 from pipelines.data.fingerprint import update_digest
 from pipelines.data.fitted.files import write_fitted
-from pipelines.data.fitted.row_encoder import RowEncoder
 from pipelines.data.fitted.values import Fitted, fit_array, fit_columns
+from pipelines.data.fitted.write_features import write_features
 from pipelines.data.prepared import PICTURES, Features, InputKind, RawColumn
 from pipelines.data.raw import PARTS
 from pipelines.data.scratch import create_array, iterate_chunks
 from pipelines.data.splits.split import Split
 from pipelines.data.targets.labels import Labels
+from pipelines.data.window_content import WindowContent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +99,7 @@ class PreprocessedContent:
     output: InputKind = "dense"
     is_series: bool = False
     marked: tuple[bool, ...] = ()
+    past: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -128,7 +130,7 @@ class PreprocessedContent:
         assert self.array is not None
         shape = self.array.shape[1:]
         if self.output == "series":
-            return Features(series=(shape[0], shape[1]))
+            return Features(series=(shape[0], shape[1]), past=self.past)
         if self.output in PICTURES:
             # Sequences of a user model, and whatever else has other axes than a picture, have no such description.
             return Features(image=(shape[0], shape[1], shape[2])) if len(shape) == 3 else Features()
@@ -168,7 +170,7 @@ class PreprocessedContent:
             if weights is not None:
                 np.save(folder / f"{part}.sample_weight.npy", weights[rows])
             raw = self._select_rows(rows)
-            _write_features(folder, part, fitted, raw, len(rows))
+            write_features(folder, part, fitted, raw, len(rows))
             if part != "train":
                 self._write_raw(folder, part, raw)
 
@@ -199,7 +201,7 @@ class PreprocessedContent:
         pd.DataFrame(single).to_parquet(folder / f"{part}.raw.parquet", index=False)
 
 
-Content = ExampleContent | PreprocessedContent
+Content = ExampleContent | PreprocessedContent | WindowContent
 """Features of all rows, with their description."""
 
 
@@ -251,16 +253,3 @@ class _SelectedRows:
         """Return some of the rows."""
         selected: Array = self._array[self._rows[rows]]
         return selected
-
-
-def _write_features(folder: Path, part: str, fitted: Fitted, raw: Mapping[str, Any], rows: int) -> None:
-    arrays = {
-        name: create_array(folder / f"{part}.{name}.npy", (rows, *shape), dtype)
-        for name, (shape, dtype) in fitted.outputs.items()
-    }
-    # Chunk by chunk into the file: an encoded table may be larger than memory.
-    for start, outputs in RowEncoder(fitted).iterate(raw):
-        for name, values in outputs.items():
-            arrays[name][start : start + len(values)] = values
-    for array in arrays.values():
-        array.flush()

@@ -20,7 +20,7 @@ from pipelines.data.scratch import iterate_chunks
 from pipelines.data.splits.division import Division
 from pipelines.spec.data_spec import DataSpec
 
-FORMAT = 5
+FORMAT = 6
 """Version of a prepared folder's files: a folder of another version is prepared again."""
 
 

@@ -53,7 +53,13 @@ def write_model_inputs(folder: Path, summary: DataSummary, rows: Mapping[str, Ar
             for each in columns
         ],
         "takes": arrange_names(summary),
-        "example": _make_column_example(summary, rows) if columns else _make_array_example(rows),
+        "series": None if summary.windows is None else asdict(summary.windows),
+        # A model of series takes a table, of which a few rows are no window.
+        "example": {}
+        if summary.windows is not None
+        else _make_column_example(summary, rows)
+        if columns
+        else _make_array_example(rows),
     }
     # NaN is no JSON: MLflow and other readers would refuse it.
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
@@ -79,6 +85,7 @@ def read_model_description(folder: Path) -> ModelDescription | None:
         example=read["example"] or None,
         task=read["task"],
         takes=read["takes"],
+        series=read.get("series"),
     )
 
 

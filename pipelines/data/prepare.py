@@ -42,8 +42,8 @@ from pipelines.data.fingerprint import (
 from pipelines.data.make_report import make_report
 from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.prepared import PICTURES, DataSummary, InputKind, Task
-from pipelines.data.prepared_folder import load_summary
-from pipelines.data.raw import PARTS, RawData
+from pipelines.data.prepared_folder import WINDOW_NAMES, WINDOW_TIMES, load_summary
+from pipelines.data.raw import PARTS, RawData, Windows
 from pipelines.data.read_content import LabelledRows, read_content, read_rows
 from pipelines.data.reading.remote_files import COPIES, fetch_sources
 from pipelines.data.reading.source_paths import resolve_source_path, use_fetched
@@ -59,6 +59,8 @@ from pipelines.data.stored_rows import load_rows, save_rows
 from pipelines.data.streaming.choose_streaming import choose_shuffle, choose_streaming
 from pipelines.data.streaming.prepare_table import prepare_table
 from pipelines.data.targets.labels import Labels
+from pipelines.data.window_content import WindowContent
+from pipelines.data.window_facts import WindowFacts
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 from tracking.testing.failpoints import hit
@@ -239,7 +241,18 @@ def _write_rows(folder: Path, raw: RawData, content: Content, rows: LabelledRows
     folder.mkdir(parents=True)
     for fold in range(split.folds):
         content.write_fold(folder / f"fold-{fold}", rows.labels, rows.weights, split, fold)
+        if raw.windows is not None:
+            _write_windows(folder / f"fold-{fold}", raw.windows, split, fold)
     _write_split(folder / "split.csv", raw, split)
+
+
+def _write_windows(folder: Path, windows: Windows, split: Split, fold: int) -> None:
+    """Write series and times of the windows that a model is scored on; see `prepared_folder.load_window_rows`."""
+    for part in PARTS[1:]:
+        rows = split.select_rows(part, fold)
+        np.save(folder / f"{part}.{WINDOW_TIMES}.npy", windows.times[rows])
+        if windows.names is not None:
+            np.save(folder / f"{part}.{WINDOW_NAMES}.npy", windows.names[rows].astype(str))
 
 
 def _replace_folder(folder: Path, aside: Path) -> None:
@@ -304,8 +317,15 @@ def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: Labelled
         ),
         given=content.form,
         report=report,
-        channels=() if raw.windows is None else raw.windows.channels,
+        windows=_describe_windows(raw, content),
     )
+
+
+def _describe_windows(raw: RawData, content: Content) -> WindowFacts | None:
+    """Return the facts of windows, with the names of the exported model's inputs."""
+    if raw.windows is None or isinstance(content, WindowContent):
+        return content.facts if isinstance(content, WindowContent) else None
+    return raw.windows.facts.name_inputs({}, content.raw[0].name, "")
 
 
 def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:

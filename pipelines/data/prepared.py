@@ -20,6 +20,7 @@ from typing import Literal
 
 from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.report import DataReport
+from pipelines.data.window_facts import WindowFacts
 from search_spaces.safe_text import escape_controls
 from tracking.mlflow.cell_values import PLAIN, CellForm
 
@@ -106,6 +107,7 @@ class Features:
         series: time steps and channels of the `series` input; None where there is none.
         text: per column of text its input's name, number of words kept and size of the vocabulary, with 0 (no word)
             and 1 (unknown from training).
+        past: per target of a forecast the channel of `series` that holds its past; empty for other data.
     """
 
     dense: int = 0
@@ -113,6 +115,7 @@ class Features:
     image: tuple[int, int, int] | None = None
     series: tuple[int, int] | None = None
     text: tuple[tuple[str, int, int], ...] = ()
+    past: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ class DataSummary:
         notes: choices made for the user, such as a column left out.
         given: form of examples that go to a user model unchanged; None for preprocessed data.
         report: columns, target and parts in figures; None in summaries that tests make by hand.
-        channels: names of the channels of windows, in their order; empty for other data.
+        windows: facts of windows of a table of series; None for other data.
         streaming: how rows are mixed that trainings read batch by batch from disk; "" where they may be in memory.
     """
 
@@ -167,7 +170,7 @@ class DataSummary:
     notes: tuple[str, ...] = ()
     given: ExampleForm | None = None
     report: DataReport | None = None
-    channels: tuple[str, ...] = ()
+    windows: WindowFacts | None = None
     streaming: Shuffle | Literal[""] = ""
 
     def __post_init__(self) -> None:

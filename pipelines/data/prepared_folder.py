@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -17,12 +18,16 @@ from pipelines.data.examples.leaves import convert_for_model, take_rows
 from pipelines.data.examples.structures import flatten
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.data.report import DataReport
+from pipelines.data.window_facts import WindowFacts
 from pipelines.engines.local_copies import locate
 from tracking.mlflow.cell_values import CellForm
 
 if TYPE_CHECKING:
     from pipelines.data.raw import PartName
 
+# A hyphen, which no input's name has.
+WINDOW_TIMES: Final = "raw.window-times"
+WINDOW_NAMES: Final = "raw.window-names"
 _RAW_ROWS = 4_096  # in memory at a time; chosen, like the bytes of pictures
 _RAW_BYTES = 2**28
 
@@ -40,6 +45,7 @@ def load_summary(folder: Path) -> DataSummary:
             image=None if image is None else (image[0], image[1], image[2]),
             series=None if series is None else (series[0], series[1]),
             text=tuple((name, length, words) for name, length, words in read["features"]["text"]),
+            past=tuple(read["features"].get("past", ())),
         ),
         raw=tuple(_read_column(column) for column in read["raw"]),
         rows=read["rows"],
@@ -49,7 +55,7 @@ def load_summary(folder: Path) -> DataSummary:
         notes=tuple(read["notes"]),
         given=None if read["given"] is None else ExampleForm.from_json(read["given"]),
         report=None if read["report"] is None else DataReport.from_json(read["report"]),
-        channels=tuple(read["channels"]),
+        windows=WindowFacts.from_json(read["windows"]) if read.get("windows") else None,
         streaming=read.get("streaming", ""),
     )
 
@@ -118,8 +124,47 @@ def iterate_raw(
         rows = min(rows, max(1, _RAW_BYTES // max(1, 4 * int(np.prod(values.shape[1:])))))
         for start in range(0, max(1, len(values)), rows):
             yield {summary.raw[0].name: values[start : start + rows].astype(np.float32)}
-    else:
+    elif (below / f"{part}.raw.parquet").exists():
         yield from _iterate_raw_table(below, part, summary.raw, rows)
+    else:
+        yield from _iterate_raw_windows(below, part, summary.raw, rows)
+
+
+def _iterate_raw_windows(below: Path, part: str, inputs: Sequence[RawColumn], rows: int) -> Iterator[dict[str, Array]]:
+    opened = {each.name: np.load(below / f"{part}.raw.{each.name}.npy", mmap_mode="r") for each in inputs}
+    types = {each.name: np.float32 if each.dtype == "float32" else object for each in inputs}
+    for start in range(0, max(1, len(opened[inputs[0].name])), rows):
+        yield {name: values[start : start + rows].astype(types[name]) for name, values in opened.items()}
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """Windows of one part, as the source has them.
+
+    Attributes:
+        facts: facts of all windows.
+        numbers: float32 [row, time, channel].
+        times: float64 [row, step] times of the predicted rows.
+        names: names of their series [row]; empty where there is one series.
+    """
+
+    facts: WindowFacts
+    numbers: Array
+    times: Array
+    names: tuple[str, ...] = ()
+
+
+def load_window_rows(folder: Path, part: Literal["validation", "test"], fold: int = 0) -> WindowRows | None:
+    """Return the windows of a part; None where rows are none, or an earlier version wrote the folder."""
+    facts, below = load_summary(folder).windows, locate(folder) / f"fold-{fold}"
+    times = below / f"{part}.{WINDOW_TIMES}.npy"
+    if facts is None or not times.exists():
+        return None
+    numbers = load_raw(folder, part, fold).get(next((each.input for each in facts.channels if not each.is_words), ""))
+    names = below / f"{part}.{WINDOW_NAMES}.npy"
+    return None if numbers is None else WindowRows(
+        facts, numbers, np.load(times), tuple(np.load(names).tolist()) if names.exists() else ()
+    )  # fmt: skip
 
 
 def _iterate_raw_table(below: Path, part: str, columns: Sequence[RawColumn], rows: int) -> Iterator[dict[str, Array]]:

@@ -23,7 +23,7 @@ from pipelines.data.columns.encoding import NumberPlan, StringPlan
 from pipelines.data.columns.list_columns import NumberListPlan, WordListPlan
 from pipelines.data.columns.text_columns import TextPlan
 from pipelines.data.fitted.scaling import find_scale
-from pipelines.data.fitted.values import Fitted, FittedArray, FittedTable, Moments, RawInput
+from pipelines.data.fitted.values import Fitted, FittedArray, FittedTable, FittedWindows, Moments, RawInput
 from pipelines.data.table_statistics import NumberStatistics, find_heavy, list_units, plan_entries
 
 NAME = "columns.preprocessing"
@@ -31,6 +31,8 @@ NAME = "columns.preprocessing"
 
 def build_preprocessing(fitted: Fitted) -> keras.Model:
     """Return the model that computes what `fitted.row_encoder.RowEncoder` does."""
+    if isinstance(fitted, FittedWindows):
+        return _build_windows(fitted)
     return _build_array(fitted) if isinstance(fitted, FittedArray) else _build_table(fitted)
 
 
@@ -76,6 +78,61 @@ def _build_array(fitted: FittedArray) -> keras.Model:
             result = layers.Flatten(name="array.flat")(result)
     encoded = keras.Model(inner, {fitted.output: result}, name="array.encoded")
     return keras.Model(inputs, encoded(inputs[name]), name=NAME)
+
+
+def _build_windows(fitted: FittedWindows) -> keras.Model:
+    inputs = {each.name: _make_input(each, each.name) for each in fitted.inputs}
+    inner = {each.name: _make_input(each, f"window.{at}") for at, each in enumerate(fitted.inputs)}
+    parts = _encode_window_numbers(fitted, inner[fitted.inputs[0].name])
+    for number, plan in enumerate(fitted.words):
+        parts.append(_mark_words(list(plan.words), plan.codes, inner[plan.name], f"words.{number}"))
+    steps = ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+    outputs, dense = {}, []
+    if fitted.output == "series":
+        outputs["series"] = steps
+    else:
+        dense.append(layers.Flatten(name="window.flat")(steps))
+    if (identity := fitted.identity) is not None:
+        name, codes = inner[identity.name], identity.string.codes
+        if identity.string.encoding == "one_hot":
+            dense.append(_mark_words(list(identity.words), codes, name, "identity"))
+        else:
+            outputs["codes"] = ops.expand_dims(ops.cast(_number_names(fitted, name), "int32"), -1)
+    if dense:
+        outputs["dense"] = ops.concatenate(dense, axis=-1) if len(dense) > 1 else dense[0]
+    encoded = keras.Model(list(inner.values()), outputs, name="window.encoded")
+    return keras.Model(inputs, encoded(list(inputs.values())), name=NAME)
+
+
+def _encode_window_numbers(fitted: FittedWindows, values: Any) -> list[Any]:
+    """Return the features of a window's numbers [row, time, width]; none where it has none."""
+    parts = []
+    if fitted.plain:
+        parts.append(_standardise_channels(ops.take(values, list(fitted.plain), axis=-1), fitted.moments, "window"))
+    for date in fitted.dates:
+        days = values[:, :, date.channel : date.channel + 1]
+        finite = ops.isfinite(days)
+        filled, known = ops.where(finite, days, 0.0), ops.cast(finite, "float32")
+        for cycle in date.cycles:
+            angle = ops.mod(filled, cycle) * (2 * np.pi / cycle)
+            parts += [ops.sin(angle) * known, ops.cos(angle) * known]
+    return parts
+
+
+def _number_names(fitted: FittedWindows, name: Any) -> Any:
+    """Return the code of each series' name [row]."""
+    assert fitted.identity is not None
+    plan = fitted.identity.string
+    if plan.encoding == "hash":
+        return layers.Hashing(plan.codes, mask_value="", name="identity.codes")(name)
+    words = list(fitted.identity.words)
+    return layers.StringLookup(vocabulary=words, num_oov_indices=1, mask_token=None, name="identity.codes")(name)
+
+
+def _mark_words(words: list[str], codes: int, tensor: Any, name: str) -> Any:
+    """Return a column for each known word, float32 [..., word]."""
+    lookup = layers.StringLookup(vocabulary=words, num_oov_indices=1, mask_token=None, name=f"{name}.codes")
+    return ops.one_hot(lookup(tensor), codes)[..., 1:]
 
 
 def _make_input(raw: RawInput, name: str) -> Any:

@@ -16,6 +16,7 @@ from pipelines.data.array_types import Array
 from pipelines.data.examples.examples import Examples, concatenate_examples
 from pipelines.data.examples.structures import Structure, map_leaves
 from pipelines.data.scratch import Scratch, iterate_chunks
+from pipelines.data.window_facts import WindowFacts
 from search_spaces.errors import InputError, Problem
 
 PartName = Literal["train", "validation", "test"]
@@ -46,19 +47,23 @@ class Origin:
 
 @dataclass(frozen=True)
 class Windows:
-    """Facts of rows that are windows of a time series.
+    """Rows that are windows of a time series.
 
     Attributes:
+        facts: what holds for all of them.
         periods: [row] position in time of each window's last row.
-        channels: names of the channels, in their order.
-        targets: per target the channel of its past; None where it has none.
-        step: usual distance of two rows in time, in days or in the time column's own unit.
+        reaches: [row] position in time of its last predicted row.
+        times: float64 [row, step] times of the predicted rows.
+        words: object [row, time] per channel of categories, "" where missing.
+        names: object [row] name of each window's series; None where there is one series.
     """
 
+    facts: WindowFacts
     periods: Array
-    channels: tuple[str, ...]
-    targets: tuple[int | None, ...]
-    step: float
+    reaches: Array
+    times: Array
+    words: Mapping[str, Array]
+    names: Array | None = None
 
 
 @dataclass(frozen=True)

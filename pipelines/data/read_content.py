@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,12 @@ from pipelines.data.content import Content, ExampleContent, PreprocessedContent,
 from pipelines.data.data_notes import note_columns
 from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import PICTURES, InputKind
-from pipelines.data.raw import RawData
+from pipelines.data.raw import RawData, Windows
 from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
 from pipelines.data.splits.split import Split
 from pipelines.data.splits.split_notes import note_random_split
 from pipelines.data.targets.labels import Labels, read_example_labels, read_labels, split_target
+from pipelines.data.window_content import check_window_model, has_more_than_numbers, make_window_content
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 
@@ -91,6 +93,8 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
         InputError: for features that cannot be used, or not by this kind of model.
     """
     is_unchanged = prefers == "any" and spec.preprocess != "dense"
+    if raw.windows is not None:
+        check_window_model(raw.windows, prefers, is_unchanged=is_unchanged)
     if spec.preprocess == "none" and prefers != "any":
         message = "a shipped family needs preprocessed data; remove this key, or write a model of yours"
         raise InputError(Problem(message, "data.preprocess"))
@@ -105,9 +109,11 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
     if is_unchanged:
         examples = Examples(raw.array, rows.labels.y, rows.weights)
         return ExampleContent(examples, notes=_note_examples(examples, spec))
+    if raw.windows is not None:
+        return _read_windows(raw.array, raw.windows, split, prefers)
     array = _convert_to_float32(raw.array)
     if prefers == "mixed":
-        prefers = "series" if raw.windows is not None else "image" if array.ndim > 2 else "dense"
+        prefers = "image" if array.ndim > 2 else "dense"
     if prefers == "any":
         # Its axes stay as they are: the last one is the channel of pictures and sequences.
         form: InputKind = "dense" if array.ndim == 2 else "image"
@@ -116,17 +122,25 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
         )
     elif prefers == "series":
         array, form, notes = _convert_to_series(array, raw), prefers, ()
-    elif raw.windows is not None:
-        if prefers in PICTURES:
-            message = "the model takes images, and data.series makes windows; use model: series, mlp or mixed"
-            raise InputError(Problem(message, "model"))
-        form, notes = prefers, ()
     else:
         array, form = _convert_to_images(array, raw, prefers), prefers
         notes = _note_pixels(array) if prefers == "pixels" else ()
     marked = mark_missing(array, training).tolist() if array.ndim == 2 else []
-    is_series = form == "series" or raw.windows is not None
-    return PreprocessedContent(array=array, output=form, is_series=is_series, marked=tuple(marked), notes=notes)
+    return PreprocessedContent(array=array, output=form, is_series=form == "series", marked=tuple(marked), notes=notes)
+
+
+def _read_windows(numbers: Array, windows: Windows, split: Split, prefers: InputKind) -> Content:
+    """Return the windows of a table as a model takes them."""
+    has_identity = prefers != "any" and windows.facts.is_by_input
+    output: Literal["series", "dense"] = "dense" if prefers == "dense" else "series"
+    if has_identity or has_more_than_numbers(windows):
+        return make_window_content(numbers, windows, split, output, has_identity=has_identity)
+    form: InputKind = "image" if prefers == "any" else output
+    notes = (
+        () if prefers != "any" else ("the model gets windows standardised by each channel (data.preprocess: dense)",)
+    )
+    past = windows.facts.forecast_past if form == "series" else ()
+    return PreprocessedContent(array=numbers, output=form, is_series=True, past=past, notes=notes)
 
 
 def _check_settings(raw: RawData, spec: DataSpec) -> None:

@@ -15,15 +15,13 @@ from pipelines.data.model_inputs import read_model_description
 from pipelines.data.prepared import DataSummary, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import RawData
-from pipelines.data.raw_inputs import arrange_names, make_pack
 from pipelines.data.reading.sources import load_new_rows
-from pipelines.data.series.newest_windows import NewestWindows, cut_newest_windows
 from pipelines.export.jobs import PredictionJob, PredictionResult
-from pipelines.models.raw_predict import predict_raw
 from pipelines.training.deployed_model import load_deployed_model
 from search_spaces.errors import InputError, Problem
 from tracking.mlflow.model_folder import ModelDescription
 from tracking.mlflow.model_loader import KerasOnRawColumns
+from tracking.mlflow.series_values import list_columns
 
 if TYPE_CHECKING:
     from pipelines.engines.base import Channel
@@ -49,7 +47,10 @@ def make_predictions(job: PredictionJob) -> tuple[pd.DataFrame, tuple[str, ...],
     summary = load_summary(Path(job.trial.data))
     described = read_model_description(Path(job.trial.data))
     known = () if described is None or described.columns is None else described.columns.columns
-    raw = load_new_rows(job.spec, Path(job.base), [column.name for column in known])
+    names = [column.name for column in known]
+    if summary.windows is not None:
+        names = list_columns(asdict(summary.windows))
+    raw = load_new_rows(job.spec, Path(job.base), names)
     if raw.table is None:
         message = f"expected a table with the columns of the study's data, got {job.spec.describe_source()}"
         raise InputError(Problem(message, "FILE"))
@@ -95,32 +96,27 @@ def _locate_pictures(table: pd.DataFrame, described: ModelDescription, folder: P
 def _forecast(
     job: PredictionJob, raw: RawData, summary: DataSummary
 ) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
-    series = job.spec.series
-    assert series is not None
-    windows = cut_newest_windows(raw, job.spec)
-    if lacking := [name for name in summary.channels if name not in windows.channels]:
-        raise InputError(Problem(f"these columns are missing: {', '.join(lacking)}", job.spec.describe_source()))
-    # By name: a file may have its columns in another order than training had.
-    array = windows.array[..., [windows.channels.index(name) for name in summary.channels]]
-    model, pack = load_deployed_model(job.trial), make_pack(arrange_names(summary))
-    values = predict_raw(model, {summary.raw[0].name: array}, pack)
-    targets = [job.spec.target] if isinstance(job.spec.target, str) else list(job.spec.target or [])
-    if summary.task.classes or np.size(values) != len(windows.array) * len(windows.times[0]) * len(targets):
+    facts, described = summary.windows, read_model_description(Path(job.trial.data))
+    if facts is None or described is None:
+        message = "an earlier version of kerastudy prepared this study's data; run its file again, then predict"
+        raise InputError(Problem(message, "STUDY"))
+    assert raw.table is not None
+    loaded = KerasOnRawColumns(
+        load_deployed_model(job.trial), [], [], takes=described.takes, series=dict(described.series or {})
+    )
+    try:
+        rows, values, notes = loaded.forecast(raw.table)
+    except ValueError as error:
+        raise InputError(Problem(str(error), job.spec.describe_source())) from None
+    series, targets = len(rows) // max(1, facts.horizon), list(facts.targets)
+    if summary.task.classes or isinstance(values, dict) or np.size(values) != len(rows) * len(targets):
         # Classes and other outputs are no steps of a forecast.
         table = name_predictions(summary.task, values)
-        columns = tuple(map(str, table))
-        return pd.concat([_list_rows(windows, series.time, series.by), table], axis=1), columns, windows.notes
-    steps = np.asarray(values).reshape(len(windows.array), len(targets), -1)
-    table = _list_rows(windows, series.time, series.by)
-    for index, name in enumerate(targets):
-        table[name] = steps[:, index, :].reshape(-1)
-    return table, tuple(targets), windows.notes
-
-
-def _list_rows(windows: NewestWindows, time: str, by: str | None) -> pd.DataFrame:
-    times = [at for each in windows.times for at in each]
-    names = [name for name, each in zip(windows.names, windows.times, strict=True) for _ in each] if by else []
-    return pd.DataFrame({**({by: names} if by else {}), time: times})
+        last = rows.iloc[:: max(1, len(rows) // max(1, len(table)))].reset_index(drop=True)
+        return pd.concat([last, table], axis=1), tuple(map(str, table)), notes
+    steps = np.asarray(values).reshape(series, len(targets), -1)
+    found = {name: steps[:, index, :].reshape(-1) for index, name in enumerate(targets)}
+    return rows.assign(**found), tuple(targets), notes
 
 
 def name_predictions(task: Task, found: Any) -> pd.DataFrame:

@@ -113,6 +113,11 @@ class SeriesSpec(Section):
 
     time: str = Field(min_length=1, description="Column of dates or numbers that orders the rows.")
     by: str | None = Field(None, description="Column that distinguishes several series, such as a shop.")
+    by_input: bool = Field(
+        False,
+        description="Whether a model gets the name of a window's series as a category, so that it can learn a level "
+        "for each. A series that training did not have counts as unknown.",
+    )
     length: int = Field(
         ge=1, le=100_000, description="Rows of a window. The family `series` may search how many of them it uses."
     )
@@ -125,8 +130,16 @@ class SeriesSpec(Section):
     )
     stride: int = Field(1, ge=1, description="Rows from one window to the next.")
     known: list[str] = Field(
-        default=[], description="Columns known ahead, such as a holiday: windows hold them for the horizon too."
+        default=[],
+        description="Columns known ahead, such as a holiday: windows hold them for the horizon too. With the column of "
+        "`time` among them they hold its place in the year, the week and the day.",
     )
+
+    @model_validator(mode="after")
+    def _check_by(self) -> Self:
+        if self.by_input and self.by is None:
+            raise ValueError("by_input needs the column that distinguishes series; set by, or remove by_input")
+        return self
 
     @model_validator(mode="after")
     def _check_known(self) -> Self:

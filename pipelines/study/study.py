@@ -150,6 +150,8 @@ class Study:
         # After validation: a key that is left out equals its default.
         spec = self.spec.model_dump(mode="json", include={"study", "data", "model", "objective", "training"})
         del spec["data"]["streaming"]  # the same rows and the same parts, wherever they are kept
+        if self.spec.data.series is not None and not self.spec.data.series.by_input:
+            del spec["data"]["series"]["by_input"]  # as before there was this key
         if self.spec.objectives is not None:
             spec["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
         # The file alone: what it imports may change without notice.

@@ -30,8 +30,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from ruamel.yaml import YAML
 
-from tracking.mlflow import cell_values, list_values, model_loader, picture_values
+from tracking.mlflow import cell_values, list_values, model_loader, picture_values, series_values
 from tracking.mlflow.cell_values import PLAIN, CellForm
+from tracking.mlflow.series_values import list_columns
 
 INPUTS_FILE: Final = "inputs.json"
 TASK: Final = "kerastudy.task"
@@ -109,6 +110,7 @@ class ModelDescription:
         takes: the structure of the model's input with the names of `inputs` for leaves; None for a dict by name.
         example: one or more rows for each input or column, as lists; MLflow's input example.
         task: the task, as plain values; MLflow stores it in the model's metadata.
+        series: facts of the windows of a table of series; None for other models.
     """
 
     inputs: tuple[TensorDescription, ...] = ()
@@ -117,6 +119,7 @@ class ModelDescription:
     takes: Any = None
     example: Mapping[str, Sequence[Any]] | None = None
     task: Mapping[str, Any] | None = None
+    series: Mapping[str, Any] | None = None
 
 
 def write_model_folder(
@@ -170,7 +173,7 @@ def _copy_loader(package: Path) -> None:
     """Copy the loader as a package of its own, which imports the other files by relative names, as here."""
     package.mkdir(parents=True)
     shutil.copyfile(Path(model_loader.__file__), package / "__init__.py")
-    for module in (cell_values, list_values, picture_values):
+    for module in (cell_values, list_values, picture_values, series_values):
         file = Path(str(module.__file__))
         shutil.copyfile(file, package / file.name)
 
@@ -215,6 +218,7 @@ def _describe_for_loader(described: ModelDescription) -> dict[str, Any]:
         "tensors": {each.name: each.dtype for each in described.inputs},
         "takes": described.takes,
         "outputs": [each.name for each in described.outputs],
+        "series": described.series,
     }
 
 
@@ -246,6 +250,10 @@ def _has_inputs(described: ModelDescription) -> bool:
 
 
 def _make_signature(described: ModelDescription) -> dict[str, Any]:
+    if described.series is not None:
+        # A forecast is a table, which has no tensor's form.
+        inputs = [{"type": "any", "name": name, "required": True} for name in list_columns(described.series)]
+        return {"inputs": json.dumps(inputs), "outputs": None, "params": None}
     if described.columns is not None:
         inputs = [field for column in described.columns.columns for field in _describe_column(column)]
     else:

@@ -9,7 +9,7 @@ import datetime
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from .cell_values import MISSING_WORDS, CellForm, count_days, list_missing_numbers, read_words, write_word
 from .list_values import join_words, read_number_list
 from .picture_values import read_picture_cell
+from .series_values import cut_newest_windows
 
 # Keras, TensorFlow and pandas are imported where they are used: kerastudy imports this module only for its path.
 _ROWS_AT_ONCE = 1024
@@ -36,6 +37,7 @@ class KerasOnRawColumns:
         tensors: types of its tensors by name; those of the model's inputs where None.
         takes: the structure of its input with names for leaves; None for a dict by name.
         outputs: names of its outputs in the order of Keras's `flatten`.
+        series: facts of the windows of a table of series; None for other models.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class KerasOnRawColumns:
         tensors: dict[str, str] | None = None,
         takes: Any = None,
         outputs: list[str] | None = None,
+        series: dict[str, Any] | None = None,
     ) -> None:
         self._model = model
         self._columns = columns
@@ -53,10 +56,13 @@ class KerasOnRawColumns:
         self._tensors = tensors
         self._takes = takes
         self._outputs = outputs or []
+        self._series = series
         self._call: Any = None
 
     def predict(self, model_input: Any, params: Any = None) -> Any:
         """Return the predictions [row, ...]; a dict of them by name where the model has several outputs.
+
+        Of a table of series that is a table: the series, the time and the forecast of each row after the newest ones.
 
         Raises:
             MlflowException: if a column is missing, or a value is of another kind than its column; MLflow's server
@@ -65,6 +71,12 @@ class KerasOnRawColumns:
         import pandas as pd
         from mlflow.exceptions import MlflowException
 
+        if self._series is not None and not self._are_windows(model_input):
+            try:
+                rows, values, _ = self.forecast(_make_table(model_input, []))
+            except ValueError as error:
+                raise MlflowException.invalid_parameter_value(str(error)) from None
+            return _join_forecast(rows, values, self._series["targets"])
         if self._columns:
             try:
                 tensors = self._make_tensors(_make_table(model_input, self._columns))
@@ -80,6 +92,30 @@ class KerasOnRawColumns:
             return self.predict_tensors(given)
         wanted = {tensor.name: tensor for tensor in self._model.inputs}
         return self.predict_tensors({name: _make_tensor(model_input[name], tensor) for name, tensor in wanted.items()})
+
+    def forecast(self, table: Any) -> tuple[Any, Any, tuple[str, ...]]:
+        """Return the forecasts that follow the newest rows of each series of a table.
+
+        Returns:
+            A table with series and time of each predicted row; the model's outputs [series, ...]; notes.
+
+        Raises:
+            ValueError: if the rows cannot be used.
+        """
+        import tensorflow as tf
+
+        assert self._series is not None
+        newest = cut_newest_windows(table, self._series, self._read_cells)
+        tensors = {
+            # Keras refuses NumPy arrays of strings.
+            name: tf.constant(values.tolist(), tf.string) if values.dtype == object else tf.constant(values)
+            for name, values in newest.inputs.items()
+        }
+        return newest.rows, self.predict_tensors(tensors), newest.notes
+
+    def _are_windows(self, model_input: Any) -> bool:
+        """Return whether a dict holds the arrays of windows that the model itself takes."""
+        return isinstance(model_input, dict) and {each.name for each in self._model.inputs} == set(model_input)
 
     def predict_tensors(self, tensors: dict[str, Any]) -> Any:
         """Return the predictions for tensors by the names of the raw inputs."""
@@ -132,6 +168,13 @@ class KerasOnRawColumns:
         form = CellForm.from_json(column.get("form") or {})
         if kind in _WIDE:
             return _make_wide_tensor(cells, column, form)
+        values = self._read_cells(cells, column)
+        return tf.constant(values.tolist(), tf.string) if kind == "string" else _convert_numbers(values, dtype, name)
+
+    def _read_cells(self, cells: Any, column: Mapping[str, Any]) -> Any:
+        """Return a column's cells as numbers with NaN for missing ones, or as words with "" for these."""
+        name, kind = column["name"], column["kind"]
+        form = CellForm.from_json(column.get("form") or {})
         # pandas' nullable types hold NA, which NumPy's have no value for: they go value by value below.
         if (
             kind != "string"
@@ -140,14 +183,12 @@ class KerasOnRawColumns:
             and cells.dtype.kind in "biuf"
         ):
             _check_thousands(cells.to_numpy(), form, name)
-            return _convert_numbers(self._mark_missing(cells.to_numpy(), kind, form), dtype, name)
+            return self._mark_missing(cells.to_numpy(), kind, form)
         values = [None if absent else value for value, absent in zip(cells, cells.isna(), strict=True)]
         if kind == "string":
-            return tf.constant(
-                [self._write_word(value, form, name, row) for row, value in enumerate(values)], tf.string
-            )
-        numbers = self._mark_missing(self._parse_numbers(values, kind, name, form), kind, form)
-        return _convert_numbers(numbers, dtype, name)
+            words = [self._write_word(value, form, name, row) for row, value in enumerate(values)]
+            return np.array(words, dtype=object)
+        return self._mark_missing(self._parse_numbers(values, kind, name, form), kind, form)
 
     def _mark_missing(self, numbers: Any, kind: str, form: CellForm) -> Any:
         """Return the numbers with NaN for those that mean "missing" in training's files."""
@@ -177,6 +218,21 @@ class KerasOnRawColumns:
             if np.isnan(numbers[row]):
                 raise ValueError(f'column "{name}": expected {_describe_kind(kind, form)}, got {word!r} in row {row}')
         return numbers
+
+
+def _join_forecast(rows: Any, values: Any, targets: list[str]) -> Any:
+    """Return the rows with a column for each target; with the model's outputs where these are no forecasts."""
+    import pandas as pd
+
+    flat = np.asarray(values).reshape(len(values), -1)
+    steps = len(rows) // max(1, len(flat))
+    if flat.shape[1] == steps * len(targets):
+        # Outputs are by target and then by step.
+        by_step = flat.reshape(len(flat), len(targets), steps).transpose(0, 2, 1).reshape(-1, len(targets))
+        return pd.concat([rows, pd.DataFrame(by_step, columns=targets)], axis=1)
+    last = rows.iloc[:: max(1, steps)].reset_index(drop=True)
+    names = [f"output_{index}" for index in range(flat.shape[1])]
+    return pd.concat([last, pd.DataFrame(flat, columns=names)], axis=1)
 
 
 def _make_wide_tensor(cells: Any, column: dict[str, Any], form: CellForm) -> Any:

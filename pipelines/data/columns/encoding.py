@@ -157,8 +157,7 @@ def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
         if number.log_unit is not None:
             parts.append("with a copy on a signed logarithmic scale")
         if number.cycles:
-            names = {DAY_CYCLES[0]: "year", DAY_CYCLES[1]: "week", DAY_CYCLES[2]: "day"}
-            parts.append(f"with its place in the {', '.join(names[cycle] for cycle in number.cycles)}")
+            parts.append(f"with its place in the {describe_cycles(number.cycles)}")
         column = columns[number.column]
         words[column.name] = f"{column.kind}: {', '.join(parts)}"
     for string in plan.strings:
@@ -176,6 +175,12 @@ def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
         height, width, channels = columns[plan.image].values.shape[1:]
         words[columns[plan.image].name] = f"image: {height} x {width} x {channels}, standardised per channel"
     return {column.name: words[column.name] for column in columns}
+
+
+def describe_cycles(cycles: Sequence[float]) -> str:
+    """Return the periods in which a date's place is a feature, in words."""
+    names = {DAY_CYCLES[0]: "year", DAY_CYCLES[1]: "week", DAY_CYCLES[2]: "day"}
+    return ", ".join(names[cycle] for cycle in cycles)
 
 
 def mark_missing(values: Array, training: Sequence[Array]) -> Array:

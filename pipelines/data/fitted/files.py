@@ -13,7 +13,17 @@ from pydantic import TypeAdapter
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns.encoding import Plan
-from pipelines.data.fitted.values import Fitted, FittedArray, FittedTable, Moments, RawInput
+from pipelines.data.fitted.values import (
+    DatePlan,
+    Fitted,
+    FittedArray,
+    FittedTable,
+    FittedWindows,
+    IdentityPlan,
+    Moments,
+    RawInput,
+    WordPlan,
+)
 from pipelines.data.table_statistics import NumberStatistics
 
 FITTED_FILE = "preprocessing.json"
@@ -32,6 +42,8 @@ def read_fitted(folder: Path) -> Fitted | None:
         read = json.loads((folder / FITTED_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    if "plain" in read:
+        return _read_windows(read)
     return _read_table(read) if "plan" in read else _read_array(read)
 
 
@@ -55,6 +67,18 @@ def _read_array(read: Mapping[str, Any]) -> FittedArray:
         numbers=_read_statistics(read["numbers"]),
         moments=_read_moments(read["moments"]),
         pixels=None if read["pixels"] is None else (read["pixels"][0], read["pixels"][1]),
+    )
+
+
+def _read_windows(read: Mapping[str, Any]) -> FittedWindows:
+    return FittedWindows(
+        inputs=tuple(map(_read_input, read["inputs"])),
+        output=read["output"],
+        plain=tuple(read["plain"]),
+        moments=(np.array(read["moments"][0], np.float64), np.array(read["moments"][1], np.float64)),
+        dates=tuple(DatePlan(each["channel"], tuple(each["cycles"])) for each in read["dates"]),
+        words=tuple(WordPlan(each["name"], each["codes"], tuple(each["words"])) for each in read["words"]),
+        identity=TypeAdapter(IdentityPlan | None).validate_python(read["identity"]),
     )
 
 

@@ -17,7 +17,7 @@ from pipelines.data.columns.list_columns import WordListPlan
 from pipelines.data.columns.text_columns import TextPlan
 from pipelines.data.fitted.scaling import find_scale
 from pipelines.data.fitted.string_hash import choose_codes
-from pipelines.data.fitted.values import Fitted, FittedArray, FittedTable, Moments
+from pipelines.data.fitted.values import Fitted, FittedArray, FittedTable, FittedWindows, Moments
 from pipelines.data.fitted.word_splits import split_list, split_text
 from pipelines.data.table_statistics import NumberStatistics, find_heavy, list_units, plan_entries
 
@@ -45,6 +45,8 @@ class RowEncoder:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             if isinstance(self._fitted, FittedArray):
                 return _encode_array(self._fitted, raw[self._fitted.input.name])
+            if isinstance(self._fitted, FittedWindows):
+                return _encode_windows(self._fitted, raw)
             return self._encode_table(self._fitted, [raw[column.name] for column in self._fitted.inputs])
 
     def iterate(self, raw: Mapping[str, Array]) -> Iterator[tuple[int, dict[str, Array]]]:
@@ -120,6 +122,54 @@ def _encode_array(fitted: FittedArray, values: Array) -> dict[str, Array]:
         if fitted.output == "dense":
             result = result.reshape(len(values), -1)
     return {fitted.output: result}
+
+
+def _encode_windows(fitted: FittedWindows, raw: Mapping[str, Array]) -> dict[str, Array]:
+    parts, rows = list[Array](), len(raw[fitted.inputs[0].name])
+    if fitted.plain or fitted.dates:
+        values = raw[fitted.inputs[0].name].astype(np.float32)
+        if fitted.plain:
+            parts.append(_standardise_channels(values[..., list(fitted.plain)], fitted.moments))
+        parts += [part for date in fitted.dates for part in _encode_cycles(values[..., date.channel], date.cycles)]
+    parts += [_mark_words(plan.words, plan.codes, raw[plan.name]) for plan in fitted.words]
+    steps = np.concatenate(parts, axis=-1)
+    outputs, dense = dict[str, Array](), list[Array]()
+    if fitted.output == "series":
+        outputs["series"] = steps
+    else:
+        dense.append(steps.reshape(rows, -1))
+    if (identity := fitted.identity) is not None:
+        names, plan = raw[identity.name], identity.string
+        if plan.encoding == "one_hot":
+            dense.append(_mark_words(identity.words, plan.codes, names))
+        else:
+            is_hashed = plan.encoding == "hash"
+            codes = choose_codes(names, plan.codes) if is_hashed else _find_codes(identity.words, names)
+            outputs["codes"] = np.asarray(codes).reshape(rows, 1).astype(np.int32)
+    return {**outputs, **({"dense": np.concatenate(dense, axis=-1)} if dense else {})}
+
+
+def _encode_cycles(days: Array, cycles: Sequence[float]) -> list[Array]:
+    """Return sine and cosine of dates in each cycle [row, time, 1]; 0 where a date is missing."""
+    finite = np.isfinite(days)
+    filled, parts = np.where(finite, days, np.float32(0)), list[Array]()
+    for cycle in cycles:
+        angle = np.mod(filled, np.float32(cycle)) * np.float32(2 * np.pi / cycle)
+        for function in (np.sin, np.cos):
+            parts.append((_round_from_float64(function, angle) * finite.astype(np.float32))[..., None])
+    return parts
+
+
+def _mark_words(words: Sequence[str], codes: int, values: Array) -> Array:
+    """Return a column for each known word, float32 [..., word]."""
+    found: Array = np.eye(codes, dtype=np.float32)[_find_codes(words, values)][..., 1:]
+    return found
+
+
+def _find_codes(words: Sequence[str], values: Array) -> Array:
+    known = _number_words(words, 1)
+    places, distinct = pd.factorize(np.asarray(values, dtype=object).reshape(-1))
+    return np.array([known.get(word, 0) for word in distinct], dtype=np.int64)[places].reshape(values.shape)
 
 
 def _encode_numbers(stacked: Array, plans: Sequence[NumberPlan], found: NumberStatistics) -> list[Array]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns.columns import Column
-from pipelines.data.columns.encoding import NumberPlan, Plan
+from pipelines.data.columns.encoding import NumberPlan, Plan, StringPlan
 from pipelines.data.columns.text_columns import TextPlan
 from pipelines.data.fitted.word_splits import split_text
 from pipelines.data.prepared import RawColumn
@@ -117,7 +117,96 @@ class FittedArray:
         return {self.output: (shape, "float32")}
 
 
-Fitted = FittedTable | FittedArray
+@dataclass(frozen=True)
+class DatePlan:
+    """Channel of dates, of which a window holds the place in the year, the week and the day.
+
+    Attributes:
+        channel: its place among the numbers of a window.
+        cycles: periods in days whose sine and cosine it becomes.
+    """
+
+    channel: int
+    cycles: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class WordPlan:
+    """Channel of categories, which becomes columns of 0 and 1; a missing or unknown one is 0 in all.
+
+    Attributes:
+        name: the raw input's name.
+        codes: number of codes, 0 ("missing, or unknown from training") included.
+        words: the categories in the order of their codes.
+    """
+
+    name: str
+    codes: int
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IdentityPlan:
+    """Name of a window's series as a category.
+
+    Attributes:
+        name: the raw input's name.
+        string: its encoding; one-hot makes dense features, others a code for an embedding.
+        words: names of the series in the order of their codes; empty for hashes.
+    """
+
+    name: str
+    string: StringPlan
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FittedWindows:
+    """Preprocessing of windows with more than numbers in them.
+
+    Attributes:
+        inputs: numbers [time, channel], where there are any, then the categories of each channel [time], then the
+            series' name.
+        output: `series` [time, width], or `dense` for one row of features.
+        plain: places of the channels that are standardised.
+        moments: mean and standard deviation of each of these.
+        dates: channels of dates.
+        words: channels of categories.
+        identity: name of the series; None where it is no input.
+    """
+
+    inputs: tuple[RawInput, ...]
+    output: Literal["series", "dense"]
+    plain: tuple[int, ...]
+    moments: Moments
+    dates: tuple[DatePlan, ...] = ()
+    words: tuple[WordPlan, ...] = ()
+    identity: IdentityPlan | None = None
+
+    @property
+    def width(self) -> int:
+        """Number of features of each step."""
+        dates = sum(2 * len(date.cycles) for date in self.dates)
+        return len(self.plain) + dates + sum(plan.codes - 1 for plan in self.words)
+
+    @property
+    def outputs(self) -> dict[str, OutputForm]:
+        """Form of each output."""
+        steps, identity = self.inputs[0].shape[0], self.identity
+        flat = 0 if identity is None or identity.string.encoding != "one_hot" else identity.string.codes - 1
+        forms: dict[str, OutputForm] = {}
+        if self.output == "series":
+            forms["series"] = (steps, self.width), "float32"
+        else:
+            flat += steps * self.width
+        if flat:
+            forms["dense"] = (flat,), "float32"
+        if identity is not None and identity.string.encoding != "one_hot":
+            forms["codes"] = (1,), "int32"
+        return forms
+
+
+Fitted = FittedTable | FittedArray | FittedWindows
 """Preprocessing of one fold."""
 
 

@@ -1,12 +1,9 @@
-"""Naive forecasts, which a trained one has to beat: the last value, and the value one season before.
-
-The season is guessed from the usual step: a day of hours, a week of days, a year of months or quarters (Hyndman and
-Athanasopoulos, Forecasting: Principles and Practice, section 5.2).
-"""
+"""Naive forecasts, which a trained one has to beat: the last value, and the value one season before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,37 +11,60 @@ from pipelines.data.array_types import Array
 from pipelines.data.raw import RawData
 from pipelines.data.splits.split import Split
 from pipelines.data.targets.labels import Labels
+from pipelines.data.window_facts import WindowFacts
 
-_SEASONS = (  # least and largest step in days, rows of a season, its name
-    (1 / 25, 1 / 23, 24, "day"),
-    (0.9, 1.1, 7, "week"),
-    (27.0, 32.0, 12, "year"),
-    (88.0, 93.0, 4, "year"),
-)
+
+@dataclass(frozen=True)
+class NaiveForecast:
+    """Naive forecasts of some windows.
+
+    Attributes:
+        name: short name, for metrics.
+        label: what is predicted, in words.
+        values: float64 [row, output], outputs by target and then by step.
+    """
+
+    name: str
+    label: str
+    values: Array
+
+
+def make_naive_forecasts(numbers: Array, facts: WindowFacts) -> Iterator[NaiveForecast]:
+    """Yield the naive forecasts of windows, the last one the best to be expected; none where a target has no past.
+
+    Args:
+        numbers: [row, time, channel] of windows, as the source has them.
+        facts: facts of the windows.
+    """
+    if not (places := facts.forecast_past):
+        return
+    past = _fill_gaps(numbers[:, :, list(places)].astype(np.float64))
+    yield NaiveForecast("last_value", "the last value as forecast", np.repeat(past[:, -1, :], facts.horizon, axis=1))
+    if (season := facts.season) is not None:
+        rows, name = season
+        at = [past.shape[1] - rows + ahead % rows for ahead in range(facts.horizon)]
+        values = past[:, at, :].transpose(0, 2, 1).reshape(len(past), -1)
+        yield NaiveForecast("seasonal_naive", f"the value of a {name} before as forecast", values)
 
 
 def describe_naive_forecasts(raw: RawData, labels: Labels, split: Split) -> tuple[str, ...]:
     """Return a note with the errors of naive forecasts on validation rows; none where the target has no past."""
-    if raw.windows is None or raw.array is None or labels.classes or None in raw.windows.targets:
+    if raw.windows is None or raw.array is None or labels.classes or labels.kind == "custom":
         return ()
     rows = np.concatenate([split.select_rows("validation", fold) for fold in range(split.folds)])
-    past = raw.array[rows][:, :, list(raw.windows.targets)]
     found = [
-        f"{name} has {_describe_error(forecast, labels.y[rows])}" for name, forecast in _forecast(raw, labels, past)
+        f"{each.label} has {_describe_error(each.values, labels.y[rows])}"
+        for each in make_naive_forecasts(raw.array[rows], raw.windows.facts)
     ]
     return (f"on validation rows {', '.join(found)}; a model should be better",) if found else ()
 
 
-def _forecast(raw: RawData, labels: Labels, past: Array) -> Iterator[tuple[str, Array]]:
-    """Yield the name and the values [row, output] of each naive forecast, outputs by target and then by step."""
-    assert raw.windows is not None
-    horizon = labels.y.shape[1] // past.shape[2]
-    yield "the last value as forecast", np.repeat(past[:, -1, :], horizon, axis=1)
-    step, length = raw.windows.step, past.shape[1]
-    for least, most, season, name in _SEASONS:
-        if least <= step <= most and season <= length:
-            at = [length - season + ahead % season for ahead in range(horizon)]
-            yield f"the value of a {name} before", past[:, at, :].transpose(0, 2, 1).reshape(len(past), -1)
+def _fill_gaps(past: Array) -> Array:
+    """Return the past [row, time, target] with the last known value in each gap; a gap at its begin stays."""
+    known = np.isfinite(past)
+    at = np.maximum.accumulate(np.where(known, np.arange(past.shape[1])[None, :, None], 0), axis=1)
+    filled: Array = np.take_along_axis(past, at, axis=1)
+    return filled
 
 
 def _describe_error(forecast: Array, y: Array) -> str:

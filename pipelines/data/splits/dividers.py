@@ -121,10 +121,12 @@ class OrderedDivider(RowDivider):
     Args:
         periods: [row] position of the row's value among the distinct values of the order.
         gap: number of periods that are left out before a part.
+        reaches: [row] the last period whose values are in the row's target; None where that is the row's own.
     """
 
     periods: Array
     gap: int = 0
+    reaches: Array | None = None
 
     def pick(self, rows: Array, count: int, key: str) -> Array:
         """See `RowDivider`."""
@@ -142,7 +144,11 @@ class OrderedDivider(RowDivider):
     def find_gap(self, rows: Array, picked: Array) -> Array:
         """See `RowDivider`."""
         periods, first = self.periods[rows], self.periods[picked].min()
-        between: Array = rows[(periods < first) & (periods >= first - self.gap)]
+        is_near = periods >= first - self.gap
+        if self.reaches is not None:
+            # Series of different steps: a target may reach further than the gap.
+            is_near |= self.reaches[rows] > first
+        between: Array = rows[(periods < first) & is_near]
         return between
 
     def assign_folds(self, rows: Array, folds: int, key: str) -> Array:

@@ -21,10 +21,12 @@ class RowKeys:
     Attributes:
         periods: [row] position of the row's value among the distinct values of `data.split.order`; None without it.
         groups: [row] number of the row's group; None without `data.split.group`.
+        reaches: [row] the last position whose values are in the row's target; None where that is the row's own.
     """
 
     periods: Array | None = None
     groups: Array | None = None
+    reaches: Array | None = None
 
 
 def read_row_keys(raw: RawData, spec: DataSpec) -> RowKeys:
@@ -34,7 +36,7 @@ def read_row_keys(raw: RawData, spec: DataSpec) -> RowKeys:
         InputError: if there is no such column, or a row has no value in it.
     """
     if raw.windows is not None:
-        return RowKeys(periods=raw.windows.periods)
+        return RowKeys(periods=raw.windows.periods, reaches=raw.windows.reaches)
     order, group = spec.split.order, spec.split.group
     return RowKeys(
         None if order is None else _read_periods(_find_column(order, "order", raw), order, raw, spec),

@@ -25,6 +25,7 @@ class Split:
         trains_on_all: whether training uses the validation rows too.
         periods: [row] position in time of folds of which each is trained on earlier rows alone; None for other folds.
         gap: number of periods between these rows and those that a fold validates.
+        reaches: [row] the last period whose values are in the row's target; None where that is the row's own.
     """
 
     part: Array
@@ -34,6 +35,7 @@ class Split:
     trains_on_all: bool = False
     periods: Array | None = None
     gap: int = 0
+    reaches: Array | None = None
 
     def select_rows(self, part: str, fold: int = 0) -> Array:
         """Return the row numbers of a part, in the source's order."""
@@ -46,6 +48,9 @@ class Split:
             return np.flatnonzero(validates)
         if self.periods is not None:
             first = self.periods[validates].min()
-            return np.flatnonzero((self.part == "train") & (self.periods < first - self.gap))
+            is_early = self.periods < first - self.gap
+            if self.reaches is not None:
+                is_early &= self.reaches <= first
+            return np.flatnonzero((self.part == "train") & is_early)
         # Test rows have the fold -1 and train nothing.
         return np.flatnonzero(~validates & (self.fold >= 0))

@@ -94,7 +94,7 @@ def divide_again(split: Split, raw: RawData, labels: Labels, spec: DataSpec, div
 def _make_divider(keys: RowKeys, labels: Labels, free: Array, split: SplitSpec) -> RowDivider:
     """Return the way that the rows are divided; `free` are those of whose rare classes training keeps a row."""
     if keys.periods is not None:
-        return OrderedDivider(keys.periods, split.gap)
+        return OrderedDivider(keys.periods, split.gap, keys.reaches)
     if keys.groups is not None:
         stratify = split.stratify and labels.classes
         return GroupDivider(keys.groups, labels.y if stratify else np.zeros(len(labels.y)), split.seed)
@@ -163,7 +163,7 @@ def _divide_into_folds(part: Array, divider: RowDivider, folds: int, key: str, n
     fold = np.full(len(part), -1)
     fold[rows] = divider.assign_folds(rows, folds, key)
     if isinstance(divider, OrderedDivider):
-        return Split(part, fold, folds, notes, periods=divider.periods, gap=divider.gap)
+        return Split(part, fold, folds, notes, periods=divider.periods, gap=divider.gap, reaches=divider.reaches)
     return Split(part, fold, folds, notes)
 
 

@@ -19,7 +19,6 @@ from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.prepared import DIGEST_PREFIX, PICTURES, DataSummary, Features, InputKind, Task
 from pipelines.data.raw import PARTS
 from pipelines.data.scratch import Scratch, iterate_chunks
-from pipelines.data.series.naive_forecast import describe_naive_forecasts
 from pipelines.data.splits.division import Division
 from pipelines.data.streaming.column_files import StoredRows
 from pipelines.data.streaming.pieces import PIECE_CELLS
@@ -196,7 +195,6 @@ def _summarize(
             *idle,
             *plan.note_words(sample.columns),
             *split.notes,
-            *describe_naive_forecasts(first.raw, sample.labels, sample.split),
             *note_sample(sample, report, first.raw, spec, is_divided=_has_validation(stored)),
         ),
         report=report,

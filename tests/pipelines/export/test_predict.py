@@ -86,7 +86,8 @@ def test_channels_go_by_their_names(predict):
     window = table[["price", "sales"]].to_numpy(np.float32)[None, -4:]
     expected = predict_raw(load_deployed_model(trial), {"series": window})[0]
     np.testing.assert_allclose(found["sales"], expected, rtol=1e-5)
-    new = DataSpec.model_validate({"source": "new.csv", "target": "sales", "series": series, "drop": ["price"]})
+    again.drop(columns="price").to_csv(Path(trial.data).resolve().parent / "new.csv", index=False)
+    new = DataSpec.model_validate({"source": "new.csv", "target": "sales", "series": series})
     folder = Path(trial.data).resolve().parent
     with pytest.raises(InputError, match="these columns are missing: price"):
         predict_rows(PredictionJob(trial, new, str(folder), str(folder / "no.csv")), FakeChannel())

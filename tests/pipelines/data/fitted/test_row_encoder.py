@@ -12,7 +12,15 @@ from pipelines.data.examples.model_tensors import make_tensors
 from pipelines.data.fitted import row_encoder
 from pipelines.data.fitted.files import read_fitted, write_fitted
 from pipelines.data.fitted.row_encoder import RowEncoder
-from pipelines.data.fitted.values import fit_array, fit_columns
+from pipelines.data.fitted.values import (
+    DatePlan,
+    FittedWindows,
+    IdentityPlan,
+    RawInput,
+    WordPlan,
+    fit_array,
+    fit_columns,
+)
 from pipelines.data.preprocessing import build_preprocessing
 from pipelines.spec.data_spec import DataSpec
 
@@ -202,6 +210,44 @@ def test_series(tmp_path):
     series = np.random.default_rng(0).normal(1e4, 1, (6, 5, 2)).astype(np.float32)
     series[0, 2], series[:, :, 1] = np.nan, np.inf
     assert_same(fit_array("series", series, np.arange(4), "series", ()), {"series": series}, tmp_path)
+
+
+@pytest.mark.parametrize("output", ["series", "dense"])
+@pytest.mark.parametrize("encoding", ["one_hot", "embedding", "hash", None])
+def test_windows(output, encoding, tmp_path):
+    """Numbers, dates and categories of windows, and the name of the series; missing and unknown ones too."""
+    random = np.random.default_rng(0)
+    numbers = random.normal(1e3, 5, (6, 4, 3)).astype(np.float32)
+    numbers[..., 1] = 19_000 + np.arange(24).reshape(6, 4) / 4
+    numbers[0, 1], numbers[1, 2, 1] = np.nan, np.inf
+    weather = random.choice(np.array(["sun", "rain", "", "hail"], dtype=object), (6, 4))
+    names = np.array(["a", "b", "", "new", "a", "b"], dtype=object)
+    inputs = [RawInput("series", (4, 3), "float32"), RawInput("weather", (4,), "string")]
+    identity = None
+    if encoding is not None:
+        inputs.append(RawInput("shop", (), "string"))
+        codes = 4_096 if encoding == "hash" else 4
+        known = () if encoding == "hash" else ("a", "b")
+        identity = IdentityPlan("shop", StringPlan(0, encoding, codes), known)
+    fitted = FittedWindows(
+        tuple(inputs),
+        output,
+        (0, 2),
+        (np.array([1e3, 999.0]), np.array([5.0, 0.0])),
+        (DatePlan(1, (7.0, 1.0)),),
+        (WordPlan("weather", 4, ("rain", "sun")),),
+        identity,
+    )
+    raw = {"series": numbers, "weather": weather, **({"shop": names} if encoding else {})}
+    assert_same(fitted, raw, tmp_path, atol=8 * ULP)
+
+
+def test_windows_of_categories_alone(tmp_path):
+    """A window without a number in it."""
+    inputs = (RawInput("state", (3,), "string"),)
+    empty = (np.zeros(0), np.zeros(0))
+    fitted = FittedWindows(inputs, "series", (), empty, words=(WordPlan("state", 3, ("off", "on")),))
+    assert_same(fitted, {"state": np.array([["on", "off", "x"]], dtype=object)}, tmp_path)
 
 
 def test_features_of_an_array(tmp_path):
