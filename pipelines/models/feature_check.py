@@ -43,7 +43,7 @@ def note_idle_parameters(family: Family, declared: Iterable[str], features: Feat
         declared: names that the space declares.
         features: the data's features.
     """
-    forms, idle = list_forms(features), []
+    forms, idle = (*list_forms(features), *(("past",) if features.past else ())), []
     for name in declared:
         parameter = family.find(name)
         if parameter is not None and parameter.forms and not set(parameter.forms) & set(forms):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pipelines.models.context import ModelContext
@@ -17,6 +18,7 @@ def apply_head(
     layers: int,
     x: Any,
     name: str = "head",
+    rescale: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Return the prediction from a vector, behind a dense layer where the trial has one.
 
@@ -27,9 +29,10 @@ def apply_head(
         layers: number of the layers before the head.
         x: vector [row, width].
         name: name of the dense layer.
+        rescale: see `layers.predict`.
     """
     if units := requests.get_value("dense_units"):
         dense = make_dense(requests, options, units, name)
         # It uses the last layer's values: a space that declares per layer has no number for it.
         x = apply_dropout(requests, layers, finish_hidden(requests, dense, layers, x))
-    return predict(context.task, resolve_loss(context.task.kind, context.training), options, x)
+    return predict(context.task, resolve_loss(context.task.kind, context.training), options, x, rescale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +62,12 @@ def apply_dropout(requests: HyperparameterRequests, layer: int, x: Any) -> Any:
     return keras.layers.Dropout(rate)(x) if rate > 0 else x
 
 
-def predict(task: Task, loss: str, options: KernelOptions, x: Any) -> Any:
+def predict(task: Task, loss: str, options: KernelOptions, x: Any, rescale: Callable[[Any], Any] | None = None) -> Any:
     """Return the model's output, from a layer called `prediction`.
 
     Probabilities [row, 1] for a binary, [row, class] for a multiclass and [row, label] for a multi-label task. For
     regression, values [row, output] in the unit of the target: the network works on standardised values, and a
-    `Rescaling` layer converts them.
+    `Rescaling` layer converts them; before that `rescale` turns what the network gives into standardised values.
     """
     # Probabilities and not logits: the exported model's output needs no further step.
     activation = task.activation
@@ -77,7 +78,10 @@ def predict(task: Task, loss: str, options: KernelOptions, x: Any) -> Any:
         kernel_regularizer=options.regularizer,
         name="prediction" if activation else "standardised_prediction",
     )
-    return dense(x) if activation else _restore_target_units(task, loss, dense(x))
+    if activation:
+        return dense(x)
+    values = dense(x)
+    return _restore_target_units(task, loss, values if rescale is None else rescale(values))
 
 
 def _make_regularizer(l1: float, l2: float) -> keras.regularizers.Regularizer | None:

@@ -19,7 +19,7 @@ from search_spaces.errors import InputError
 
 COLUMNS = Features(dense=5, codes=(("city", 4),))
 TEXT = Features(dense=2, codes=(("city", 4),), text=(("text_1", 6, 9), ("text_2", 3, 5)))
-SERIES = Features(dense=2, codes=(("site", 4),), series=(8, 3))
+SERIES = Features(dense=2, codes=(("site", 4),), series=(8, 3), past=(0,))
 IMAGE = Features(image=(8, 8, 1))
 ALL = Features(2, (("city", 4),), (8, 8, 3), (6, 2), (("text_1", 5, 9),))
 DATA = {"mlp": TEXT, "tabular": TEXT, "cnn": IMAGE, "text": TEXT, "series": SERIES, "mixed": ALL}
