@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.baselines.design_matrix import MOST_WIDTH, DesignMatrix, NoMatrixError, list_blocks
 from pipelines.baselines.jobs import BaselinesJob
 from pipelines.baselines.models import Predict, describe_constant, fit_constant, fit_linear
+from pipelines.baselines.naive import score_naive
 from pipelines.baselines.results import Baseline, Baselines, write_baselines
 from pipelines.baselines.targets import NoTaskError, Targets, read_targets
 from pipelines.data.array_types import Array
@@ -64,7 +65,21 @@ def _score_both(job: BaselinesJob, baselines: Baselines, rows: Sequence[_Fold], 
             scores.append(_score(job, rows, each, words, fit, channel))
         except NoMatrixError as error:
             skipped = f"{words} is not scored: {error}"
+    scores[1:1] = _score_naive(job, rows)
     return replace(baselines, found=tuple(scores), skipped=skipped)
+
+
+def _score_naive(job: BaselinesJob, rows: Sequence[_Fold]) -> tuple[Baseline, ...]:
+    """Return the naive forecasts with their scores; none for other rows than windows of series."""
+    task = rows[0].task
+    if task.classes or task.kind == "multi_label" or not job.metric.startswith("val_"):
+        return ()
+    targets = [{part: np.asarray(found.y) for part, (_, found) in fold.parts.items()} for fold in rows]
+
+    def measure(fold: int, part: str, predictions: Array) -> float:
+        return _compute_metric(job, rows[fold].task, rows[fold].parts[part][1], predictions)
+
+    return score_naive(Path(job.data), targets, measure)
 
 
 def _score(

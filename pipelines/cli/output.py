@@ -209,7 +209,8 @@ def print_best(best: BestTrial) -> None:
 
 def _format_baselines(shown: StudyView | BestTrial) -> dict[str, str]:
     rows = {"baselines": text} if shown.baselines and (text := shown.baselines.describe()) else {}
-    return {**rows, **({"  note": shown.unbeaten} if shown.unbeaten else {})}
+    forecasts = {"forecasts": shown.forecast} if shown.forecast else {}
+    return {**rows, **({"  note": shown.unbeaten} if shown.unbeaten else {}), **forecasts}
 
 
 def _format_selection(best: BestTrial) -> dict[str, str]:

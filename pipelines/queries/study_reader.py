@@ -26,6 +26,7 @@ from pipelines.search.trial_summaries import (
 )
 from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.evaluate import read_test_scores
+from pipelines.selection.evaluation_files import describe_forecast
 from pipelines.selection.finalists import ENSEMBLE, Finalist, rank_finalists
 from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_ensembled, is_refitted
 from pipelines.selection.refit import explain_refit
@@ -125,6 +126,7 @@ class StudyReader:
             notes=self._records.read_notes(record),
             baselines=baselines,
             unbeaten=baselines.explain_unbeaten(best.value) if baselines and best else "",
+            forecast=self._describe_forecast(record, best),
             epochs=count_epochs(trials),
             archived=record.archived_ms is not None,
             curve=tuple(sample_curve(list_best_so_far(trials, objective), _MOST_CURVE)),
@@ -223,7 +225,13 @@ class StudyReader:
             ensemble_reason=self._explain_ensemble(study, best.number),
             baselines=baselines,
             unbeaten=_explain_unbeaten(baselines, finalists, best.value),
+            forecast=describe_forecast(find_winning_model(study, self._home, best.number)),
         )
+
+    def _describe_forecast(self, record: StudyRecord, best: TrialSummary | None) -> str:
+        if best is None or read_goal(record):
+            return ""
+        return describe_forecast(find_winning_model(load_record(record), self._home, best.number))
 
     def _read_baselines(self, record: StudyRecord) -> Baselines | None:
         # KerasTuner's own tuner keeps its data itself, and has no folder here.

@@ -62,6 +62,7 @@ class StudyView:
         baselines: the study's baselines; None where there are none yet.
         epochs: epochs that all its trials have trained, as far as they are known.
         unbeaten: the baselines that the best score does not beat, in words; empty where it beats all.
+        forecast: the delivered model's errors from several times, in words; empty where it makes no forecasts.
         curve: the best score so far after each complete trial, or after some of many.
         resources: what all its trials have used: CPU time in all, greatest peak of memory.
         best_seconds: time of the best trial; None where there is none.
@@ -92,6 +93,7 @@ class StudyView:
     notes: tuple[str, ...] = ()
     baselines: Baselines | None = None
     unbeaten: str = ""
+    forecast: str = ""
     epochs: int = 0
     archived: bool = False
     curve: tuple[float, ...] = ()
@@ -217,6 +219,7 @@ class BestTrial:
             objective first.
         baselines: the study's baselines; None where there are none yet.
         unbeaten: the baselines that the winner does not beat, in words; empty where it beats all.
+        forecast: the delivered model's errors from several times, in words; empty where it makes no forecasts.
     """
 
     study: str
@@ -236,6 +239,7 @@ class BestTrial:
     no_model: str = ""
     baselines: Baselines | None = None
     unbeaten: str = ""
+    forecast: str = ""
 
 
 # On the client's side of HTTP: the same code serves a home and a service.

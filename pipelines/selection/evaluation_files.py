@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pipelines.training.messages import PastTrial
 from pipelines.workspace.atomic_files import write_text
-from tracking.reports.content import Evaluation, PartEvaluation
+from tracking.reports.content import Evaluation, ForecastEvaluation, ForecastSeries, OriginScore, PartEvaluation
 
 WINNER_ARTIFACTS: Final = "winner"
 """Folder in a model's folder with what its run in MLflow gets once it has won."""
@@ -50,7 +50,36 @@ def list_evaluation_metrics(evaluation: Evaluation | None) -> dict[str, float]:
         if part.auc:
             chosen["roc_auc"] = sum(part.auc.values()) / len(part.auc)
         found |= {f"{name}_{metric}": value for metric, value in chosen.items()}
+        if part.forecast is not None and (pairs := part.forecast.compared):
+            found[f"{name}_rolling_origin_mae"] = sum(error for error, _ in pairs) / len(pairs)
+            found[f"{name}_rolling_origin_naive_mae"] = sum(other for _, other in pairs) / len(pairs)
+            found[f"{name}_rolling_origins"] = float(len(pairs))
+            found[f"{name}_rolling_origins_better"] = float(sum(error < other for error, other in pairs))
     return found
+
+
+def describe_forecast(trial: PastTrial) -> str:
+    """Return a delivered model's errors over several origins in one sentence; empty where it makes no forecasts."""
+    evaluation = read_evaluation(trial)
+    for name in ("test", "validation"):
+        part = evaluation.parts.get(name) if evaluation else None
+        if part is not None and part.forecast is not None and (found := part.forecast.describe()):
+            return f"on {name} rows {found}"
+    return ""
+
+
+def _read_forecast(read: dict[str, Any]) -> ForecastEvaluation:
+    series = [
+        ForecastSeries(
+            each["name"],
+            [(at, value) for at, value in each["actual"]],
+            [[(at, value) for at, value in one] for one in each["forecasts"]],
+        )
+        for each in read["series"]
+    ]
+    origins = [OriginScore(**each) for each in read["origins"]]
+    steps = [(step, error, naive) for step, error, naive in read["steps"]]
+    return ForecastEvaluation(**{**read, "origins": origins, "steps": steps, "series": series})
 
 
 def _read_part(read: dict[str, Any]) -> PartEvaluation:
@@ -65,5 +94,6 @@ def _read_part(read: dict[str, Any]) -> PartEvaluation:
             **pairs,
             "calibration": [(x, y, count) for x, y, count in read.get("calibration", ())],
             "intervals": {name: (low, high) for name, (low, high) in read["intervals"].items()},
+            "forecast": _read_forecast(read["forecast"]) if read.get("forecast") else None,
         }
     )

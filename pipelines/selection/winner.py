@@ -13,9 +13,10 @@ from pipelines.data.array_types import Array
 from pipelines.data.prepared import Task
 from pipelines.engines.base import Channel
 from pipelines.selection.evaluation_files import write_evaluation
+from pipelines.selection.forecast_summary import summarize_forecast
 from pipelines.selection.jobs import WinnerJob
 from pipelines.selection.prediction_summary import summarize_classes, summarize_labels, summarize_numbers
-from pipelines.training.trial_folder import TEST_FILE
+from pipelines.training.trial_folder import TEST_FILE, read_trial_config
 from pipelines.workspace.atomic_files import write_text
 
 
@@ -31,7 +32,7 @@ def evaluate_winner(payload: WinnerJob, channel: Channel) -> Mapping[str, float]
     for part, task, y, predictions, losses in _predict(payload):
         channel.beat()
         if (summary := summarize(task, y, predictions, losses)) is not None:
-            parts[part], classes = summary, task.classes
+            parts[part], classes = {**summary, **_add_forecast(payload, part, task, y, predictions)}, task.classes
     write_evaluation(Path(payload.trial.folder), payload.number, classes, parts)
     return scores
 
@@ -51,6 +52,17 @@ def summarize(task: Task, y: Array, predictions: Array, losses: Array | None = N
     if task.kind in ("regression", "multi_output_regression") and predictions.size == y.size:
         return summarize_numbers(y.reshape(rows, -1), predictions.reshape(rows, -1), task.targets, losses)
     return None
+
+
+def _add_forecast(payload: WinnerJob, part: str, task: Task, y: Array, predictions: Array) -> dict[str, Any]:
+    from pipelines.data.prepared_folder import load_window_rows
+
+    if task.classes or part not in ("validation", "test"):
+        return {}
+    fold = read_trial_config(Path(payload.trial.folder))["fold"]
+    windows = load_window_rows(Path(payload.trial.data), "test" if part == "test" else "validation", fold)
+    found = None if windows is None else summarize_forecast(windows, y, predictions)
+    return {} if found is None else {"forecast": found}
 
 
 def _score_test(payload: WinnerJob, channel: Channel) -> Mapping[str, float]:

@@ -10,6 +10,9 @@ from typing import Any
 from search_spaces.values import Direction
 from tracking.reports.content import (
     Evaluation,
+    ForecastEvaluation,
+    ForecastSeries,
+    OriginScore,
     PartEvaluation,
     ReportBaseline,
     ReportFinalist,
@@ -142,6 +145,22 @@ def make_regression_evaluation(trial: int = 0) -> Evaluation:
     pairs = [(value := chance.gauss(5, 2), value + chance.gauss(0, 0.5)) for _ in range(100)]
     part = PartEvaluation(100, residuals={"y": pairs}, metrics={"mean_absolute_error": 0.4, "r2_score": 0.9})
     return Evaluation(trial, parts={"validation": part})
+
+
+def make_forecast_evaluation(trial: int = 0, *, is_date: bool = True, naive: float | None = 3.0) -> Evaluation:
+    """Return an evaluation of forecasts of two shops from three times."""
+    days = [20_000.0 + day for day in range(21)]
+    series = [
+        ForecastSeries(
+            name, [(day, day % 7) for day in days], [[(day, 3.0) for day in days[at : at + 7]] for at in (0, 7)]
+        )
+        for name in ("<b>shop</b>", "b")
+    ]
+    origins = [OriginScore(f"2024-10-0{day}", f"2024-10-1{day}", 2, 1.5 + day, naive) for day in (1, 2, 3)]
+    steps = [(step, 0.5 * step, naive) for step in range(1, 8)]
+    forecast = ForecastEvaluation("visitors", "the value of a week before as forecast", is_date, origins, steps, series)
+    part = PartEvaluation(42, metrics={"mean_absolute_error": 2.0}, forecast=forecast)
+    return Evaluation(trial, parts={"validation": part, "test": part})
 
 
 def make_run() -> StudyRun:

@@ -135,6 +135,78 @@ class ReportBaseline:
 
 
 @dataclass(frozen=True)
+class OriginScore:
+    """Forecasts that begin at one time.
+
+    Attributes:
+        first: time of their first step; `last` is that of their last one.
+        forecasts: number of the series.
+        error: mean absolute error of the winner.
+        naive: that of the naive forecast; None where it has none.
+    """
+
+    first: str
+    last: str
+    forecasts: int
+    error: float
+    naive: float | None
+
+
+@dataclass(frozen=True)
+class ForecastSeries:
+    """One series: actual values, and a forecast for each origin, as pairs of time and value."""
+
+    name: str
+    actual: Sequence[tuple[float, float]]
+    forecasts: Sequence[Sequence[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class ForecastEvaluation:
+    """Forecasts of the winner from several times, beside a naive forecast from the same.
+
+    Attributes:
+        target: the first target, which is drawn.
+        naive: the naive forecast in words.
+        is_date: whether times are days since 1970-01-01.
+        origins: the times, in order; their forecasts do not overlap.
+        steps: steps ahead, with the mean absolute error of the winner and of the naive forecast over all rows.
+    """
+
+    target: str
+    naive: str
+    is_date: bool
+    origins: Sequence[OriginScore]
+    steps: Sequence[tuple[int, float, float | None]] = ()
+    series: Sequence[ForecastSeries] = ()
+
+    @property
+    def compared(self) -> Sequence[tuple[float, float]]:
+        """Errors of the winner and of the naive forecast at each origin that has both."""
+        return [(each.error, each.naive) for each in self.origins if each.naive is not None]
+
+    def describe(self) -> str:
+        """Return the errors over the origins in one sentence.
+
+        >>> scores = OriginScore("1", "7", 2, 3.0, 4.0), OriginScore("8", "14", 2, 5.0, 4.5)
+        >>> ForecastEvaluation("y", "the value of a week before as forecast", True, scores).describe()
+        'mean absolute error 4 over 2 origins (3 to 5), the value of a week before as forecast 4.25; smaller at 1 of 2'
+        >>> ForecastEvaluation("y", "the last value as forecast", True, scores[1:]).describe()
+        'mean absolute error 5 over one origin, no better than the last value as forecast 4.5; smaller at 0 of 1'
+        """
+        if not (pairs := self.compared):
+            return ""
+        errors, naive = [error for error, _ in pairs], [other for _, other in pairs]
+        better = sum(error < other for error, other in pairs)
+        spread = f" ({min(errors):.5g} to {max(errors):.5g})" if len(errors) > 1 else ""
+        count = f"{len(pairs)} origins" if len(pairs) > 1 else "one origin"
+        found = f"mean absolute error {sum(errors) / len(errors):.5g} over {count}{spread}"
+        beside = f"{self.naive} {sum(naive) / len(naive):.5g}"
+        word = "" if sum(errors) < sum(naive) else "no better than "
+        return f"{found}, {word}{beside}; smaller at {better} of {len(pairs)}"
+
+
+@dataclass(frozen=True)
 class PartEvaluation:
     """Predictions of the winner for one part of the data, summed up.
 
@@ -147,6 +219,7 @@ class PartEvaluation:
         residuals: predicted and true value of some rows, per output.
         metrics: what was measured, by name.
         intervals: 95 % intervals by bootstrap over the rows, by metric.
+        forecast: forecasts from several times; None where the rows are no windows of series.
     """
 
     rows: int
@@ -157,6 +230,7 @@ class PartEvaluation:
     residuals: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    forecast: ForecastEvaluation | None = None
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from tracking.reports.analysis.cost import format_seconds, list_costs
 from tracking.reports.analysis.failures import group_failures
 from tracking.reports.analysis.importances import MOST, Importance
 from tracking.reports.analysis.regions import find_regions
-from tracking.reports.content import STATES, ReportParameter, StudyReport
+from tracking.reports.content import STATES, ForecastEvaluation, ReportParameter, StudyReport
 from tracking.reports.figures.figure import Figure
+from tracking.reports.figures.forecast import find_forecast
 from tracking.reports.figures.scale import format_number, shorten
 from tracking.timings.summary import summarize
 
@@ -55,6 +56,9 @@ class StudyPage:
     has_progress: bool
     has_parameters: bool
     has_predictions: bool
+    origins: Sequence[Row] = ()
+    origin_part: str = ""
+    naive: str = ""
     version: str = ""
     written: str = field(default="")
 
@@ -74,7 +78,10 @@ def make_page(
     names = varied if report.complete else [parameter.name for parameter in report.parameters if not parameter.is_fixed]
     rows = list(_list_trials(report, names))
     has_progress = any(name in figures for name in ("optimization-history", "learning-curves", "pareto-front"))
-    has_predictions = any(name in figures for name in ("confusion-matrix", "roc", "calibration", "residuals"))
+    has_predictions = any(
+        name in figures for name in ("forecasts", "confusion-matrix", "roc", "calibration", "residuals")
+    )
+    forecast = find_forecast(report.evaluation)
     return StudyPage(
         result=_describe_result(report),
         status=_describe_status(report),
@@ -109,6 +116,9 @@ def make_page(
         has_progress=has_progress,
         has_parameters=bool(varied),
         has_predictions=has_predictions,
+        origins=list(_list_origins(forecast[1])) if forecast else (),
+        origin_part=forecast[0] if forecast else "",
+        naive=forecast[1].naive if forecast else "",
         version=version,
         written=written,
     )  # fmt: skip
@@ -194,6 +204,14 @@ def _list_test(report: StudyReport) -> Iterator[Row]:
     for name, value in report.test.items():
         interval = part.intervals.get(name.removeprefix("test_")) if part else None
         yield name, value, f"{format_number(interval[0])} to {format_number(interval[1])}" if interval else ""
+
+
+def _list_origins(forecast: ForecastEvaluation) -> Iterator[Row]:
+    for each in forecast.origins:
+        yield each.first, each.last, each.forecasts, each.error, each.naive
+    if len(pairs := forecast.compared) > 1:
+        means = (sum(values) / len(pairs) for values in zip(*pairs, strict=True))
+        yield "mean", "", sum(each.forecasts for each in forecast.origins), *means
 
 
 def _list_importances(

@@ -14,6 +14,7 @@ import pytest
 from report_studies import (
     PARAMETERS,
     make_curve,
+    make_forecast_evaluation,
     make_full_report,
     make_regression_evaluation,
     make_report,
@@ -152,6 +153,16 @@ def test_a_regression_is_reported():
     page = render_report(make_report(make_trials(12), evaluation=make_regression_evaluation()))
     assert 'id="residuals"' in page
     assert 'id="confusion-matrix"' not in page
+
+
+def test_forecasts_are_reported():
+    """They are drawn over time, and their errors stand beside those of the naive forecast from the same times."""
+    page = render_report(make_report(make_trials(12), evaluation=make_forecast_evaluation()))
+    assert Outline(page).open == []
+    assert 'id="forecasts"' in page and 'id="forecast-steps"' in page
+    assert "Mean absolute error 3.5 over 3 origins (2.5 to 4.5), no better than the value of a week before" in page
+    assert "Rolling origin: mean absolute error of forecasts that begin at several times, on test rows" in page
+    assert "<b>shop</b>" not in page
 
 
 def test_several_objectives_are_reported():

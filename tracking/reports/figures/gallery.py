@@ -11,6 +11,7 @@ from tracking.reports.content import StudyReport
 from tracking.reports.figures.curves import draw_curves
 from tracking.reports.figures.evaluation import draw_evaluation
 from tracking.reports.figures.figure import Figure
+from tracking.reports.figures.forecast import draw_forecasts
 from tracking.reports.figures.history import draw_history
 from tracking.reports.figures.parameters import (
     describe_order,
@@ -43,6 +44,7 @@ def draw_figures(report: StudyReport, importances: Sequence[Importance] | None =
         draw_parallel(report, order),
         draw_timeline(report),
         draw_time_spent(report),
+        *draw_forecasts(report.evaluation),
         *draw_evaluation(report.evaluation),
     ]
     return {figure.name: figure for figure in found if figure is not None}

@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import pytest
 from PIL import Image
-from report_studies import make_curve, make_full_report, make_regression_evaluation, make_report, make_trials
+from report_studies import (
+    make_curve,
+    make_forecast_evaluation,
+    make_full_report,
+    make_regression_evaluation,
+    make_report,
+    make_trials,
+)
 
 from tracking.reports.analysis.regions import find_regions
 from tracking.reports.content import ReportParameter, ReportTrial
@@ -146,3 +153,25 @@ def test_what_is_not_known_is_not_drawn():
     figures = draw_figures(make_report(trials, parameters=[ReportParameter("a", 0, 4)]))
     assert list(figures) == ["optimization-history", "slices"]
     assert len(figures["optimization-history"].panels) == 1
+
+
+def test_forecasts_are_drawn_over_time():
+    """A panel for each series, with dates along it and a line for each forecast; another with errors by steps."""
+    figures = draw_figures(make_report(make_trials(12), evaluation=make_forecast_evaluation()))
+    over_time = figures["forecasts"]
+    assert [panel.title for panel in over_time.panels] == ["<b>shop</b>", "b"]
+    assert [text for _, text in over_time.panels[0].x.ticks][:2] == ["2024-10-04", "2024-10-07"]
+    assert [line.colour for line in marks_of(over_time, Line)] == ["line", "best", "best"] * 2
+    for panel in over_time.panels:
+        for mark in panel.marks:
+            assert all(-0.01 <= each <= 1.01 for point in mark.points for each in point)
+    naive, winner = marks_of(figures["forecast-steps"], Line)
+    assert naive.is_dashed and len(winner.points) == 7
+
+
+def test_forecasts_without_dates_or_a_naive_one():
+    """Times that are numbers have an axis of numbers, and errors of the winner stand alone."""
+    evaluation = make_forecast_evaluation(is_date=False, naive=None)
+    figures = draw_figures(make_report(make_trials(12), evaluation=evaluation))
+    assert all(text.replace(",", "").isdecimal() for _, text in figures["forecasts"].panels[0].x.ticks)
+    assert figures["forecasts"].summary.endswith("from 3 times.")
