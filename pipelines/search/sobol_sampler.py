@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
-from scipy.stats import qmc
 
 from pipelines.search.gp.encoding import PointEncoding
 from pipelines.search.gp.space_rules import SpaceRules
 from pipelines.search.seeds import mix_seed
+from pipelines.search.sobol_sequence import compute_sobol_point
 from search_spaces.space import Space
 from search_spaces.suggest import make_distributions
 
@@ -56,9 +57,7 @@ def draw_sobol_point(
 ) -> dict[str, Any]:
     """Return the values of the parameters that exist at a place of the sequence."""
     encoding = PointEncoding(distributions)
-    sequence = qmc.Sobol(len(distributions), rng=seed)
-    if place:
-        sequence.fast_forward(place)
-    points = SpaceRules(space, encoding).restrict(encoding.snap(sequence.random(1)))
+    drawn = compute_sobol_point(len(distributions), seed, place)[np.newaxis]
+    points = SpaceRules(space, encoding).restrict(encoding.snap(drawn))
     # A point that breaks a constraint is all NaN: the draws by parameter, and the rejection, then find another.
     return encoding.decode(points[0])
