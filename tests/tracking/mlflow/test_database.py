@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import mlflow
 import mlflow_tables
 import pytest
 import sqlalchemy as sa
@@ -103,3 +104,33 @@ def test_statistics_are_written_once(tmp_path):
     with closing(sqlite3.connect(file)) as database:
         assert database.execute(read).fetchall() == made
     assert ("runs", "sqlite_autoindex_runs_1", "10000 1") in written
+
+
+def _describe(file):
+    """Return all that a database holds, and its rows."""
+    with closing(sqlite3.connect(file)) as database:
+        kinds = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
+        tables = [name for kind, name, *_ in kinds if kind == "table"]
+        rows = {name: database.execute(f'SELECT * FROM "{name}"').fetchall() for name in tables}
+    # Blanks at the ends of lines are not kept.
+    return [(*each, "\n".join(line.rstrip() for line in (sql or "").splitlines())) for *each, sql in kinds], rows
+
+
+def test_the_known_tables_are_those_of_mlflows_steps(tmp_path):
+    """A new database holds the tables, indexes and rows that MLflow's own steps leave, in the installed version."""
+    assert database.locate_schema(mlflow.version.VERSION).exists()
+    mlflow_tables.write_tables(tmp_path / "ours.db")
+    database.write_tables_by_steps(tmp_path / "theirs.db")
+
+    assert _describe(tmp_path / "ours.db") == _describe(tmp_path / "theirs.db")
+
+
+def test_tables_of_another_version_are_made_by_its_steps(tmp_path, monkeypatch):
+    """Where no file has the tables of a version, MLflow makes them."""
+    monkeypatch.setattr(mlflow.version, "VERSION", "99.0.0")
+
+    mlflow_tables.write_tables(tmp_path / "made.db")
+
+    monkeypatch.undo()
+    mlflow_tables.write_tables(tmp_path / "known.db")
+    assert _describe(tmp_path / "made.db") == _describe(tmp_path / "known.db")
