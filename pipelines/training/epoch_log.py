@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.training.messages import EpochDone
@@ -40,6 +40,6 @@ class EpochLog:
         if reported is not None:
             return replace(reported, of=of)
         with self._file.open("a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps(asdict(done)))  # a line of its own even after one that was cut off
+            file.write("\n" + json.dumps(vars(done)))  # a line of its own even after one that was cut off
         hit("epoch-logged")
         return done
