@@ -1,7 +1,7 @@
-"""Simple models of a task by scikit-learn: a constant prediction, and a linear model.
+"""Simple models of a task: a constant prediction, and a linear model.
 
 Each returns a function from rows to predictions in the form of a family's output: probabilities [row, class or label],
-or values [row, target].
+or values [row, target]. Sparse rows go to scikit-learn, as does what else is not in `linear_models`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipelines.baselines.linear_models import fit_logistic, fit_ridge
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import Task
 
@@ -38,18 +39,26 @@ def describe_constant(task: Task, metric: str) -> tuple[str, str]:
 
 def fit_constant(task: Task, metric: str, y: Array, weights: Array | None) -> Predict:
     """Return the constant prediction of the training rows."""
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-
-    nothing = np.zeros((len(y), 1))
     if task.kind == "multi_label":
         shares = np.average(y, axis=0, weights=weights)
         return lambda x: np.tile(shares, (x.shape[0], 1))
     if task.classes:
-        model = DummyClassifier(strategy="prior").fit(nothing, y, sample_weight=weights)
-        return lambda x: _spread(model.predict_proba(np.zeros((x.shape[0], 1))), model.classes_, task)
-    regressor = DummyRegressor(strategy="median" if _is_absolute(metric) else "mean")
-    regressor.fit(nothing, y, sample_weight=weights)
-    return lambda x: regressor.predict(np.zeros((x.shape[0], 1))).reshape(x.shape[0], -1)
+        classes, codes = np.unique(y, return_inverse=True)
+        shares = np.bincount(codes.reshape(-1), weights=weights, minlength=len(classes)) / (
+            len(y) if weights is None else np.sum(weights)
+        )
+        return lambda x: _spread(np.tile(shares, (x.shape[0], 1)), classes, task)
+    value = _find_median(y, weights) if _is_absolute(metric) else np.average(y, axis=0, weights=weights)
+    return lambda x: np.tile(np.reshape(value, (1, -1)), (x.shape[0], 1))
+
+
+def _find_median(y: Array, weights: Array | None) -> Array:
+    if weights is None:
+        return np.asarray(np.median(y, axis=0))
+    from sklearn.dummy import DummyRegressor
+
+    regressor = DummyRegressor(strategy="median").fit(np.zeros((len(y), 1)), y, sample_weight=weights)
+    return np.asarray(regressor.constant_)
 
 
 def fit_linear(task: Task, x: Any, y: Array, weights: Array | None) -> Predict:
@@ -60,18 +69,24 @@ def fit_linear(task: Task, x: Any, y: Array, weights: Array | None) -> Predict:
     if task.classes:
         logistic, classes = _fit_logistic(x, y, weights)
         return lambda rows: _spread(_predict_shares(logistic, rows), classes, task)
+    ridge = _fit_sparse_ridge(x, y, weights) if hasattr(x, "tocsr") else fit_ridge(x, y, weights)
+    return lambda rows: ridge.predict(rows).reshape(rows.shape[0], -1)
+
+
+def _fit_sparse_ridge(x: Any, y: Array, weights: Array | None) -> Any:
     from sklearn.linear_model import Ridge
 
-    ridge = Ridge(alpha=1.0).fit(x, y, sample_weight=weights)
-    return lambda rows: ridge.predict(rows).reshape(rows.shape[0], -1)
+    return Ridge(alpha=1.0).fit(x, y, sample_weight=weights)
 
 
 def _fit_logistic(x: Any, y: Array, weights: Array | None) -> tuple[Any, Array]:
     """Return a logistic model, or None where the rows are of one class, and the classes of its columns."""
-    from sklearn.linear_model import LogisticRegression
-
     if len(classes := np.unique(y)) == 1:
         return None, classes
+    if not hasattr(x, "tocsr"):
+        return fit_logistic(x, y, weights, _MOST_ITERATIONS), classes
+    from sklearn.linear_model import LogisticRegression
+
     with warnings.catch_warnings():
         # That it has not converged: the score is what it is.
         warnings.simplefilter("ignore")
