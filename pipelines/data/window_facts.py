@@ -72,12 +72,13 @@ class WindowFacts:
 
     @property
     def season(self) -> tuple[int, str] | None:
-        """Rows of a season and its name, guessed from the usual step; None where a window does not hold one.
+        """Rows of a season and its name, guessed from the step; None where a window does not hold one, or steps differ.
 
         A day of hours, a week of days, a year of months or quarters (Hyndman and Athanasopoulos, Forecasting:
         Principles and Practice, section 5.2).
         """
-        if self.time.kind != "date":
+        # Where rows are missing, or weekends, so many rows are no season.
+        if self.time.kind != "date" or not self.is_even:
             return None
         found = (
             (rows, name) for least, most, rows, name in _SEASONS if least <= self.step <= most and rows <= self.length

@@ -147,6 +147,13 @@ def test_a_window_beyond_the_series_is_refused(context, given):
     assert not np.allclose(built("series", context, given)(x), built("series", context, given)(earlier))
 
 
+def test_a_scale_of_windows_needs_the_past_of_the_target():
+    """A searched hyperparameter that has nothing to act on is noted: a loader's series, or classes."""
+    note = note_idle_parameters(find_family("series"), ["scaling", "units"], Features(series=(8, 3)))
+    assert note[0].startswith("scaling: the data has nothing that they act on")
+    assert not note_idle_parameters(find_family("series"), ["scaling", "units"], SERIES)
+
+
 def test_convolutions_of_a_series_do_not_read_ahead(context, given):
     """A step's output depends on that step and earlier ones, each block over a longer time."""
     model = built("series", context, given, depth=2, kernel_size=2, dilation=3, pooling="last")

@@ -211,8 +211,10 @@ def test_missing_times_are_noted():
     raw, _ = cut_windows(raw_of(table.drop(index=[20, 21]).reset_index(drop=True)), spec())
     assert any("1 of 57 steps" in note and "2024-01-20 and 2024-01-23" in note for note in raw.notes)
     assert raw.windows.facts.is_even
-    raw, _ = cut_windows(raw_of(table[table.index % 3 != 2].reset_index(drop=True)), spec())
+    raw, _ = cut_windows(raw_of(table[table.index % 3 != 2].reset_index(drop=True)), spec(length=8))
     assert any('steps of "day" differ' in note for note in raw.notes) and not raw.windows.facts.is_even
+    # So many rows are no week then.
+    assert raw.windows.facts.season is None
 
 
 def test_an_hour_that_comes_twice_is_refused(problem):
