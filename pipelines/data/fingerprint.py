@@ -32,7 +32,8 @@ def calculate_source_fingerprint(
 ) -> str:
     """Return a digest of the study file's settings and of the files that they name; of a loader its code's file."""
     again = "" if division is None else f" {division}"
-    digest = hashlib.sha256(f"{FORMAT} {prefers}{again} {spec.model_dump_json()}".encode())
+    settings = spec.model_dump_json(exclude=set(spec.list_later_keys()))
+    digest = hashlib.sha256(f"{FORMAT} {prefers}{again} {settings}".encode())
     for path in (path for _, source in spec.list_sources() for path in list_paths(source, base)):
         for file in _list_files(path):
             # The folder of a picture is its label.

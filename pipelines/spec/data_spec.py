@@ -21,6 +21,7 @@ WHITESPACE = r"\s+"
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 DecimalMark = Literal[".", ","]
 ThousandsMark = Literal["", ".", ",", " ", "'", "_"]
+_LATER_KEYS = ("quote", "skipfooter")
 OF_TARGETS = ("decimal", "thousands", "replace")
 """Settings of `data.columns` that a target column may have."""
 
@@ -187,7 +188,16 @@ class DataSpec(Section):
     comment: str | None = Field(
         None, min_length=1, description='Lines of text files that begin with this are left out, such as `"#"`.'
     )
+    quote: Literal['"', "'"] | None = Field(
+        None, description="Mark around quoted fields of text files, `'\"'` or `\"'\"`; found when left out."
+    )
     skiprows: int = Field(0, ge=0, description="Lines above the table in text files and sheets, such as a title.")
+    skipfooter: int | None = Field(
+        None,
+        ge=0,
+        description="Rows below the table in text files and sheets, such as totals. When left out, a last row that "
+        "looks like totals is refused; 0 keeps it.",
+    )
     sheet: str | None = Field(None, description="Sheet of an Excel file; the first when left out.")
     skip_broken: bool = Field(
         False,
@@ -324,6 +334,10 @@ class DataSpec(Section):
         if isinstance(self.missing_values, dict):
             return tuple(word.strip() for word in self.missing_values.get(column, ()))
         return () if is_target else tuple(word.strip() for word in self.missing_values)
+
+    def list_later_keys(self) -> list[str]:
+        """Return the keys that are not set and that studies began without: they stay out of fingerprints."""
+        return [name for name in _LATER_KEYS if getattr(self, name) is None]
 
     def list_sources(self) -> list[tuple[SourceKey, str]]:
         """Return each file or reference that is named, with its key."""

@@ -58,6 +58,8 @@ _OF_PANDAS: Mapping[str, str] = {
     "separator": "sep",
     "sheet_name": "sheet",
     "skip_rows": "skiprows",
+    "skip_footer": "skipfooter",
+    "quotechar": "quote",
     "on_bad_lines": "skip_broken",
     "na_values": "missing_values",
     "index_col": "drop",

@@ -152,6 +152,8 @@ class Study:
         del spec["data"]["streaming"]  # the same rows and the same parts, wherever they are kept
         if self.spec.data.series is not None and not self.spec.data.series.by_input:
             del spec["data"]["series"]["by_input"]  # as before there was this key
+        for name in self.spec.data.list_later_keys():
+            del spec["data"][name]
         if self.spec.objectives is not None:
             spec["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
         # The file alone: what it imports may change without notice.

@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipelines.data.raw import Origin, RawData
 from pipelines.data.reading.csv_layout import SAMPLE_LINES, Layout, find_layout
+from pipelines.data.reading.footer import FooterCheck, leave_footer
 from pipelines.data.reading.heading import ROWS, Heading, read_heading
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.data.reading.tabular_files import check_header
@@ -44,7 +45,8 @@ def read_csv(file: SourceFile) -> RawData:
         InputError: if it is empty, is no text, has a doubled column, or a row whose fields do not fit the header; with
             the line as an editor counts it.
     """
-    return next(iterate_csv(file))
+    (whole,) = iterate_csv(file)  # to its end, where the last row is checked
+    return whole
 
 
 def iterate_csv(file: SourceFile, cells: int | None = None) -> Iterator[RawData]:
@@ -58,7 +60,7 @@ def iterate_csv(file: SourceFile, cells: int | None = None) -> Iterator[RawData]
         layout = find_layout(list(itertools.islice(text, SAMPLE_LINES)), file)
     with file.open_text(encoding.name) as text:
         joined: list[str] = []
-        reader = _iterate_rows(text, layout, file, joined)
+        reader = leave_footer(_iterate_rows(text, layout, file, joined), file.spec)
         rows = _take(reader, None if cells is None else max(2 * ROWS, cells // 100))
         if not rows.fields:
             raise file.refuse(f"{file.name} is empty; expected a header line and rows")
@@ -72,17 +74,19 @@ def iterate_csv(file: SourceFile, cells: int | None = None) -> Iterator[RawData]
         header = _Header(heading, None if heading.is_row else rows.fields[0], _match_names(heading, written, file))
         if not heading.is_row:
             rows.fields, rows.lines = rows.fields[1:], rows.lines[1:]
-        is_empty = True
+        is_empty, footer = True, FooterCheck(file)
         while rows.fields:
             cleaned = _clean(rows, header, file, is_first=is_empty)
             if rows.fields:
                 is_empty = False
+                footer.update(rows.fields, f"line {rows.lines[-1]} of {file.name}")
                 yield _make_piece(rows, header, [*notes, *joined, *cleaned], file)
                 notes = []
                 joined.clear()
             rows = _take(reader, None if cells is None else max(1, cells // len(heading.names)))
         if is_empty:
             raise file.refuse(f"{file.name} has no rows below its header")
+        footer.finish()
 
 
 @dataclass(frozen=True)
@@ -226,7 +230,8 @@ def _clean(rows: _Rows, header: _Header, file: SourceFile, *, is_first: bool) ->
             group.fields.append(fields)
             group.lines.append(line)
     if wrong.lines and not file.spec.skip_broken:
-        raise _explain_fields(wrong, is_first and not kept.lines, header.heading, file)
+        below = len(wrong.lines) if kept.lines and wrong.lines[0] > kept.lines[-1] else 0
+        raise _explain_fields(wrong, is_first and not kept.lines, header.heading, file, below)
     rows.fields[:], rows.lines[:] = kept.fields, kept.lines
     left_out = (
         (repeated, "repeat the header"),
@@ -238,12 +243,15 @@ def _clean(rows: _Rows, header: _Header, file: SourceFile, *, is_first: bool) ->
     ]
 
 
-def _explain_fields(wrong: _Rows, are_all: bool, heading: Heading, file: SourceFile) -> InputError:
+def _explain_fields(wrong: _Rows, are_all: bool, heading: Heading, file: SourceFile, below: int) -> InputError:
+    """Return the error for rows with other numbers of fields than the header, of which `below` end the table."""
     fields, line = wrong.fields[0], wrong.lines[0]
     got = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
     like = "as data.names" if file.spec.names else "as in the first row" if heading.is_row else "as in the header"
     more = f" ({len(wrong.lines)} such lines: {list_lines(wrong.lines)})" if len(wrong.lines) > 1 else ""
     advice = "correct it, or set data.skip_broken: true to leave such lines out"
+    if below:
+        advice = f"if the table ends above, set data.skipfooter: {below}; else {advice}"
     if are_all and len(set(map(len, wrong.fields))) == 1:
         advice = f"if the header lacks names, set data.names to all {len(fields)}, and data.header: first"
     if fields[0].startswith(("#", "//", "%")):

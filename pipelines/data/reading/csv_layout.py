@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pipelines.data.reading.heading import list_gap_words
 from pipelines.data.reading.source_file import SourceFile
-from pipelines.spec.data_spec import WHITESPACE
+from pipelines.spec.data_spec import WHITESPACE, DataSpec
 
 MARKS = (",", ";", "\t", "|")
 SAMPLE_LINES = 200
 AGREEMENT = 0.9  # share of lines with as many fields as most; a broken line must not decide
 COMMENTS = ("#", "//", "%")
+QUOTED_SHARE = 0.95  # of the words, from which single quotes stand around fields
+_FEWEST_QUOTED = 3  # lines
 _STATED_MARK = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
 # Such as 1,5 or 1.234,50: a comma that divides no fields.
 _COMMA_NUMBER = re.compile(r"[-+]?[\d.]*\d,\d+")
@@ -30,19 +33,22 @@ class Layout:
         skipped: number of lines above the table.
         comment: beginning of lines that are left out; "" for none.
         notes: what was decided for the user.
+        quote: mark around fields that may hold the mark between fields.
     """
 
     sep: str
     skipped: int = 0
     comment: str = ""
     notes: tuple[str, ...] = ()
+    quote: str = '"'
 
     def read_fields(self, lines: Iterator[str]) -> csv.reader:  # type: ignore[valid-type]
         """Return a reader of the fields of each row."""
         if self.sep != WHITESPACE:
-            return csv.reader(lines, delimiter=self.sep)
+            # A blank before a quote would make it a letter like the others.
+            return csv.reader(lines, delimiter=self.sep, quotechar=self.quote, skipinitialspace=self.quote == "'")
         spaced = (f"{line.strip()}\n".replace("\t", " ") for line in lines)
-        return csv.reader(spaced, delimiter=" ", skipinitialspace=True)
+        return csv.reader(spaced, delimiter=" ", quotechar=self.quote, skipinitialspace=True)
 
 
 def find_layout(lines: Sequence[str], file: SourceFile) -> Layout:
@@ -72,7 +78,8 @@ def find_layout(lines: Sequence[str], file: SourceFile) -> Layout:
             message = f"no line of {file.name} holds {sep!r}; its fields seem to be divided by {found!r}"
             raise file.refuse(message, "data.sep")
     start, said = _find_table(rows, sep, file) if not file.spec.skiprows else (0, ())
-    return Layout(sep, max(above, start), comment, (*notes, *said))
+    quote, quoted = (file.spec.quote, ()) if file.spec.quote else _find_quote([line for _, line in rows], sep, file)
+    return Layout(sep, max(above, start), comment, (*notes, *said, *quoted), quote)
 
 
 def _find_mark(lines: Sequence[str], file: SourceFile) -> tuple[str, tuple[str, ...]]:
@@ -81,7 +88,7 @@ def _find_mark(lines: Sequence[str], file: SourceFile) -> tuple[str, tuple[str, 
     fits = [mark for mark in MARKS if _agrees(counts[mark]) and counts[mark][0] == _get_usual(counts[mark])]
     # Second, also those by which lines above the table have other numbers of fields.
     fits = fits or [mark for mark in MARKS if _agrees(counts[mark])]
-    is_spaced = len(set(counts[WHITESPACE][1:])) == 1 and len(lines) > 2 and _has_numbers(lines)
+    is_spaced = len(set(counts[WHITESPACE][1:])) == 1 and len(lines) > 2 and _has_numbers(lines, file.spec)
     # A tab is blank too: it may stand among other blanks.
     if is_spaced and (not fits or (fits == ["\t"] and counts[WHITESPACE][1] >= 3 * _get_usual(counts["\t"]))):
         return WHITESPACE, (f"fields of {file.name} are divided by blanks (data.sep)",)
@@ -100,6 +107,20 @@ def _choose_mark(fits: Sequence[str], counts: dict[str, list[int]], lines: Seque
         if mark != "," and cells and all(_COMMA_NUMBER.fullmatch(cell) for cell in cells):
             return mark
     return best
+
+
+def _find_quote(lines: Sequence[str], sep: str, file: SourceFile) -> tuple[str, tuple[str, ...]]:
+    """Return the mark around fields, with a note where it is not the usual one."""
+    if len(lines) < _FEWEST_QUOTED or any('"' in line for line in lines) or not any("'" in line for line in lines):
+        return '"', ()
+    gaps = list_gap_words(file.spec)
+    cells = [cell.strip() for line in lines for cell in (line.split(None if sep == WHITESPACE else sep))]
+    words = [cell for cell in cells if cell.lower() not in gaps and not _is_number(cell)]
+    # A field with the mark between fields in it is cut here, and its parts have one quote each.
+    quoted = sum(cell.startswith("'") or cell.endswith("'") for cell in words)
+    if len(words) < len(lines) or quoted < QUOTED_SHARE * len(words):
+        return '"', ()
+    return "'", (f"fields of {file.name} stand in single quotes, which are no part of them (data.quote)",)
 
 
 def _find_table(rows: Sequence[tuple[int, str]], sep: str, file: SourceFile) -> tuple[int, tuple[str, ...]]:
@@ -151,10 +172,15 @@ def _get_usual(counts: Sequence[int]) -> int:
     return Counter(counts).most_common(1)[0][0] if counts else 0
 
 
-def _has_numbers(lines: Sequence[str]) -> bool:
-    """Return whether a column below the first line holds numbers only, as no column of a sentence does."""
+def _has_numbers(lines: Sequence[str], spec: DataSpec) -> bool:
+    """Return whether a column below the first line holds numbers and gaps alone, as no column of a sentence does."""
+    gaps = list_gap_words(spec)
     rows = [_split(line, WHITESPACE) for line in lines[1:]]
-    return any(all(_is_number(cell) for cell in column) for column in zip(*rows, strict=False))
+    for column in zip(*rows, strict=False):
+        known = [cell for cell in column if cell.lower() not in gaps]
+        if known and all(map(_is_number, known)) and 2 * len(known) >= len(column):
+            return True
+    return False
 
 
 def _is_number(cell: str) -> bool:

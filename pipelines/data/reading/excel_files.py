@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 import pandas as pd
 
 from pipelines.data.raw import Origin, RawData
+from pipelines.data.reading.footer import FooterCheck
 from pipelines.data.reading.heading import read_heading
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.data.reading.tabular_files import check_header, describe_first_line
@@ -24,8 +25,9 @@ def read_excel(file: SourceFile) -> RawData:
     sheet, cells, notes = _read_cells(file)
     skipped = file.spec.skiprows
     filled = [index for index, row in enumerate(cells) if index >= skipped and any(cell is not None for cell in row)]
+    filled = filled[: len(filled) - (file.spec.skipfooter or 0)]
     if not filled:
-        raise file.refuse(f'the sheet "{sheet}" of {file.name} is empty', "data.sheet")
+        raise file.refuse(f'the sheet "{sheet}" of {file.name} is empty{_name_others(notes)}', "data.sheet")
     rows = [cells[index] for index in filled]
     _check_title(rows, filled[0] + 1, sheet, file)
     text = [["" if cell is None else str(cell) for cell in row] for row in rows]
@@ -34,7 +36,10 @@ def read_excel(file: SourceFile) -> RawData:
     check_header(heading.names, file)
     start = 0 if heading.is_row else 1
     if len(rows) == start:
-        raise file.refuse(f'the sheet "{sheet}" of {file.name} has no rows below its header')
+        raise file.refuse(f'the sheet "{sheet}" of {file.name} has no rows below its header{_name_others(notes)}')
+    footer = FooterCheck(file)
+    footer.update(text[start:], f'row {filled[-1] + 1} of the sheet "{sheet}" of {file.name}')
+    footer.finish()
     columns = zip(*rows[start:], strict=True)
     table = pd.DataFrame(
         {name: pd.Series(column, dtype=object) for name, column in zip(heading.names, columns, strict=True)}
@@ -65,6 +70,11 @@ def _read_cells(file: SourceFile) -> tuple[str, list[list[Any]], tuple[str, ...]
     others = ", ".join(f'"{name}"' for name in sheets if name != sheet)
     note = f'the sheet "{sheet}" of {file.name} is read, not {others} (data.sheet)'
     return sheet, cells, (note,) if others and file.spec.sheet is None else ()
+
+
+def _name_others(notes: Sequence[str]) -> str:
+    """Return the note on other sheets as the end of a message."""
+    return "".join(f"; {note}" for note in notes)
 
 
 def _check_title(rows: Sequence[Sequence[Any]], number: int, sheet: str, file: SourceFile) -> None:

@@ -36,12 +36,15 @@ _IMAGES = FileFormat(read_images, ("skip_broken",))
 _FORMATS: Mapping[str, FileFormat] = {
     **dict.fromkeys(
         TEXT_SUFFIXES,
-        FileFormat(read_csv, ("header", "names", "encoding", "sep", "comment", "skiprows", "skip_broken")),
+        FileFormat(
+            read_csv,
+            ("header", "names", "encoding", "sep", "comment", "quote", "skiprows", "skipfooter", "skip_broken"),
+        ),
     ),
     **dict.fromkeys(JSON_SUFFIXES, FileFormat(read_json, ("encoding", "skip_broken"))),
     **dict.fromkeys((".parquet", ".pq"), FileFormat(read_parquet)),
     **dict.fromkeys((".feather", ".arrow"), FileFormat(read_feather)),
-    ".xlsx": FileFormat(read_excel, ("header", "names", "skiprows", "sheet")),
+    ".xlsx": FileFormat(read_excel, ("header", "names", "skiprows", "skipfooter", "sheet")),
     ".npz": FileFormat(_read_npz),
     ".npy": FileFormat(read_npy, ("names",)),
 }
@@ -51,7 +54,9 @@ _FOR = {
     "encoding": "text files",
     "sep": "text files of rows",
     "comment": "text files of rows",
+    "quote": "text files of rows",
     "skiprows": "text files and sheets",
+    "skipfooter": "text files and sheets",
     "sheet": "Excel files",
     "skip_broken": "text files and pictures",
 }

@@ -120,6 +120,13 @@ def _note_names(cells: Sequence[str], place: str) -> str:
     return f"{place} is taken for the names of the columns: {_show(cells)} (data.header)"
 
 
+def list_gap_words(spec: DataSpec) -> Collection[str]:
+    """Return the words that stand for a missing value in any column, in lower case."""
+    named = spec.missing_values
+    words = itertools.chain.from_iterable(named.values()) if isinstance(named, dict) else named
+    return MISSING | {word.strip().lower() for word in words}
+
+
 def list_named_columns(spec: DataSpec) -> list[str]:
     """Return the columns that a study file names."""
     others = [name for name in (spec.weight, spec.split.column) if name is not None]
@@ -156,7 +163,7 @@ def _check_target(names: Sequence[str], place: str, file: SourceFile) -> None:
 
 def _read_signs(cells: Sequence[str], below: Sequence[Sequence[str]], spec: DataSpec) -> list[Sign]:
     """Return for each column what its first cell looks like."""
-    missing = MISSING | {word.strip().lower() for word in spec.missing_values}
+    missing = list_gap_words(spec)
     columns = [[row[index].strip() for row in below if index < len(row)] for index in range(len(cells))]
     known = [[cell for cell in column if cell.lower() not in missing] for column in columns]
     signs = [_read_sign(cell, column, missing) for cell, column in zip(cells, known, strict=True)]

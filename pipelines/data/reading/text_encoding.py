@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipelines.data.reading.source_file import SourceFile
@@ -34,6 +34,7 @@ _SAMPLE_LINES = 500
 _ODD_SIGNS = re.compile(r"[¢-©¬-·»-¾](?=[a-zà-ÿ])|(?<=[^\W\d_])[¢-¦¨¬®¯±-³¹¼-¿](?=[^\W\d_])|Ÿ(?=\W)")
 _FEW_LETTERS = 3
 _FEW_WORDS = 3
+_MOST_FURTHER = 3
 _LEAST_ZEROS = 0.3  # UTF-16 of a Western text has a zero byte beside nearly each letter
 
 
@@ -138,10 +139,23 @@ def _guess(file: SourceFile, found: _BadLines) -> Encoding:
     shown = _cut_word(line.decode(best, "replace"), len(line[:at].decode(best, "replace")))
     count = f" and {len(found.numbers) - 1} others" if len(found.numbers) > 1 else ""
     note = (
-        f'{file.name} is no UTF-8 and is read as {best}: "{shown}" in line {found.numbers[0]}{count}; if that reads '
-        "wrong, set data.encoding"
+        f'{file.name} is no UTF-8 and is read as {best}: "{shown}" in line {found.numbers[0]}{count}'
+        f"{_show_further(found.lines, best, shown)}; if that reads wrong, set data.encoding"
     )
     return Encoding(best, (note,))
+
+
+def _show_further(lines: Sequence[bytes], encoding: str, shown: str) -> str:
+    """Return further words, each with another letter beyond ASCII: one word may read right by chance."""
+    seen = {letter for letter in shown if not letter.isascii()}
+    words: list[str] = []
+    for line in lines:
+        for word in re.findall(r"[^\W\d_]+", line.decode(encoding, "replace")):
+            letters = {letter for letter in word if not letter.isascii()}
+            if letters - seen and len(words) < _MOST_FURTHER:
+                words.append(f'"{word}"')
+                seen |= letters
+    return f", and words such as {', '.join(words)}" if words else ""
 
 
 def _choose_encoding(sample: bytes) -> str | None:

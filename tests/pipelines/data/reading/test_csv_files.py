@@ -191,3 +191,22 @@ def test_compressed_files(read, tmp_path, problem):
         "expected one file in data.csv.zip, got 2 (a.csv, b.csv)"
         in problem(lambda: read(content, "data.csv.zip")).message
     )
+
+
+def test_gaps_between_blanks(read):
+    """Fields between blanks are found where each column has gaps, as in many files of the UCI repository."""
+    text = "".join(f"{row} ? 3.5 a\n" if row % 3 else f"? {row} 7 b\n" for row in range(9))
+    raw = read(text, header="none", target="column_4")
+    assert raw.table.shape == (9, 4)
+    raw = read(text.replace("?", "gone"), header="none", target="column_4", missing_values={"column_1": ["gone"]})
+    assert raw.table.shape == (9, 4)
+
+
+def test_single_quotes(read):
+    """Quotes around all words are no part of them, whatever mark of quotes; an apostrophe is a letter."""
+    raw = read("'a','b','c'\n1,'x, y',NA\n2,'z','it''s'\n")
+    assert raw.table.columns.tolist() == ["a", "b", "c"]
+    assert raw.table.to_numpy().tolist() == [["1", "x, y", "NA"], ["2", "z", "it's"]]
+    assert raw.notes == ("fields of data.csv stand in single quotes, which are no part of them (data.quote)",)
+    assert read("a,b\n'tis,x\nit's,y\nz,w\n").table["a"].tolist() == ["'tis", "it's", "z"]
+    assert read("'a','b'\n'1','2'\n'3','4'\n", quote='"', header="first").table.columns.tolist() == ["'a'", "'b'"]

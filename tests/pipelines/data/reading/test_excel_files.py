@@ -10,6 +10,7 @@ import pytest
 from pipelines.data.reading.excel_files import read_excel
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.spec.data_spec import DataSpec
+from search_spaces.errors import InputError
 
 
 @pytest.fixture
@@ -79,3 +80,13 @@ def test_a_broken_file(tmp_path, problem):
     (tmp_path / "d.xlsx").write_bytes(b"PK\x03\x04" + b"0" * 200)
     file = SourceFile(tmp_path / "d.xlsx", "d.xlsx", "data.source", DataSpec(source="d.xlsx"))
     assert "cannot be read as an Excel file" in problem(read_excel, file).message
+
+
+def test_totals_and_other_sheets(read):
+    """A sheet's last row of totals is refused as a text file's is; a sheet of remarks names the others."""
+    rows = [["shop", "sold"], ["a", 1], ["b", 2], ["Total", 3]]
+    with pytest.raises(InputError, match=r'row 4 of the sheet "Sales" of d\.xlsx, the last, looks like totals'):
+        read({"Sales": rows})
+    assert read({"Sales": rows}, skipfooter=1).rows == 2
+    with pytest.raises(InputError, match=r'no rows below its header; .* is read, not "Sales" \(data.sheet\)'):
+        read({"Readme": [["The rows are in the second sheet"]], "Sales": rows})
