@@ -174,7 +174,7 @@ def _read_table(
         examples = Examples(gather_columns(columns), rows.labels.y, rows.weights)
         return ExampleContent(examples, tuple(columns), (*notes, *_note_examples(examples, spec)))
     plan = plan_table(columns, training, spec)
-    notes += plan.note_words(columns)
+    notes += plan.list_notes(columns)
     if prefers == "any":
         advice = "" if spec.preprocess == "dense" else "; none gives it each column as it is"
         notes.append(f"the model gets the columns as standardised numbers (data.preprocess: {spec.preprocess}{advice})")

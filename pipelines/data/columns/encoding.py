@@ -6,6 +6,7 @@ The state of the layers (means, categories) comes from the training rows of one 
 * Numbers, booleans and dates: missing values become the training median, with a column that marks them if training
   rows have missing values; then standardised. A heavy-tailed number (skewness beyond 2) also gets a copy on a
   signed logarithmic scale. A date adds its place in the year and in the week, and in the day if it has times.
+  A longitude of a table that covers much of the earth adds its sine and cosine (see `places`).
 * Text: numbers of its words (see `text_columns`).
 * Lists: each number as a column of numbers, each word as a column of zeros and ones (see `list_columns`).
 * A picture: standardised per channel.
@@ -15,8 +16,8 @@ The state of the layers (means, categories) comes from the training rows of one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +31,7 @@ from pipelines.data.columns.list_columns import (
     plan_number_list,
     plan_word_list,
 )
+from pipelines.data.columns.places import DEGREES, find_longitudes, is_latitude, is_longitude
 from pipelines.data.columns.text_columns import TextPlan, plan_text
 from pipelines.spec.data_spec import DataSpec
 from tracking.mlflow.cell_values import CellForm
@@ -51,7 +53,7 @@ class NumberPlan:
         column: its index among the columns.
         marks_missing: whether a column of zeros and ones marks its missing values.
         log_unit: the signed logarithm is of the value divided by this; None where there is no such copy.
-        cycles: periods in days whose sine and cosine are added.
+        cycles: periods whose sine and cosine are added, in days of a date and in degrees of a longitude.
     """
 
     column: int
@@ -112,10 +114,11 @@ class Plan:
         words = sum(plan.codes - 1 for plan in self.one_hot) + sum(plan.codes - 1 for plan in self.word_lists)
         return numbers + words
 
-    def note_words(self, columns: Sequence[Column]) -> list[str]:
-        """Return a note for each column of lists that has more words than features."""
+    def list_notes(self, columns: Sequence[Column]) -> list[str]:
+        """Return a note for each longitude, and for each column of lists that has more words than features."""
+        round_ones = [columns[plan.column].name for plan in self.numbers if DEGREES in plan.cycles]
         notes = (note_words(plan, columns[plan.column].name) for plan in self.word_lists)
-        return [note for note in notes if note]
+        return [*map(_note_longitude, round_ones), *(note for note in notes if note)]
 
 
 def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataSpec) -> Plan:
@@ -132,6 +135,7 @@ def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataS
     number_lists: list[NumberListPlan] = []
     word_lists: list[WordListPlan] = []
     image = next((index for index, column in enumerate(columns) if column.kind == "image"), None)
+    longitudes = _find_longitudes(columns, np.unique(np.concatenate(training)), spec)
     for index, column in enumerate(columns):
         chosen = spec.columns.get(column.name)
         if column.kind == "text":
@@ -143,7 +147,8 @@ def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataS
         elif column.kind == "string":
             strings.append(_plan_string(index, column.values, training, chosen.encoding if chosen else None))
         elif column.kind != "image":
-            numbers.append(_plan_number(index, column, training))
+            number = _plan_number(index, column, training)
+            numbers.append(replace(number, cycles=(DEGREES,)) if column.name in longitudes else number)
     return Plan(tuple(numbers), tuple(strings), tuple(texts), tuple(number_lists), tuple(word_lists), image)
 
 
@@ -178,9 +183,34 @@ def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
 
 
 def describe_cycles(cycles: Sequence[float]) -> str:
-    """Return the periods in which a date's place is a feature, in words."""
-    names = {DAY_CYCLES[0]: "year", DAY_CYCLES[1]: "week", DAY_CYCLES[2]: "day"}
+    """Return the periods in which the place of a date or a longitude is a feature, in words."""
+    names = {DEGREES: "circle", DAY_CYCLES[0]: "year", DAY_CYCLES[1]: "week", DAY_CYCLES[2]: "day"}
     return ", ".join(names[cycle] for cycle in cycles)
+
+
+def may_be_place(name: str, kind: str, spec: DataSpec) -> bool:
+    """Return whether a column's name is that of a latitude or a longitude, and its type was found and not set."""
+    chosen = spec.columns.get(name)
+    is_found = kind == "numeric" and (chosen is None or chosen.type is None)
+    return is_found and (is_latitude(name) or is_longitude(name))
+
+
+def _find_longitudes(columns: Sequence[Column], rows: Array, spec: DataSpec) -> Collection[str]:
+    ranges = dict[str, tuple[float, float]]()
+    for column in columns:
+        if not may_be_place(column.name, column.kind, spec):
+            continue
+        known = _select_known(column.values[rows])
+        if len(known):
+            ranges[column.name] = float(known.min()), float(known.max())
+    return find_longitudes(ranges)
+
+
+def _note_longitude(name: str) -> str:
+    return (
+        f'column "{name}" holds longitudes from all over the earth, so its sine and cosine are features too: -180 is '
+        f"180; to leave it a number alone, set data.columns.{name}.type: numeric"
+    )
 
 
 def mark_missing(values: Array, training: Sequence[Array]) -> Array:

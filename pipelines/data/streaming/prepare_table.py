@@ -193,7 +193,7 @@ def _summarize(
             *note_classes(task),
             *weighting,
             *idle,
-            *plan.note_words(sample.columns),
+            *plan.list_notes(sample.columns),
             *split.notes,
             *note_sample(sample, report, first.raw, spec, is_divided=_has_validation(stored)),
         ),

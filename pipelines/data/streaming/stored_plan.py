@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +19,10 @@ from pipelines.data.columns.encoding import (
     StringPlan,
     list_cycles,
     make_string_plan,
+    may_be_place,
 )
 from pipelines.data.columns.list_columns import NumberListPlan, WordListPlan, make_word_list_plan
+from pipelines.data.columns.places import DEGREES, find_longitudes
 from pipelines.data.columns.text_columns import LENGTH_SHARE, TextPlan, get_most_words, make_text_plan, split_text
 from pipelines.data.scratch import Scratch
 from pipelines.data.streaming.column_files import StoredColumn, StoredRows
@@ -66,6 +68,7 @@ def plan_stored_table(
     """
     single = split.folds == 1
     folds = [learnt] if single else [StoredStatistics(stored, split, fold, scratch) for fold in range(split.folds)]
+    longitudes = _find_longitudes(stored, learnt, spec)
     numbers: list[NumberPlan] = []
     strings: list[StringPlan] = []
     texts: list[TextPlan] = []
@@ -88,8 +91,17 @@ def plan_stored_table(
             found = max(len(fold.list_categories(index, most)) for fold in folds)
             strings.append(make_string_plan(index, found, encoding))
         else:
-            numbers.append(_plan_number(index, column, learnt, scratch))
+            number = _plan_number(index, column, learnt, scratch)
+            numbers.append(replace(number, cycles=(DEGREES,)) if column.name in longitudes else number)
     return Plan(tuple(numbers), tuple(strings), tuple(texts), tuple(number_lists), tuple(word_lists))
+
+
+def _find_longitudes(stored: StoredRows, learnt: StoredStatistics, spec: DataSpec) -> Collection[str]:
+    ranges = dict[str, tuple[float, float]]()
+    for index, column in enumerate(stored.columns):
+        if may_be_place(column.name, column.kind, spec) and len(known := learnt.sort_numbers(index).known):
+            ranges[column.name] = float(known[0]), float(known[-1])
+    return find_longitudes(ranges)
 
 
 def _plan_number(index: int, column: StoredColumn, learnt: StoredStatistics, scratch: Scratch) -> NumberPlan:
