@@ -13,23 +13,17 @@ import pandas as pd
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns.columns import Column
+from pipelines.data.identifiers import IDENTIFIER_ROWS, explain_identifier
+from pipelines.data.leaks import explain_leak
 from pipelines.data.prepared import Task
 from pipelines.data.report import DRIFT_FROM, DRIFT_ROWS, DataReport
 from pipelines.data.targets.labels import Labels
-from pipelines.data.targets.target_notes import find_lookalikes
+from pipelines.data.targets.target_notes import find_lookalikes, show_word
 
-IDENTIFIER_ROWS = 50
-"""Rows below which names may differ by chance."""
-IDENTIFIER_SHARE = 0.9
-_IDENTIFIER_NAME = re.compile(
-    r"(?:^|[\s_.-])(?:id|ids|nr|no|num|number|key|code|uuid|guid|index|idx|row|rownum|record|serial|sku)$"
-    r"|^unnamed: ?\d+$|[a-z]I[dD]$",
-)
-_LEAK_SHARE = 0.02  # of the errors that the commonest class makes
-_LEAK_CORRELATION = 0.9995
-_MOST_LEAK_ROWS = 20_000
-_MOST_BINS, _ROWS_A_BIN = 64, 10
 _FAR = 1_000.0
+_FEWEST_ZEROS = 3
+_FEWEST_MEASURED = 15  # distinct values of a measurement
+_APART = 0.2  # of the median, from which the smallest measurement is far from zero
 _MARKS_MISSING = re.compile(r"-?9{2,}(?:\.0*)?|-1(?:\.0*)?|1e\+?\d+")
 
 
@@ -50,20 +44,21 @@ def note_columns(columns: Sequence[Column], labels: Labels, training: Array) -> 
                 f'column "{column.name}": {count} infinite or beyond 3.4e38 and counted as missing; correct the file, '
                 f'or leave the column out by data.drop: ["{column.name}"]'
             )
-        identifier = _explain_identifier(column)
+        identifier = explain_identifier(column)
         if identifier:
             yield f'column "{column.name}" {identifier}; if it is an identifier, set data.drop: ["{column.name}"]'
-        elif leak := _explain_leak(column, labels, training):
+        elif leak := explain_leak(column, labels, training):
             yield (
                 f'column "{column.name}" alone {leak}; if it is known only after the target, set '
                 f'data.drop: ["{column.name}"]'
             )
-        if column.kind == "numeric" and (far := _explain_far_value(column.values[training], column.name)):
-            yield f'column "{column.name}": {far}'
+        if column.kind == "numeric" and (apart := _explain_value_apart(column.values[training], column.name)):
+            yield f'column "{column.name}": {apart}'
         if column.kind == "string" and (pair := next(iter(find_lookalikes(_list_few(column))), None)):
             yield (
-                f'column "{column.name}" has categories that look alike, such as "{pair[0]}" and "{pair[1]}"; to join '
-                f'them, set data.columns.{column.name}.replace: {{"{pair[1]}": "{pair[0]}"}}'
+                f'column "{column.name}" has categories that look alike, such as {show_word(pair[0])} and '
+                f"{show_word(pair[1])}; to join them, set data.columns.{column.name}.replace: "
+                f"{{{show_word(pair[1])}: {show_word(pair[0])}}}"
             )
 
 
@@ -119,94 +114,25 @@ def note_drift(report: DataReport) -> Iterator[str]:
         )
 
 
-def _explain_identifier(column: Column) -> str:
-    """Return what makes a column look like an identifier; "" if nothing does."""
-    known = column.values[column.known]
-    if len(known) < IDENTIFIER_ROWS or column.kind not in ("string", "numeric"):
+def _explain_value_apart(values: Array, name: str) -> str:
+    """Return a description of a value that may stand for "missing"; "" if there is none."""
+    return _explain_far_value(values, name) or _explain_zeros(values, name)
+
+
+def _explain_zeros(values: Array, name: str) -> str:
+    """Return a description of zeros below measurements that are all far from zero; "" where they are not."""
+    others = values[np.isfinite(values) & (values != 0)]
+    count = int((values == 0).sum())
+    if count < _FEWEST_ZEROS or len(others) < max(IDENTIFIER_ROWS, count):
         return ""
-    if column.kind == "string":
-        distinct = len(set(known.tolist()))
-        return "differs in nearly every row" if distinct >= IDENTIFIER_SHARE * len(known) else ""
-    values = np.unique(known)
-    if not np.equal(np.mod(values, 1), 0).all() or len(values) < IDENTIFIER_SHARE * len(known):
+    distinct, low = np.unique(others), float(others.min())
+    # Amounts that are often nothing, such as rain, come close to zero, and so do grades.
+    if len(distinct) < _FEWEST_MEASURED or low < _APART * np.median(others) or low < 3 * np.median(np.diff(distinct)):
         return ""
-    if len(values) == len(known) == values[-1] - values[0] + 1:
-        return "counts the rows"
-    is_named = (
-        column.name.startswith("Unnamed: ")
-        or _IDENTIFIER_NAME.search(column.name)
-        or _IDENTIFIER_NAME.search(column.name.lower())
+    return (
+        f"0 in {count} training rows lies apart from the others ({low:.6g} to {others.max():.6g}); if it means "
+        f'"missing", name it in data.missing_values: {{{name}: ["0"]}}'
     )
-    rises = bool((np.diff(known) > 0).all())
-    return "is another whole number in nearly every row" if is_named or rises else ""
-
-
-def _explain_leak(column: Column, labels: Labels, training: Array) -> str:
-    """Return how well a column alone gives the target, if it gives nearly all of it; "" otherwise."""
-    if labels.kind not in ("binary", "multiclass", "regression") or len(training) < IDENTIFIER_ROWS:
-        return ""
-    rows = training[:: max(1, len(training) // _MOST_LEAK_ROWS)]
-    rows = rows[column.known[rows]]
-    if len(rows) < max(IDENTIFIER_ROWS, len(training) // 10):
-        return ""
-    y = labels.y[rows]
-    if labels.classes:
-        return _explain_class_leak(column, y, rows)
-    return _explain_number_leak(column, y.ravel().astype(np.float64), rows)
-
-
-def _explain_class_leak(column: Column, y: Array, rows: Array) -> str:
-    values = column.values[rows]
-    if not column.is_words and _is_cut_into_classes(values, y):
-        return "gives the class in all training rows"
-    groups = _group_values(values, rows)
-    if groups is None:
-        return ""
-    counts = pd.crosstab(groups, y).to_numpy()
-    wrong, without = len(y) - int(counts.max(axis=1).sum()), len(y) - int(np.bincount(y).max())
-    if without == 0 or wrong > _LEAK_SHARE * without:
-        return ""
-    return f"gives the class in {1 - wrong / len(y):.1%} of the training rows"
-
-
-def _is_cut_into_classes(values: Array, y: Array) -> bool:
-    """Return whether each class has an interval of a number for itself."""
-    pairs = pd.DataFrame({"value": values, "class": y}).drop_duplicates().sort_values("value")
-    changes = int((np.diff(pairs["class"]) != 0).sum())
-    # A value of two classes is in two pairs.
-    return pairs["value"].is_unique and changes == len(np.unique(y)) - 1
-
-
-def _group_values(values: Array, rows: Array) -> Array | None:
-    """Return the group of each value: the value itself where there are few, else its place in the order."""
-    groups, distinct = pd.factorize(values)
-    if len(distinct) <= max(2, len(rows) // 10):
-        return groups
-    if values.dtype == object:
-        return None
-    # Bins of enough rows: with a few rows each, any number would give the class.
-    bins = min(_MOST_BINS, len(rows) // _ROWS_A_BIN)
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
-    return np.searchsorted(edges, values)
-
-
-def _explain_number_leak(column: Column, y: Array, rows: Array) -> str:
-    if column.is_words or np.ptp(y) == 0:
-        return ""
-    x = column.values[rows]
-    if len(np.unique(x)) < 10 or np.ptp(x) == 0:
-        return ""
-    pairs = [("linearly", _correlate(x, y)), ("by its order", _correlate(_rank(x), _rank(y)))]
-    best = next(((how, value) for how, value in pairs if value >= _LEAK_CORRELATION), None)
-    return "" if best is None else f"gives the target {best[0]} (correlation {best[1]:.4f} in the training rows)"
-
-
-def _rank(values: Array) -> Array:
-    return pd.Series(values).rank().to_numpy()
-
-
-def _correlate(x: Array, y: Array) -> float:
-    return abs(float(np.corrcoef(x, y)[0, 1]))
 
 
 def _explain_far_value(values: Array, name: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns.columns import Column
+from pipelines.data.identifiers import explain_identifier
 from pipelines.data.raw import PARTS
 from pipelines.data.report import ColumnReport, DataReport, TargetReport
 from pipelines.data.splits.split import Split
@@ -41,6 +42,8 @@ def _count_equal_rows(columns: Sequence[Column], labels: Labels, rows: Mapping[s
     """Return per part its rows that are equal to a training row, target included; and the number of distinct rows."""
     if not columns:
         return {}
+    # Rows that were copied under a new number are equal too.
+    columns = [column for column in columns if not explain_identifier(column)] or columns
     table = {f"x{index}": column.keys for index, column in enumerate(columns)}
     y = labels.y.reshape(len(labels.y), -1)
     if len(y) == len(columns[0].values):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from pipelines.data.columns.cell_text import clean_text, find_cell_rules, mark_m
 from pipelines.data.columns.date_forms import measure_fit
 from pipelines.data.columns.list_columns import is_list_column, read_list_column
 from pipelines.data.columns.number_forms import NO_MARKS, FormConflict, Marks
-from pipelines.data.columns.source_types import ColumnKind, convert_values, find_source_kind
+from pipelines.data.columns.source_types import ColumnKind, convert_values, find_source_kind, mark_missing_cells
 from pipelines.data.columns.text_columns import is_text
 from pipelines.data.columns.text_types import (
     ISO_DATE,
@@ -30,12 +31,14 @@ from pipelines.data.columns.text_types import (
 from pipelines.data.raw import RawData
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
-from tracking.mlflow.cell_values import PLAIN, CellForm, list_missing_numbers, read_words
+from tracking.mlflow.cell_values import PLAIN, CellForm, list_missing_numbers, read_number, read_words
 
 MIXED_FROM = 0.1
 """Share of numbers among other words from which a column has mixed types."""
 _DRESSED_FROM = 0.5
 _FEW_WORDS = 10
+_FRACTIONS_FROM = 0.5
+_MOST_NAMED = 3  # words that a message writes as a setting
 _EXPECTED = {
     "boolean": "true or false (yes/no, y/n, t/f, on/off, 1/0)",
     "date": "a date such as 2024-05-01",
@@ -80,9 +83,10 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
         lists = read_list_column(series, name, raw, spec, cell_rules)
         why = "data.columns" if declared else "every value"
         return ColumnReading(lists.kind, lists.values, lists.form, why, tuple(filter(None, (lists.note,))))
-    found = None if raw.text else find_source_kind(series, name, raw)
+    found = None if raw.text else find_source_kind(series, name, raw, cell_rules.missing)
     if found is not None and found != "string" and declared in (None, found):
-        finished = finish_numbers(convert_values(series, found), found, cell_rules, spec, "the source's type")
+        known = series.mask(mark_missing_cells(series, cell_rules.missing))
+        finished = finish_numbers(convert_values(known, found), found, cell_rules, spec, "the source's type")
         lost = _note_lost_digits(series.nunique(), finished.values, name) if found == "numeric" else ()
         return replace(finished, notes=(*_note_durations(series, name), *lost))
     cells = clean_text(series, spec)
@@ -92,9 +96,9 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
         is_free = declared is None and not _is_encoded(spec, name)
         type_ = TextType("text" if declared == "text" else "string")
         if is_free and not isinstance(series.dtype, pd.CategoricalDtype):
-            type_ = _look_at_words(words, name)
+            type_ = _look_at_words(words, name, rules)
         why = "data.columns" if declared else "the source's type"
-        if type_.kind == "date":
+        if type_.kind in ("date", "numeric"):
             return _parse(cells, type_, name, raw, spec, cell_rules, "every value")
         return _finish_words(cells, type_, name, cell_rules, why, guesses=is_free)
     if declared is not None and declared != "list":
@@ -107,16 +111,33 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
     return _parse(cells, type_, name, raw, spec, cell_rules, "every value")
 
 
-def _look_at_words(words: list[str], name: str) -> TextType:
+def _look_at_words(words: list[str], name: str, rules: ReadingRules) -> TextType:
     """Return the type of a column of strings in a source with types, which has no type for dates or lost another."""
     column = pd.Series(words, dtype=object)
     if words and column.str.fullmatch(ISO_DATE).all():
         note = f'column "{name}" holds text that is read as dates; for categories set data.columns.{name}.type: string'
         return TextType("date", note=note)
     if len(words) > _FEW_WORDS and not has_leading_zeros(words) and all(map(is_number, words)):
+        # Codes have no fractions.
+        if (form := _find_fractions(words, rules)) is not None:
+            shown = f'column "{name}" holds numbers as text, such as {words[0]!r}, read as'
+            advice = f"if they are categories, set data.columns.{name}.type: string"
+            return TextType("numeric", form, f"{shown} {read_number(words[0], form):.12g}; {advice}")
         shown = f'column "{name}" holds numbers as text, such as {words[0]!r}, which are taken for categories'
         return TextType("string", note=f"{shown}; for numbers set data.columns.{name}.type: numeric")
     return TextType("string")
+
+
+def _find_fractions(words: list[str], rules: ReadingRules) -> CellForm | None:
+    """Return the form of numbers of which half have decimals; None for whole ones, and where the form is in doubt."""
+    try:
+        form = find_numbers(words, rules)
+    except FormConflict:
+        return None
+    if form is None:
+        return None
+    values = read_words(words, "numeric", form)
+    return form if np.mean(np.mod(values, 1) != 0) >= _FRACTIONS_FROM else None
 
 
 def _note_durations(series: pd.Series, name: str) -> tuple[str, ...]:
@@ -199,13 +220,28 @@ def _explain_mixed_types(known: pd.Series, fits: Array, word: str, name: str, ra
         return _explain_several_forms(known, word, name, raw)
     good, bad = known[fits], known[~fits]
     good_place, bad_place = (raw.format_place(int(each.index[0])) for each in (good, bad))
+    words = pd.unique(bad).tolist()
+    named = ", ".join(json.dumps(each, ensure_ascii=False) for each in words)
+    gaps = f": {{{json.dumps(name, ensure_ascii=False)}: [{named}]}}" if len(words) <= _MOST_NAMED else ""
     return Problem(
         f'column "{name}" mixes types: {good.iloc[0]!r} at {good_place} is a {word}, '
         f"{bad.iloc[0]!r} at {bad_place} is not ({len(bad)} of {len(known)} values are no {word}s, at "
-        f"{raw.format_places(bad.index)}); correct them, name them in data.missing_values, or set "
-        f"data.columns.{name}.type to string",
+        f"{raw.format_places(bad.index)}); correct them, name them in data.missing_values{gaps}, or set "
+        f"data.columns.{name}.type to string{_explain_end(bad, raw)}",
         "data.source",
     )
+
+
+def _explain_end(bad: pd.Series, raw: RawData) -> str:
+    """Return advice where the only row that does not fit is the first or the last one."""
+    origin = raw.origins[0]
+    if not raw.text or len(raw.origins) > 1 or len(bad) > 1:
+        return ""
+    row = int(bad.index[0])
+    if row == 0:
+        line = int(origin.numbers[0])
+        return f"; if {origin.word} {line} belongs to the header, set data.skiprows: {line} and data.names"
+    return "; if that row is none, set data.skipfooter: 1" if row == raw.rows - 1 else ""
 
 
 def _explain_several_forms(known: pd.Series, word: str, name: str, raw: RawData) -> Problem:

@@ -9,7 +9,7 @@ import pandas as pd
 from pipelines.data.columns.cell_text import clean_text, find_cell_rules
 from pipelines.data.columns.column_reading import ColumnReading, finish_numbers, parse_cells
 from pipelines.data.columns.list_columns import read_further_lists
-from pipelines.data.columns.source_types import convert_values, find_source_kind
+from pipelines.data.columns.source_types import convert_values, find_source_kind, mark_missing_cells
 from pipelines.data.columns.text_types import TextType
 from pipelines.data.raw import RawData
 from pipelines.spec.data_spec import DataSpec
@@ -38,11 +38,12 @@ def read_further_rows(
         return replace(first, values=read_further_lists(series, name, raw, rules, first.form, length))
     if first.kind in ("string", "text"):
         return replace(first, values=clean_text(series, spec).to_numpy(dtype=object))
-    found = None if raw.text else find_source_kind(series, name, raw)
+    found = None if raw.text else find_source_kind(series, name, raw, rules.missing)
     if found is not None and found != "string":
         if found != first.kind:
             message = f'column "{name}" is {first.kind} in its first rows, and {found} from {raw.format_place(0)} on'
             raise InputError(Problem(f"{message}; set data.columns.{name}.type", "data.source"))
-        return finish_numbers(convert_values(series, found), found, rules, spec, first.why)
+        known = series.mask(mark_missing_cells(series, rules.missing))
+        return finish_numbers(convert_values(known, found), found, rules, spec, first.why)
     values = parse_cells(clean_text(series, spec), TextType(first.kind, first.form), name, raw, spec)
     return finish_numbers(values, first.kind, first.form, spec, first.why)

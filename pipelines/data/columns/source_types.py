@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import numbers
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,13 +13,15 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.raw import RawData
 from search_spaces.errors import InputError, Problem
-from tracking.mlflow.cell_values import count_days, count_seconds, decode_bytes
+from tracking.mlflow.cell_values import MISSING_WORDS, count_days, count_seconds, decode_bytes
 
 ColumnKind = Literal["numeric", "boolean", "string", "date", "text", "image", "number_list", "word_list"]
 
 
-def find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
+def find_source_kind(series: pd.Series, name: str, raw: RawData, missing: Sequence[str] = ()) -> ColumnKind | None:
     """Return the type of a typed column; None if all values are missing, or times of day, which are read as text.
+
+    Words that mean "missing", as in the text of a CSV, are none of its values; `missing` are further ones.
 
     Raises:
         InputError: if its values are of several types, or of one that is of no use.
@@ -35,7 +38,9 @@ def find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind |
     for kind, fits in tests:
         if fits:
             return kind
-    known = series[series.notna()]
+    known = series[~mark_missing_cells(series, missing)]
+    if known.empty:
+        known = series[series.notna()]
     kinds = known.map(_find_python_kind)
     if kinds.empty or kinds.eq("time").all():
         return None
@@ -43,13 +48,25 @@ def find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind |
         index, other = known.index[0], kinds[kinds != kinds.iloc[0]].index[0]
         message = (
             f'column "{name}" mixes types: {known[index]!r} ({kinds[index]}, {_locate_row(raw, index)}) and '
-            f"{known[other]!r} ({kinds[other]}, {_locate_row(raw, other)}); set data.columns.{name}.type"
+            f"{known[other]!r} ({kinds[other]}, {_locate_row(raw, other)}); correct them, name words that mean "
+            f'"missing" in data.missing_values, or set data.columns.{name}.type'
         )
         raise InputError(Problem(message, "data.source"))
     for kind, _ in tests:
         if kind == kinds.iloc[0]:
             return kind
     raise InputError(Problem(_explain_type(name, kinds.iloc[0]), "data.source"))
+
+
+def mark_missing_cells(series: pd.Series, missing: Sequence[str] = ()) -> Array:
+    """Return whether each cell of a typed column is missing, or a word that means so, bool [row]."""
+    if series.dtype != object:
+        return series.isna().to_numpy(dtype=bool)
+
+    def is_word(cell: object) -> bool:
+        return isinstance(cell, str) and (cell.strip().lower() in ("", *MISSING_WORDS) or cell.strip() in missing)
+
+    return (series.isna() | series.map(is_word)).to_numpy(dtype=bool)
 
 
 def _explain_type(name: str, kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,31 @@ from tracking.mlflow.cell_values import PLAIN, CellForm, read_number, read_words
 ISO_DATE = r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 PANDAS_MISSING = frozenset({"NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA"})
 """Words that `pandas.read_csv` makes missing values of."""
+_GAP_WORDS = frozenset(
+    {
+        *(
+            "?",
+            "??",
+            "-",
+            "--",
+            "---",
+            ".",
+            "..",
+            "n.a.",
+            "n. a.",
+            "k.a.",
+            "k. a.",
+            "s/d",
+            "nd",
+            "\\n",
+            "(null)",
+            "nil",
+        ),
+        *("missing", "(missing)", "(blank)", "not available", "not applicable", "keine angabe", "fehlt"),
+        *("#n/a", "#value!", "#div/0!", "#ref!", "#name?", "#num!", "#null!", "#wert!", "#bezug!"),
+    }
+)
+"""Words by which people and spreadsheets mean "missing", in lower case; pandas keeps them."""
 _MOST_SAMPLED = 1_000
 _ENDLESS = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
 _DOUBTFUL_DOT = re.compile(r"[-+]?[1-9]\d{0,2}\.\d{3}")
@@ -225,6 +251,9 @@ def _find_compact_dates(words: Sequence[str], name: str, rules: ReadingRules) ->
 
 
 def _note_numbers(words: Sequence[str], form: CellForm, name: str, rules: ReadingRules) -> str:
+    if doubtful := find_doubtful_dot(words, form, rules):
+        shown = f'column "{name}" holds {doubtful}, read as {float(doubtful):.12g}'
+        return f'{shown}; if "." stands between thousands, set data.columns.{name}.thousands: "."'
     example = next((word for word in words if not _is_python_number(word)), "")
     marked = next((word for word in words if form.thousands and form.thousands in word), "")
     example = marked or example
@@ -238,6 +267,17 @@ def _note_numbers(words: Sequence[str], form: CellForm, name: str, rules: Readin
     return (
         f'column "{name}" holds numbers such as {example!r}, read as {read_number(example, form):.12g}{unit}; {advice}'
     )
+
+
+def find_doubtful_dot(words: Sequence[str], form: CellForm, rules: ReadingRules) -> str:
+    """Return a word whose dot is taken for a decimal mark, though it may stand between thousands in every word.
+
+    "" where something shows what it is: a word, another column of the file, or the study file.
+    """
+    is_shown = rules.decimal is not None or rules.thousands is not None or rules.others.decimal == "."
+    if is_shown or form != PLAIN or not all(_DOUBTFUL_DOT.fullmatch(word) for word in words):
+        return ""
+    return words[0]
 
 
 def _is_python_number(word: str) -> bool:
@@ -275,6 +315,11 @@ def _note_codes(words: Sequence[str], name: str) -> str:
 def note_missing_words(words: Sequence[str], form: CellForm, name: str) -> str:
     """Return a note on categories that `pandas.read_csv` takes for missing values; "" where there are none."""
     found = [word for word in words if word in PANDAS_MISSING]
+    if not found and (gap := find_gap_word(words)):
+        return (
+            f'"{gap}" is a category of column "{name}"; if it means "missing", set data.missing_values: '
+            f"{{{json.dumps(name, ensure_ascii=False)}: [{json.dumps(gap, ensure_ascii=False)}]}}"
+        )
     if not found:
         return ""
     if form.absent:
@@ -283,6 +328,11 @@ def note_missing_words(words: Sequence[str], form: CellForm, name: str) -> str:
         f'"{found[0]}" is a category of column "{name}"; if it means "missing", name it in data.missing_values; else '
         "read a deployed model's tables with keep_default_na=False, since pandas makes missing values of it"
     )
+
+
+def find_gap_word(words: Sequence[str]) -> str:
+    """Return the first word by which people mean "missing"; "" where there is none."""
+    return next((word for word in words if word.lower() in _GAP_WORDS), "")
 
 
 def describe_word_form(form: CellForm, name: str) -> str:

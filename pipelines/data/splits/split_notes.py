@@ -25,7 +25,7 @@ def note_random_split(columns: Sequence[Column], raw: RawData, spec: DataSpec) -
     if split.order or split.group or split.column or "validation" in raw.given:
         return
     for column in columns:
-        if column.kind == "date" and _is_in_time(column.values):
+        if column.kind == "date" and not column.form.is_time and _is_in_time(column.values):
             yield (
                 f'rows have dates in "{column.name}" and are split at random; if later rows are to be predicted from '
                 f"earlier ones, set data.split.order: {column.name}"

@@ -19,7 +19,7 @@ from pipelines.data.splits.division import Division
 from pipelines.data.splits.row_keys import RowKeys, read_row_keys
 from pipelines.data.splits.split import LEFT_OUT, Split
 from pipelines.data.targets.labels import Labels
-from pipelines.data.targets.target_notes import simplify
+from pipelines.data.targets.target_notes import show_word, simplify
 from pipelines.spec.data_spec import DataSpec, SplitSpec
 from search_spaces.errors import InputError, Problem, find_closest, suggest_choice
 
@@ -193,7 +193,12 @@ def _explain_absent_class(absent: int, counts: Array, where: str, labels: Labels
     rule = f"data.columns.{labels.targets[0]}.replace"
     advice = f"leave these rows out, or join them to another class by {rule}"
     if meant:
-        advice = f'did you mean "{meant}"? Then set {rule}: {{"{name}": "{meant}"}}'
+        # Whoever writes one class otherwise does so with the others: all of them in one rule.
+        alike = {simplify(each): each for each in present}
+        absents = [each for index, each in enumerate(labels.classes) if not counts[index] and simplify(each) in alike]
+        pairs = {name: meant} | {each: alike[simplify(each)] for each in absents}
+        joined = ", ".join(f"{show_word(each)}: {show_word(other)}" for each, other in pairs.items())
+        advice = f'did you mean "{meant}"? Then set {rule}: {{{joined}}}'
     source = next((origin.key for origin in raw.origins if origin.part is not None), "data.split")
     key = source if (raw.given[rows] != "").all() else "data.split"
     found = f'class "{name}" does not occur in {where}, only in {count} ({raw.format_places(rows, most=3)})'

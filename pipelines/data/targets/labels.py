@@ -35,6 +35,7 @@ from search_spaces.errors import InputError, Problem, suggest_choice
 MOST_CLASS_NUMBERS = 100
 ROWS_A_CLASS_NUMBER = 5
 MOST_GAPPED_CLASSES = 20  # chosen
+_HEADING_ROWS = 5  # among which a header may stand that was not found
 MOST_CLASSES = 10_000  # chosen; the output layer has a unit for each
 
 
@@ -106,7 +107,8 @@ def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.
         raise InputError(Problem(f"name the column to predict; the columns are {', '.join(columns)}", "data.target"))
     for name in wanted:
         if name not in columns:
-            raise InputError(Problem(f'there is no column "{name}"; {suggest_choice(name, columns)}', "data.target"))
+            message = f'there is no column "{name}"; {suggest_choice(name, columns)}{_find_below(name, raw)}'
+            raise InputError(Problem(message, "data.target"))
         of_split = {spec.split.column: "column", spec.split.order: "order", spec.split.group: "group"}
         key = "drop" if name in spec.drop else f"split.{of_split[name]}" if name in of_split else ""
         if key:
@@ -117,6 +119,17 @@ def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.
     if len(set(wanted)) < len(wanted):
         raise InputError(Problem("a target column is named twice", "data.target"))
     return raw.table.drop(columns=wanted), raw.table[wanted]
+
+
+def _find_below(name: str, raw: RawData) -> str:
+    """Return where a name that no column has stands in the first rows, or what else was decided while reading."""
+    assert raw.table is not None
+    first = raw.table.head(_HEADING_ROWS)
+    rows = [row for row in range(len(first)) if name in {str(cell).strip() for cell in first.iloc[row]}]
+    if rows and raw.origins[0].word in ("line", "row"):
+        number = int(raw.origins[0].numbers[rows[0]])
+        return f"; it stands in {raw.format_place(rows[0])}: if the names do, set data.skiprows: {number - 1}"
+    return "".join(f"; {note}" for note in raw.notes if "(data.sheet)" in note)
 
 
 def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:

@@ -11,7 +11,7 @@ from pipelines.data.array_types import Array
 from pipelines.data.columns.cell_text import clean_text, mark_missing_words
 from pipelines.data.columns.columns import find_source_marks
 from pipelines.data.columns.number_forms import FormConflict
-from pipelines.data.columns.text_types import ReadingRules, find_numbers, has_leading_zeros
+from pipelines.data.columns.text_types import ReadingRules, find_doubtful_dot, find_numbers, has_leading_zeros
 from pipelines.data.raw import RawData
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -33,6 +33,13 @@ class TargetCells:
     missing: Array
     note: str = ""
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether some words are others with a mark between, such as "red|blue" beside "red"."""
+        words = {str(word) for word in self.text}
+        joined = [word.split(mark) for mark in "|;" for word in words if mark in word]
+        return any(all(part.strip() in words for part in parts) for parts in joined)
+
     def check_known(self, name: str, raw: RawData) -> None:
         """Check that every row has a value.
 
@@ -45,9 +52,10 @@ class TargetCells:
         if len(rows):
             count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
             places = raw.format_places(rows)
+            several = "; if its cells hold several labels each, set data.task: multi_label" if self.is_joined else ""
             message = (
                 f'the target "{name}" is missing or not finite in {count} ({places}); correct them, or leave such rows '
-                "out by data.drop_unlabelled: true"
+                f"out by data.drop_unlabelled: true{several}"
             )
             raise InputError(Problem(message, "data.target"))
 
@@ -106,7 +114,8 @@ def _read_numbers(cells: pd.Series, empty: Array, raw: RawData, spec: DataSpec) 
     if not is_plain and spec.task in ("binary", "multiclass"):
         return None, ""
     try:
-        form = find_numbers(words.tolist(), ReadingRules.of_column(name, spec, find_source_marks(raw, spec)))
+        rules = ReadingRules.of_column(name, spec, find_source_marks(raw, spec))
+        form = find_numbers(words.tolist(), rules)
     except FormConflict as conflict:
         message = f'the target "{name}" {conflict}; or set data.task to multiclass if its values are classes'
         raise InputError(Problem(message, "data.target")) from None
@@ -114,6 +123,10 @@ def _read_numbers(cells: pd.Series, empty: Array, raw: RawData, spec: DataSpec) 
         return None, ""
     numbers = np.full(len(cells), np.nan)
     numbers[~empty] = read_words(words.tolist(), "numeric", form)[codes]
+    if doubtful := find_doubtful_dot(words.tolist(), form, rules):
+        mark = f'data.columns.{name}.thousands: "."'
+        shown = f'the target "{name}" holds {doubtful}, read as {float(doubtful):.12g}'
+        return numbers, f'{shown}; if "." stands between thousands, set {mark}'
     example = next((word for word in words if form != PLAIN and read_number(word) != read_number(word, form)), "")
     note = (
         f'the target "{name}" holds numbers such as {example!r}, read as {read_number(example, form):.12g}; if its '

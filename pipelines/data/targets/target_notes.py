@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
+from pipelines.data.columns.text_types import find_gap_word
 from pipelines.data.prepared import TaskKind
 from pipelines.data.targets.target_cells import TargetCells
 from pipelines.spec.data_spec import DataSpec
 
 _MOST_SCORES = 30
 _MOST_PAIRS = 3
+_AT_ENDS = ".,;:!\"'"
 
 
 def note_target(
@@ -30,25 +33,54 @@ def note_target(
     """
     if spec.task == "auto" and column.numbers is not None:
         yield from _note_numbers(name, column, kind)
+    if gap := find_gap_word(classes):
+        yield (
+            f'"{gap}" is a class of the target "{name}"; if it means "missing", set data.missing_values: '
+            f"{{{show_word(name)}: [{show_word(gap)}]}} and data.drop_unlabelled: true"
+        )
     # The commonest first: it is the one to keep.
     common = pd.Series(column.text).value_counts().index if classes else ()
     pairs = list(find_lookalikes([str(word) for word in common]))
     if pairs:
-        shown = ", ".join(f'"{one}" and "{other}"' for one, other in pairs[:_MOST_PAIRS])
+        shown = ", ".join(f"{show_word(one)} and {show_word(other)}" for one, other in pairs[:_MOST_PAIRS])
         more = f" and {len(pairs) - _MOST_PAIRS} more pairs" if len(pairs) > _MOST_PAIRS else ""
-        rule = ", ".join(f'"{other}": "{one}"' for one, other in pairs[:_MOST_PAIRS])
+        rule = ", ".join(f"{show_word(other)}: {show_word(one)}" for one, other in pairs[:_MOST_PAIRS])
         advice = f"to join them, set data.columns.{name}.replace: {{{rule}}}"
         yield f"classes that look alike are different ones: {shown}{more}; {advice}"
 
 
 def find_lookalikes(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield pairs of words that differ in case, blanks or punctuation at their ends alone."""
-    seen: dict[str, str] = {}
+    """Yield pairs of words that differ in case, blanks, invisible signs or punctuation at their ends alone.
+
+    Args:
+        words: the distinct words, the commonest first.
+
+    Yields:
+        The word to keep, and another one. It is the commonest, but for one without punctuation at its end: otherwise
+        one class of several would keep a dot that the others lose.
+    """
+    groups: dict[str, list[str]] = {}
     for word in words:
-        plain = simplify(word)
-        if plain and plain in seen:
-            yield seen[plain], word
-        seen.setdefault(plain, word)
+        groups.setdefault(simplify(word), []).append(word)
+    for plain, group in groups.items():
+        if plain:
+            kept = next((word for word in group if _is_plain(word)), group[0])
+            yield from ((kept, other) for other in group if other != kept)
+
+
+def show_word(word: str) -> str:
+    """Return a word in double quotes as YAML takes it, with escapes for what cannot be seen."""
+    shown = "".join(f"\\u{ord(letter):04x}" if _is_unseen(letter) else letter for letter in word)
+    return '"' + shown.replace('"', '\\"') + '"'
+
+
+def _is_plain(word: str) -> bool:
+    return word == word.strip(_AT_ENDS) and not any(map(_is_unseen, word))
+
+
+def _is_unseen(letter: str) -> bool:
+    """Return whether a letter looks like nothing, or like a blank that it is none."""
+    return letter != " " and unicodedata.category(letter) in ("Cf", "Zs", "Cc")
 
 
 def simplify(word: str) -> str:
@@ -57,7 +89,8 @@ def simplify(word: str) -> str:
     >>> simplify("<=50K."), simplify("New-York "), simplify("new york")
     ('<=50k', 'newyork', 'newyork')
     """
-    plain = re.sub(r"[\s_-]+", "", word.casefold()).strip(".,;:!\"'")
+    seen = "".join(letter for letter in word.casefold() if unicodedata.category(letter) != "Cf")
+    plain = re.sub(r"[\s_-]+", "", seen).strip(_AT_ENDS)
     # -1 and 1 are no pair.
     return word if re.fullmatch(r"[-+]?[\d.,]+", word.strip()) else plain
 

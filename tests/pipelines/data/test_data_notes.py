@@ -117,3 +117,49 @@ def test_drift():
     later = column(np.arange(ROWS) + 0.5)
     assert '"a" (validation 1.00)' in next(note_drift(make_report([later], CLASSES, split)))
     assert list(note_drift(make_report([column(RANDOM.normal(size=ROWS))], CLASSES, split))) == []
+
+
+def test_copies_of_the_target_with_changes():
+    """A number that equals the target in most rows is named, and so is a column of another model's answers."""
+    values = AMOUNTS.y[:, 0].astype(np.float64)
+    values[::4] += RANDOM.normal(0, 3, len(values[::4]))
+    assert "is equal to the target in 7" in notes_on(column(values), AMOUNTS)[0]
+    kinds = Labels("multiclass", ("t",), ("cat", "cow", "dog"), RANDOM.integers(0, 3, ROWS).astype(np.int32))
+    words = ["Dog" if row % 9 == 0 else kinds.classes[kind] for row, kind in enumerate(kinds.y)]
+    assert 'column "a" alone holds the very class in 9' in notes_on(column(words), kinds)[0]
+
+
+def test_equal_numbers_that_say_nothing():
+    """Amounts that are mostly zero are equal by chance, and so are answers of yes and no."""
+    rain = np.where(RANDOM.random(ROWS) < 0.7, 0, RANDOM.exponential(size=ROWS))
+    labels = Labels("regression", ("t",), (), rain[:, None].astype(np.float32))
+    assert notes_on(column(np.where(rain > 0, RANDOM.exponential(size=ROWS), 0)), labels) == []
+    flips = np.where(np.arange(ROWS) % 20 == 0, 1 - CLASSES.y, CLASSES.y)
+    assert notes_on(column([CLASSES.classes[label] for label in flips])) == []
+
+
+def test_zeros_that_stand_for_missing():
+    """Zeros far below all measurements are named; amounts and grades that come close to zero are not."""
+    pressure = RANDOM.normal(72, 8, ROWS).round()
+    pressure[::20] = 0
+    (found,) = notes_on(column(pressure))
+    assert "0 in 10 training rows lies apart from the others" in found
+    assert 'data.missing_values: {a: ["0"]}' in found
+    for values in (np.where(pressure > 0, RANDOM.exponential(9, ROWS), 0), RANDOM.integers(0, 40, ROWS)):
+        assert notes_on(column(values)) == []
+
+
+def test_copied_rows_with_numbers_of_their_own():
+    """A row number does not hide that rows are equal."""
+    split = Split(np.array(["train"] * 150 + ["validation"] * 50), np.full(ROWS, -1), 1)
+    values = RANDOM.normal(size=ROWS)
+    values[150:160] = values[:10]
+    labels = Labels("regression", ("t",), (), np.zeros((ROWS, 1), np.float32))
+    columns = [column(np.arange(ROWS), "row"), column(values)]
+    assert "10 of 50 validation rows" in next(note_overlap(make_report(columns, labels, split)))
+
+
+def test_telephone_numbers():
+    """They are no amounts."""
+    numbers = RANDOM.integers(10**9, 10**10, ROWS)
+    assert "is another whole number in nearly every row" in notes_on(column(numbers, "home phone"))[0]

@@ -210,3 +210,18 @@ def test_whole_numbers_that_float32_makes_equal():
         assert "4 whole numbers are 1 in the model" in notes[0]
     raw = csv_of(a=["16777215", "16777214"])
     assert read_columns(raw.table, raw, spec())[1] == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "advice"),
+    [
+        (["(mm)", *map(str, range(9))], "if line 2 belongs to the header, set data.skiprows: 2 and data.names"),
+        ([*map(str, range(9)), "9 in all"], "if that row is none, set data.skipfooter: 1"),
+    ],
+)
+def test_a_word_at_an_end_of_numbers(read, problem, rows, advice):
+    """Units below the names, and a remark below the table, have advice of their own."""
+    raw = read("a,b\n" + "".join(f"{cell},x\n" for cell in rows))
+    found = problem(lambda: read_columns(raw.table, raw, DataSpec(source="data.csv")))
+    assert found.message.endswith(advice)
+    assert "name them in data.missing_values" in found.message

@@ -188,3 +188,20 @@ def test_categories_that_table_readers_take_for_missing():
     assert find_word_form(["None", "NA"], has_gaps=False).absent == ""
     assert "keep_default_na=False" in note_missing_words(["DE", "NA", ""], CellForm(), "a")
     assert note_missing_words(["DE", "FR"], CellForm(), "a") == ""
+
+
+def test_dots_that_may_stand_between_thousands():
+    """Where nothing shows what a column's dots are, they are read as Python does, with a note and the key."""
+    found = infer_type(["8.640", "109.870"], "a", RULES)
+    assert found is not None
+    assert 'holds 8.640, read as 8.64; if "." stands between thousands, set data.columns.a.thousands: "."' in found.note
+    for words, rules in ((["8.64", "9.870"], RULES), (["8.640"], ReadingRules(others=Marks(".")))):
+        shown = infer_type(words, "a", rules)
+        assert shown is not None and shown.note == ""
+
+
+def test_words_by_which_people_mean_missing():
+    """Pandas keeps them, so they are categories, with a note and the key."""
+    words = ["red", "?", "blue"]
+    found = note_missing_words(words, find_word_form(words), "c")
+    assert found == '"?" is a category of column "c"; if it means "missing", set data.missing_values: {"c": ["?"]}'

@@ -9,6 +9,7 @@ from pipelines.data.columns.columns import Column
 from pipelines.data.raw import Origin, RawData
 from pipelines.data.splits.split_notes import note_random_split
 from pipelines.spec.data_spec import DataSpec
+from tracking.mlflow.cell_values import CellForm
 
 
 def note(*columns, given=None, **split):
@@ -41,3 +42,9 @@ def test_dates_and_groups_are_named_with_their_keys():
 def test_other_rows_have_no_note(columns, split):
     """Rows that are divided so already, few distinct dates, and columns without repeated groups."""
     assert note(*columns, **split) == []
+
+
+def test_times_of_day_are_no_order():
+    """Rows with a time of day alone, such as a duration, are not in time."""
+    clock = Column("took", "took", "date", np.arange(60.0) / 60, form=CellForm(date_format="%H:%M"))
+    assert note(clock) == []

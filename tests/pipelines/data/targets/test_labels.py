@@ -212,3 +212,35 @@ def test_a_doubtful_target(problem):
     """A target whose dots may be either mark is refused with the key."""
     assert 'set thousands: "."' in complaint(["1.203", "987", "5"], problem).message
     assert labels_of(["1.203", "987", "5"], thousands=".").y.ravel().tolist() == [1203, 987, 5]
+
+
+def test_classes_that_differ_in_what_cannot_be_seen():
+    """A no-break space and a zero-width one are shown, in a rule that a study file takes as it is."""
+    notes = labels_of(["very good", "very\u00a0good", "bad", "bad\u200b", "very good"]).notes
+    assert '"very good" and "very\\u00a0good"' in notes[0]
+    assert '{"very\\u00a0good": "very good", "bad\\u200b": "bad"}' in notes[0]
+
+
+def test_the_class_to_keep_has_no_dot():
+    """Of classes that look alike those without punctuation are kept, so that all lose it."""
+    values = ["no."] * 3 + ["no"] * 2 + ["yes", "yes.", "yes"]
+    assert '{"no.": "no", "yes.": "yes"}' in labels_of(values).notes[0]
+
+
+def test_a_class_that_means_missing():
+    """It has a note with both keys."""
+    found = labels_of(["a", "b", "?", "a"]).notes[0]
+    assert 'data.missing_values: {"t": ["?"]} and data.drop_unlabelled: true' in found
+
+
+def test_gaps_in_joined_labels(problem):
+    """A target of several labels a cell, some of them empty, is no column with gaps: the message names the task."""
+    found = complaint(["red|blue", "", "red", "blue"], problem)
+    assert "set data.task: multi_label" in found.message
+    assert "multi_label" not in complaint(["red", "", "red", "blue"], problem).message
+
+
+def test_names_below_a_merged_header(read, problem):
+    """A target that stands in a row below is shown there, with the key that makes the row the header."""
+    found = problem(lambda: split_target(read("size,,kind\na,b,t\n1,2,x\n3,4,y\n", header="first"), spec(target="t")))
+    assert "it stands in line 2: if the names do, set data.skiprows: 1" in found.message
