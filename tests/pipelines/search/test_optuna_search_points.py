@@ -1,0 +1,104 @@
+"""Points that a study in Optuna begins with, and points that its constraints reject."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+from search_bench import Cut, cut_at, ordered, with_points
+
+from search_spaces.suggest import ConstraintViolation
+
+# First points ------------------------------------------------------------------------------------------------
+
+
+def test_defaults_come_first_then_start_from(search):
+    """The first trial takes the defaults, the next ones the points of `start_from`; what they leave open is drawn."""
+    it = search(with_points({"rate": 0.5, "units": 3}, {"rate": 0.25, "units": 7}))
+    first, second, third = (it.ask()[1] for _ in range(3))
+    assert first["rate"] == 0.01
+    assert 1 <= first["units"] <= 64
+    assert [second, third] == [{"rate": 0.5, "units": 3}, {"rate": 0.25, "units": 7}]
+
+
+def test_first_points_are_not_repeated_by_a_resume(search):
+    """Opening a study again enqueues nothing that it has: neither what waits nor what was asked."""
+    space = with_points({"rate": 0.5, "units": 3})
+    search(space).ask()
+    later = search(space)
+    values = [later.ask()[1] for _ in range(4)]
+    assert values[0] == {"rate": 0.5, "units": 3}
+    assert all(each["rate"] not in (0.01, 0.5) for each in values[1:])
+
+
+def test_first_points_survive_a_kill_while_they_are_enqueued(search, monkeypatch):
+    """A kill between two first points loses none."""
+    space = with_points({"rate": 0.5, "units": 3}, {"rate": 0.25, "units": 7})
+    cut_at(monkeypatch, optuna.Study, "enqueue_trial", call=2)
+    with pytest.raises(Cut):
+        search(space)
+    it = search(space)
+    assert [it.ask()[1]["rate"] for _ in range(3)] == [0.01, 0.5, 0.25]
+
+
+def test_equal_points_are_each_tried(search):
+    """A point that `start_from` has twice is tried twice, before and after a resume."""
+    space = with_points({"rate": 0.5, "units": 3}, {"rate": 0.5, "units": 3})
+    asked = [search(space).ask()[1] for _ in range(4)]  # each from a process of its own
+    assert [each["rate"] == 0.5 for each in asked] == [False, True, True, False]
+
+
+def test_points_that_wait_in_the_store_are_used(search, storage):
+    """An earlier version left points waiting in the store: they are tried under their numbers, and not once more."""
+    space = with_points({"rate": 0.5, "units": 3})
+    search(space)
+    waiting = optuna.load_study(study_name="it", storage=storage)
+    waiting.enqueue_trial({"rate": 0.01})
+    waiting.enqueue_trial({"rate": 0.5, "units": 3})
+    it = search(space)
+    asked = [it.ask() for _ in range(3)]
+    assert [number for number, _ in asked] == [0, 1, 2]
+    assert [values["rate"] for _, values in asked[:2]] == [0.01, 0.5]
+    assert asked[2][1]["rate"] not in (0.01, 0.5)
+    assert search(space).trials == it.trials
+
+
+def test_points_that_wait_take_up_no_budget(search):
+    """A point counts once it is drawn, not once it is enqueued."""
+    assert len(search(with_points({"rate": 0.5, "units": 3})).trials) == 0
+
+
+# Constraints -------------------------------------------------------------------------------------------------
+
+
+def test_rejected_points_take_up_no_budget(search):
+    """A point that breaks a constraint is drawn again; it is in no list of trials and in no budget."""
+    it = search(ordered())
+    asked = [it.ask() for _ in range(8)]
+    assert all(values["first"] < values["second"] for _, values in asked)
+    assert asked[-1][0] > 7, "this seed was to draw a point that breaks the constraint"
+    assert len(it.trials) == len(it.trials) == 8
+    assert len(search(ordered()).trials) == 8
+
+
+def test_a_kill_while_a_point_is_rejected_costs_nothing(search, monkeypatch):
+    """A rejected point that a kill left half recorded is rejected once, and is no interrupted trial."""
+    cut_at(monkeypatch, optuna.Study, "tell")
+    with pytest.raises(Cut):
+        [search(ordered()).ask() for _ in range(30)]
+    it = search(ordered())
+    before = len(it.trials)
+    kept = list(it.resume_interrupted())
+    assert len(kept) == len(it.trials) == before
+    it.ask()
+    assert len(it.trials) == len(it.trials) == before + 1
+
+
+def test_a_constraint_that_no_point_satisfies_is_reported(search, monkeypatch):
+    """After many rejected draws the search gives up, and leaves no trial under way."""
+    monkeypatch.setattr("pipelines.search.optuna_search._REDRAWS", 5)
+    it = search(ordered("first > second + 8"))
+    with pytest.raises(ConstraintViolation, match="first > second"):
+        it.ask()
+    assert len(it.trials) == 0
+    assert it.trials == ()
+    assert list(search(ordered("first > second + 8")).resume_interrupted()) == []
