@@ -208,8 +208,22 @@ CASES = [
 @pytest.fixture(scope="module")
 def fleets(request):
     """The outcomes of all fleets that a chosen test needs, by run and trial."""
-    chosen = {item.callspec.params.get("run") for item in request.session.items if hasattr(item, "callspec")}
-    return fleet_outcomes({name: run for name, run in RUNS.items() if name in chosen})
+    return fleet_outcomes(select_runs(item for item in request.session.items if item.path == request.path))
+
+
+def select_runs(items):
+    """Return the runs that some tests need, each without the trials that none of them needs."""
+    needed = {}
+    for item in items:
+        if "fleets" in item.fixturenames:
+            given = item.callspec.params
+            needed.setdefault(given["run"], set()).update(
+                [given["name"]] if "name" in given else RUNS[given["run"]].trials
+            )
+    return {
+        run: replace(RUNS[run], trials={name: each for name, each in RUNS[run].trials.items() if name in names})
+        for run, names in needed.items()
+    }
 
 
 @cache
@@ -262,11 +276,12 @@ def test_a_program_holds_the_trials_that_it_is_made_for(run):
     assert reduce(merge_envelopes, (find_envelope([member]) for member in members)) == whole
 
 
-def test_each_trial_ends_by_itself(fleets):
+@pytest.mark.parametrize("run", ["ends"])
+def test_each_trial_ends_by_itself(fleets, run):
     """Patience, a pruner, its number of epochs or a failure end a trial, while others continue."""
     ended = {
         name: outcome.failure or (len(outcome.history), outcome.best_epoch, outcome.pruned)
-        for name, outcome in fleets["ends"].items()
+        for name, outcome in fleets[run].items()
     }
     assert ended == {
         "small_gains": (5, 4, False),  # its best epoch was no improvement that patience counts
