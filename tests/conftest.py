@@ -1,18 +1,20 @@
-"""Fixtures of all tests: a real PostgreSQL server, started with the first test that needs it, ended after the last."""
+"""Fixtures of all tests, and what the processes of a session share: fork servers and a real PostgreSQL server."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import kept_servers
 import postgresql as cluster
 import pytest
 from mlflow_tables import make_tables_once
 
 # A second for each study, also in processes that tests start; the tests of baselines turn them on.
 os.environ.setdefault("KERASTUDY_BASELINES", "off")
-# Nothing may outlive a test; those of kept processes turn it on.
-os.environ["KERASTUDY_WARM_SECONDS"] = "0"
+kept_servers.keep_for_session()
 
 _LONGEST = (
     "test_service.py",
@@ -42,6 +44,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that take longest; each file stays together and in order."""
     rank = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: rank.get(Path(item.path).name, len(rank)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """End what the session shares; a process that has outlived its test fails the session."""
+    result = yield
+    if left := kept_servers.end_session():
+        print("\nprocesses have outlived their tests:", *left, sep="\n", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return result
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -78,7 +78,8 @@ def _run_study(folder):
         "resources: {workers: 2, fleet: off}\n"
     )
     run = ("--home", "home", "run", file.name, "--trials")
-    first = kerastudy(*run, "2", cwd=file.parent, TMPDIR=str(file.parent))
+    # Nothing is kept, so that nothing may stay in the temporary folder.
+    first = kerastudy(*run, "2", cwd=file.parent, TMPDIR=str(file.parent), KERASTUDY_WARM_SECONDS="0")
     second = kerastudy_here(*run, "3", cwd=file.parent)
     (folder / "completed").write_bytes(pickle.dumps((first, second)))
 

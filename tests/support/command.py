@@ -10,14 +10,16 @@ from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
 
+from kept_servers import make_command_settings
+
 COMMAND = Path(sys.executable).with_name("kerastudy")
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return this process's environment without variables that point a command elsewhere."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("KERASTUDY_", "MLFLOW_", "TF_"))}
-    # A command leaves no process to the next test.
-    return {**kept, "KERASTUDY_WARM_SECONDS": "0", **extra}
+    """Return this process's environment without variables that point a command elsewhere, or that a test has."""
+    others = ("KERASTUDY_", "MLFLOW_", "PYTEST_", "TF_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
+    return {**kept, **make_command_settings(), **extra}
 
 
 def kerastudy(

@@ -32,6 +32,14 @@ def find_descendants(process: int) -> set[psutil.Process]:
         return set()
 
 
+def is_kept_server(process: psutil.Process) -> bool:
+    """Return whether a process is a fork server that outlives the one that started it."""
+    try:
+        return any("engines.warm.server" in word for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
 def is_running(process: psutil.Process) -> bool:
     """Return whether a process still runs; a zombie does not."""
     try:

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import httpx
 import psutil
 from command import COMMAND, environment
+from process_tree import find_descendants, is_kept_server
 from small_studies import write_mixed_csv
 
 
@@ -60,8 +61,11 @@ class ServiceProcess:
             time.sleep(0.1)
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """End the service by a signal, wait until all processes that it started are gone, and return its status."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
+        """End the service by a signal, wait until all processes that it started are gone, and return its status.
+
+        But for kept servers, which stay for the next service.
+        """
+        children = [child for child in find_descendants(self.process.pid) if not is_kept_server(child)]
         self.process.send_signal(number)
         status = self.process.wait(90)
         _, alive = psutil.wait_procs(children, timeout=60)

@@ -20,6 +20,7 @@ from pipelines.engines.fork_server import ForkedProcess
 from pipelines.engines.gpus.places import choose_gpus
 from pipelines.engines.local_engine import LocalEngine, cores
 from pipelines.engines.run_job import run_job
+from pipelines.engines.warm.settings import SECONDS
 from search_spaces.errors import KerastudyError
 
 
@@ -131,16 +132,15 @@ def test_workers_end_with_their_supervisor(tmp_path, backend):
     )
     file = tmp_path / "supervisor.py"
     file.write_text(script)
-    parent = subprocess.Popen(
-        [sys.executable, str(file)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": FOLDER}
-    )
+    environ = {**os.environ, "PYTHONPATH": FOLDER, SECONDS: "0"}  # a kept server would stay
+    parent = subprocess.Popen([sys.executable, str(file)], stdout=subprocess.PIPE, env=environ)
     parent.stdout.readline()
     children = psutil.Process(parent.pid).children(recursive=True)
     assert len(children) >= 3  # two workers and their server
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    _, alive = psutil.wait_procs(children, timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=120)
     assert not alive
 
 
