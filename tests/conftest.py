@@ -10,11 +10,15 @@ from pathlib import Path
 import kept_servers
 import postgresql as cluster
 import pytest
+from hypothesis import HealthCheck, settings
 from mlflow_tables import make_tables_once
 
 # A second for each study, also in processes that tests start; the tests of baselines turn them on.
 os.environ.setdefault("KERASTUDY_BASELINES", "off")
 kept_servers.keep_for_session()
+# No example may fail because a machine is busy.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 _LONGEST = (
     "test_service.py",

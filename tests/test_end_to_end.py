@@ -306,7 +306,9 @@ def test_mlflow_serves_the_champion(answered, home, tmp_path):
             answer = httpx.post(f"{address}/invocations", json={form: rows}, timeout=60)
             assert answer.status_code == 200, answer.text
             assert answer.json()["predictions"] == pytest.approx(np.array(answered["keras"]), abs=1e-6), form
-        wrong = httpx.post(f"{address}/invocations", json={"dataframe_records": [{**ASKED[0], "age": "old"}]})
+        wrong = httpx.post(
+            f"{address}/invocations", json={"dataframe_records": [{**ASKED[0], "age": "old"}]}, timeout=120
+        )
         assert (wrong.status_code, "expected a number, got 'old' in row 0" in wrong.json()["message"]) == (400, True)
 
 

@@ -168,7 +168,7 @@ def test_a_study_has_an_address_in_mlflow(service, call, mine):
     assert "viewStateShareKey=" in led.headers["location"]
     unknown = service.client.get("/mlflow/studies/mime")
     assert (unknown.status_code, 'did you mean "mine"' in unknown.json()["detail"]) == (404, True)
-    assert httpx.get(f"{service.url}{page}").status_code == 401
+    assert httpx.get(f"{service.url}{page}", timeout=120).status_code == 401
     with Store.open(service.home) as store:
         StudyQueue(store).enqueue("new", StudyQueue(store).get(mine).document.replace("mine", "new"), "x:y")
     assert "new" in service.client.get("/mlflow/studies/new").json()["detail"]

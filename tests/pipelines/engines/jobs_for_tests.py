@@ -21,8 +21,8 @@ def echo(payload, channel):
 
 
 def slow_but_alive(payload, channel):
-    for _ in range(8):
-        time.sleep(0.5)
+    for _ in range(20):
+        time.sleep(0.2)
         channel.beat()
     return "done"
 

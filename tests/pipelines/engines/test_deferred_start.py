@@ -32,7 +32,7 @@ def test_a_start_is_waited_for_like_a_message():
     assert wait([start.signal], timeout=0.0) == []
     assert not start.is_over
     goes_on.set()
-    assert wait([start.signal], timeout=10.0) == [start.signal]
+    assert wait([start.signal], timeout=120.0) == [start.signal]
     assert start.is_over
     assert start.take() is worker
 
@@ -43,9 +43,9 @@ def test_a_worker_that_nobody_wants_ends_when_it_has_started():
     start = DeferredStart(JOB, lambda: goes_on.wait() and worker)
     start.drop()
     goes_on.set()
-    assert worker.ended.wait(10.0)
+    assert worker.ended.wait(120.0)
     started = DeferredStart(JOB, Worker)
-    wait([started.signal], timeout=10.0)
+    wait([started.signal], timeout=120.0)
     started.drop()
     assert started.take().ended.is_set()
 
@@ -57,6 +57,6 @@ def test_an_error_of_the_start_is_raised_where_the_worker_is_taken():
         raise KerastudyError("no room")
 
     start = DeferredStart(JOB, fail)
-    wait([start.signal], timeout=10.0)
+    wait([start.signal], timeout=120.0)
     with pytest.raises(KerastudyError, match="no room"):
         start.take()

@@ -205,7 +205,7 @@ def list_results(store):
     return [(each.number, each.state, each.values, each.params) for each in current.trials]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, len(VARIANTS) - 1), min_size=1, max_size=5), st.integers(0, len(VARIANTS) - 1))
 def test_what_was_found_in_a_space_is_there_whenever_the_study_returns_to_it(path, aside):
     """On any way through spaces no trial is lost: each has its score in its own space, and a detour changes nothing."""

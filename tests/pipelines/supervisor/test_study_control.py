@@ -112,7 +112,7 @@ def test_a_control_request_waits_until_it_is_done(desk, store, monkeypatch):
             requester.start()
             while desk.queue.find_control_request("it") is None:
                 pass
-    requester.join(10)
+    requester.join(120)
     assert statuses == [control.StudyStatus("it", "paused", "resume it to go on")]
 
 

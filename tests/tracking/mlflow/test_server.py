@@ -122,13 +122,13 @@ def test_a_server_ends_with_the_process_that_started_it(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "log")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
         server = psutil.Process(int(starter.stdout.readline()))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not any("sleep" in " ".join(child.cmdline()) for child in server.children(recursive=True)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         started = [server, *server.children(recursive=True)]
         starter.kill()
-    _, alive = psutil.wait_procs(started, timeout=10)
+    _, alive = psutil.wait_procs(started, timeout=120)
     assert alive == []
 
 

@@ -55,7 +55,7 @@ def test_windows_and_their_targets():
     horizon=st.integers(0, 2),
     stride=st.integers(1, 3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_window_crosses_series(order, length, horizon, stride):
     """Whatever the order of the rows, a window is of one series and its rows follow each other."""
     table = make_table(7, ("a", "b")).assign(price=lambda t: t["sales"].astype(float) * 2).iloc[list(order)]

@@ -163,7 +163,7 @@ def test_too_few_rows(problem):
     assert problem(split_rows, rows_of(2), numbers(2), spec()).path == "data.split.validation"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(1, 40), min_size=2, max_size=5),
     validation=st.floats(0.05, 0.4),

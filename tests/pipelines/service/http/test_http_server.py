@@ -106,10 +106,10 @@ def test_thirty_megabytes_are_not_read(service, ann):
 
 def test_a_hundred_slow_clients_do_not_matter(service, ann, monkeypatch):
     """Some send a byte at a time, half a body, or nothing: others get answers, and these are ended."""
-    monkeypatch.setattr(http_server, "_HEADERS_S", 3.0)
+    monkeypatch.setattr(http_server, "_HEADERS_S", 1.0)
     head = f"POST /v1/studies HTTP/1.1\r\nHost: testserver\r\nAuthorization: {ann['Authorization']}\r\n".encode()
     begin = [b"", b"GET /v1/st", b"GET / HTTP/1.1\r\nHost: tests", head + b"Content-Length: 500\r\n\r\nstudy: s"]
-    slow = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(100)]
+    slow = [socket.create_connection(("127.0.0.1", service.port), timeout=120) for _ in range(100)]
     for number, each in enumerate(slow):
         each.sendall(begin[number % len(begin)])
     ended = threading.Event()
@@ -124,13 +124,14 @@ def test_a_hundred_slow_clients_do_not_matter(service, ann, monkeypatch):
     dribbling = threading.Thread(target=dribble)
     dribbling.start()
     try:
-        until = time.monotonic() + 4.0
+        until = time.monotonic() + 1.5
         while time.monotonic() < until:
             assert service.client.get("/v1/studies", headers=ann).status_code == 200
+            time.sleep(0.05)
         closed = 0
         for number, each in enumerate(slow):
             if number % len(begin) < 3:
-                each.settimeout(5)
+                each.settimeout(120)
                 with contextlib.suppress(ConnectionError):
                     assert each.recv(10) == b""
                 closed += 1
@@ -163,13 +164,13 @@ def test_followers_are_counted(service, ann):
     for each in following:
         each.sendall(request.encode())
         assert b"200" in each.recv(200)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while service.streams.count < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert b" 503 " in exchange(service.port, request.encode())
     for each in following:
         each.close()
-    while service.streams.count and time.monotonic() < deadline + 10:
+    while service.streams.count and time.monotonic() < deadline:
         time.sleep(0.05)
     assert service.streams.count == 0
 
@@ -196,7 +197,7 @@ def test_a_client_that_reads_nothing_more_is_ended(service, ann, monkeypatch):
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.connect(("127.0.0.1", service.port))
         slow.sendall(request.encode())
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while service.streams.count == 0 and time.monotonic() < deadline:
             time.sleep(0.01)
         while service.streams.count and time.monotonic() < deadline:

@@ -45,7 +45,7 @@ def test_no_request_is_a_defect(running):
         if case.path.endswith(("/events", "/logs")):
             case.query = {**(case.query or {}), "follow": False}
         case.headers = {**(case.headers or {}), **who}
-        answer = case.call(timeout=20)
+        answer = case.call(timeout=120)
         kinds.add(answer.status_code)
         if case.path != "/readyz":  # the threads that it watches do not run here
             case.validate_response(answer, checks=[not_a_server_error])

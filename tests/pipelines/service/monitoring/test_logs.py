@@ -117,7 +117,7 @@ def test_a_request_is_a_line(service, tmp_path):
 
 def wait_for_lines(folder, count):
     """Return the lines of requests: each is written after its answer."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while True:
         lines = [line for line in read_lines(folder) if line["logger"] == "kerastudy.requests"]
         if len(lines) >= count or time.monotonic() > deadline:
@@ -135,9 +135,8 @@ def test_a_record_within_a_request_names_it(service, tmp_path, monkeypatch):
 
     monkeypatch.setattr(service.study_service, "list_studies", fail)
     with log_service(tmp_path, LogsSpec(), io.StringIO()):
-        answer = httpx.get(
-            f"http://127.0.0.1:{service.port}/v1/studies", headers={**ann, "X-Request-Id": "abc-2"}, trust_env=False
-        )
+        address, headers = f"http://127.0.0.1:{service.port}/v1/studies", {**ann, "X-Request-Id": "abc-2"}
+        answer = httpx.get(address, headers=headers, trust_env=False, timeout=120)
         [request] = wait_for_lines(tmp_path, 1)
     assert answer.status_code == request["status"] == 500
     within = [line for line in read_lines(tmp_path) if line["logger"] == "kerastudy.test"]

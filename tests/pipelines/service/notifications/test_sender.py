@@ -248,20 +248,23 @@ def test_what_a_receiver_refuses_is_dropped(world, receiver, log):
     assert "hush" not in log.text
 
 
-def test_a_receiver_that_is_away_delays_no_other(world, receiver):
+def test_a_receiver_that_is_away_delays_no_other(world, receiver, tmp_path):
     """Each has a thread: one without an answer waits for its own alone."""
     home, store = world
     away = NotifySpec(webhook="http://127.0.0.1:9/")
-    hangs = NotifySpec(command=[sys.executable, "-c", "import time; time.sleep(20)"])
+    until = tmp_path / "until"
+    code = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.05)"
+    hangs = NotifySpec(command=[sys.executable, "-c", code, str(until)])
     notifier = Notifier(home, store, [away, hangs, NotifySpec(webhook=receiver.address)])
     notifier.prepare()
     happen(home, end())
     notifier.start()
     try:
-        # Less than the command takes.
-        assert receiver.arrived.wait(15)
+        # Less than a command may take.
+        assert receiver.arrived.wait(50)
     finally:
         notifier.stop()
+        until.touch()
     assert list_received(receiver) == ["finished"]
     assert Notifications(store).count_waiting() == 1
 

@@ -70,7 +70,7 @@ def test_an_export_is_downloaded_as_an_archive(service, ann, monkeypatch):
     with zipfile.ZipFile(BytesIO(answer.content)) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {"s-t003/saved_model/model.pb": b"model"}
     [folder] = folders
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while folder.parent.exists():  # it is removed after the answer
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -56,7 +56,7 @@ def with_provider(tmp_path, provider):
 
 
 def open_browser(service):
-    return httpx.Client(base_url=f"http://127.0.0.1:{service.port}", headers=HTML, trust_env=False, timeout=30)
+    return httpx.Client(base_url=f"http://127.0.0.1:{service.port}", headers=HTML, trust_env=False, timeout=120)
 
 
 def send(browser, path, fields, origin=None):
@@ -71,7 +71,7 @@ def go_to_provider(browser, page="/sign-in/provider?next=/docs"):
 
 def agree(address, sub):
     """Sign in at the provider, and return the address that it sends the browser back to."""
-    answer = httpx.post(address, data={"sub": sub}, trust_env=False)
+    answer = httpx.post(address, data={"sub": sub}, trust_env=False, timeout=120)
     return answer.headers["location"]
 
 

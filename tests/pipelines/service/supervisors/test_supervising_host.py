@@ -82,7 +82,7 @@ def test_a_host_is_shown_and_leaves_at_sigterm(shared):
     printed, seen = [], []
 
     def end():
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         with Store.open(shared.store) as store:
             while not (rows := Supervisors(store).list()) and time.monotonic() < deadline:
                 time.sleep(0.05)
