@@ -25,7 +25,7 @@ _LONGEST = (
     "test_contract.py",
     "test_failpoints.py",
     "test_end_to_end.py",
-    "test_cli.py",
+    "test_cli_study.py",
     "test_trial.py",
     "test_faults.py",
     "test_promote.py",

@@ -55,3 +55,8 @@ def kerastudy_here(*arguments: str | Path, cwd: Path, **extra: str) -> subproces
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 0
     return subprocess.CompletedProcess(words, status, output.getvalue(), errors.getvalue())
+
+
+def list_below(folder: Path) -> list[str]:
+    """Return everything below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
