@@ -21,18 +21,18 @@ settings.register_profile("any speed", deadline=None, suppress_health_check=[Hea
 settings.load_profile("any speed")
 
 _LONGEST = (
+    "test_trainers.py",
+    "test_trial.py",
     "test_service.py",
     "test_contract.py",
     "test_failpoints.py",
     "test_end_to_end.py",
     "test_cli_study.py",
-    "test_trial.py",
     "test_faults.py",
     "test_promote.py",
     "test_trial_faults.py",
     "test_keras_tuner_oracle.py",
     "test_docs.py",
-    "test_trainers.py",
     "test_export.py",
     "test_local_engine.py",
     "test_sync.py",
