@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from pipelines.data.prepared import DataSummary
-from pipelines.data.reading.source_paths import check_source_paths
+from pipelines.data.reading.source_paths import check_source_paths, is_confined
 from pipelines.engines.base import Engine, Job, JobFunction, Result
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS
@@ -40,6 +40,7 @@ from tracking.store.study_queue import StudyRecord
 
 _QUOTED_LINES = 20  # a traceback of TensorFlow's with its last frames
 _POINTS, _SPREAD = 2, 5  # chosen; each costs a training, and only where two have failed
+_CHECK_TIME = "limits.check_time"
 _SMALLEST = "the smallest model of the space"
 
 
@@ -226,10 +227,12 @@ def _check_extremes(
     log, limits = folder / "check" / "worker.log", study.spec.limits
     try:
         # Within a trial's limit of memory: a model that does not fit fails here, and not after hours.
-        job = Job("check", function, jobs, log, memory_bytes=limits.memory)
+        job = Job("check", function, jobs, log, memory_bytes=limits.memory, time_s=limits.check_time)
         job = replace(job, backend=small.backend, devices=small.cpu_devices)
         return run_job(engine, job, listener.keep_alive)
     except JobError as error:
+        if error.kind == "time":
+            raise InputError(_explain_check_time(study)) from None
         raise _explain_memory(large.values, limits.memory) if error.kind == "memory" else error from None
 
 
@@ -252,6 +255,13 @@ def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> No
         problems.append(Problem(f"{_SMALLEST} {message}; {advice}", "limits.model_memory"))
     if problems:
         raise InputError(problems)
+
+
+def _explain_check_time(study: Study) -> Problem:
+    what = f"trying {study.spec.model}" if study.has_user_model else "building the smallest and the largest model"
+    limit = "raise the limit as far as this service's operator allows" if is_confined() else "raise the limit"
+    advice = "see what its code waits for" if study.has_user_model else "lower the upper bounds of the space"
+    return Problem(f"{what} takes longer than {study.spec.limits.check_time:g} s; {limit}, or {advice}", _CHECK_TIME)
 
 
 def _explain_memory(values: Mapping[str, Value], limit: int | None) -> InputError:

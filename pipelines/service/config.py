@@ -128,6 +128,7 @@ class StudyLimits:
     Attributes:
         workers: most worker processes.
         data_s: most seconds for the preparation of its data.
+        check_s: most seconds for the trial of its models before the search.
         protected_aliases: aliases of registered models that its end does not set, unless its submitter may.
         memory: most bytes of memory of one worker.
         home: most bytes of the home.
@@ -135,6 +136,7 @@ class StudyLimits:
 
     workers: int | None = None
     data_s: float | None = None
+    check_s: float | None = None
     memory: int | None = None
     home: int | None = None
     protected_aliases: tuple[str, ...] = ()
@@ -167,6 +169,11 @@ class ServiceSpec(Section):
     )
     data_time: Seconds = Field(
         3600.0, description='Longest preparation of a study\'s data, such as "1h", whatever its file requests.'
+    )
+    check_time: Seconds = Field(
+        3600.0,
+        description='Longest trial of a study\'s smallest and largest model before its search, such as "10m", whatever '
+        "its file requests.",
     )
     data: list[str] = Field(default=[], description="Folders from which studies may read data.")
     urls: list[str] = Field(
@@ -220,7 +227,14 @@ class ServiceSpec(Section):
     @property
     def study_limits(self) -> StudyLimits:
         """Limits of every study."""
-        return StudyLimits(self.workers, self.data_time, self.memory, self.quotas.home, tuple(self.protected_aliases))
+        return StudyLimits(
+            workers=self.workers,
+            data_s=self.data_time,
+            check_s=self.check_time,
+            memory=self.memory,
+            home=self.quotas.home,
+            protected_aliases=tuple(self.protected_aliases),
+        )
 
 
 def read_config(file: Path | None, home: Path) -> ServiceSpec:

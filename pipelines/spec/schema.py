@@ -155,6 +155,10 @@ class LimitsSpec(Section):
         None, description='Longest training of one trial over all its attempts, such as "5m".'
     )
     data_time: Seconds | None = Field(None, description='Longest preparation of the data, such as "30m".')
+    check_time: Seconds | None = Field(
+        None,
+        description='Longest trial of the smallest and the largest model before the search, such as "10m".',
+    )
     memory: Bytes | None = Field(None, description='Most memory of one worker, such as "4GB".')
     parameters: int | None = Field(
         None,

@@ -36,6 +36,7 @@ class SupervisorRequest:
         max_trials: most trials that train at once; None for any number.
         max_workers: most worker processes, whatever the study's file requests; None for no limit.
         max_data_s: most seconds for the preparation of its data; None for no limit.
+        max_check_s: most seconds for the trial of its models before the search; None for no limit.
         max_memory: most bytes of memory of one worker; None for no limit.
         withheld_aliases: aliases that the study's end must not set: its winner becomes challenger instead.
         quota: most bytes of the home; None for no limit.
@@ -53,6 +54,7 @@ class SupervisorRequest:
     withheld_aliases: tuple[str, ...] = ()
     quota: int | None = None
     lease: str = ""
+    max_check_s: float | None = None
 
     @property
     def home(self) -> Home:

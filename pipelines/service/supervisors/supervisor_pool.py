@@ -241,6 +241,7 @@ class SupervisorPool:
             self._list_withheld_aliases(name),
             limits.home,
             lease,
+            limits.check_s,
         )
 
     def _list_withheld_aliases(self, name: str) -> tuple[str, ...]:

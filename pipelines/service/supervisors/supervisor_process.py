@@ -197,7 +197,8 @@ def limit_resources(study: Study, max_trials: int | None, max_workers: int | Non
 
 def _limit_study(study: Study, request: SupervisorRequest) -> Study:
     limited = limit_resources(study, request.max_trials, request.max_workers)
-    return withhold_alias(limit_check(limited, request.max_data_s, request.max_memory), request.withheld_aliases)
+    limited = limit_check(limited, request.max_data_s, request.max_memory, request.max_check_s)
+    return withhold_alias(limited, request.withheld_aliases)
 
 
 def withhold_alias(study: Study, withheld: Collection[str]) -> Study:
@@ -209,11 +210,14 @@ def withhold_alias(study: Study, withheld: Collection[str]) -> Study:
     return replace(study, spec=study.spec.model_copy(update={"export": export}))
 
 
-def limit_check(study: Study, max_data_s: float | None, max_memory: int | None) -> Study:
-    """Return the study with as much time for its data, and memory of a worker, as it is allowed."""
+def limit_check(
+    study: Study, max_data_s: float | None, max_memory: int | None, max_check_s: float | None = None
+) -> Study:
+    """Return the study with as much time for its data and its models' trial, and memory of a worker, as it may have."""
     limits = study.spec.limits
     update = {
         "data_time": min((each for each in (limits.data_time, max_data_s) if each is not None), default=None),
+        "check_time": min((each for each in (limits.check_time, max_check_s) if each is not None), default=None),
         "memory": min((each for each in (limits.memory, max_memory) if each is not None), default=None),
     }
     # Limits are no part of a study's fingerprint, so it is the same study.

@@ -162,6 +162,17 @@ REFUSED = {
 }
 
 
+def test_model_code_that_waits_is_ended(tmp_path, engine):
+    """Code that never comes back is refused at `limits.check_time`, with what to change; nothing is left."""
+    text = HEAD.replace("model: mlp", "model: 'model.py:build'") + "limits: {check_time: 2s}\n"
+    code = "import time\n\n\ndef build(hp):\n    time.sleep(3600)\n"
+    study = study_in(tmp_path, text, d__csv=table(), model__py=code)
+    expected = r"6:22: limits.check_time: trying model.py:build takes longer than 2 s; raise the limit, or see what"
+    with pytest.raises(InputError, match=expected):
+        check_study(study, tmp_path / "study", engine)
+    assert not (tmp_path / "study").exists()
+
+
 @pytest.mark.parametrize(("text", "files", "message"), REFUSED.values(), ids=REFUSED)
 def test_an_unusable_study_is_refused(tmp_path, engine, text, files, message):
     """An error that only data or model show is placed at its key in the study file; no folder is left."""

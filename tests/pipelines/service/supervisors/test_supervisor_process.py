@@ -63,8 +63,9 @@ def test_nothing_else_of_the_study_changes():
 def test_an_operator_limits_memory_and_the_preparation_of_data(limits, memory, data_time):
     """The smaller limit holds, the file's or the operator's; without the operator's, the file's."""
     study = study_of(STUDY % "{}" + f"limits: {limits}\n")
-    narrow = limit_check(study, 60.0, 10**9)
+    narrow = limit_check(study, 60.0, 10**9, 30.0)
     assert (narrow.spec.limits.memory, narrow.spec.limits.data_time) == (memory, data_time)
+    assert narrow.spec.limits.check_time == 30.0
     assert limit_check(study, None, None).spec.limits == study.spec.limits
     assert narrow.compute_fingerprint() == study.compute_fingerprint()
 
