@@ -28,7 +28,7 @@ FOLDER = "KERASTUDY_TEST_FOLDER"
 """Variable with the folder; each process that a test starts has it, so that one that outlives the session is found."""
 
 _OF_A_TEST = frozenset(["PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"])
-_KEPT_S = 3600
+_KEPT_S = 600  # as for people; those of a session that was killed end then too
 _is_first = False
 _END_S = 60.0  # chosen; on a busy machine a process takes seconds to end
 
