@@ -85,8 +85,8 @@ def test_bad_data_is_an_error_and_nothing_is_left(tmp_path):
         assert list(Path(temporary).iterdir()) == []
     message = (
         "s.yaml:2:16: data.source: column \"a\" mixes types: '0' at line 2 is a number, 'seven' at line 9 is not (1 of "
-        "40 values are no numbers, at line 9); correct them, name them in data.missing_values, or set "
-        "data.columns.a.type to string\n"
+        "40 values are no numbers, at line 9); correct them, name them in "
+        'data.missing_values: {"a": ["seven"]}, or set data.columns.a.type to string\n'
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", message)
     assert list_below(tmp_path) == ["d.csv", "s.yaml"]

@@ -98,8 +98,8 @@ REFUSED = {
         HEAD,
         {"d__csv": table().replace("\n7,", "\nseven,")},
         "4:11: data.source: column \"a\" mixes types: '0' at line 2 is a number, 'seven' at line 9 is not (1 of 40 "
-        "values are no numbers, at line 9); correct them, name them in data.missing_values, or set data.columns.a.type "
-        "to string",
+        'values are no numbers, at line 9); correct them, name them in data.missing_values: {"a": ["seven"]}, or set '
+        "data.columns.a.type to string",
     ),
     "more folds than rows": (
         HEAD + "  split: {folds: 10}\n",
@@ -109,8 +109,8 @@ REFUSED = {
     "a field too many": (
         HEAD,
         {"d__csv": table(rows=10) + "1,2,3,4\n"},
-        "4:11: data.source: line 12 of d.csv has 4 fields, expected 3 as in the header; correct it, or set "
-        "data.skip_broken: true to leave such lines out",
+        "4:11: data.source: line 12 of d.csv has 4 fields, expected 3 as in the header; if the table ends "
+        "above, set data.skipfooter: 1; else correct it, or set data.skip_broken: true to leave such lines out",
     ),
     "an unknown column": (
         HEAD + "  columns: {aa.b: {type: string}}\n",
