@@ -20,7 +20,7 @@ from typing import Literal
 
 from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.report import DataReport
-from pipelines.data.window_facts import WindowFacts
+from pipelines.data.window_facts import WindowChannel, WindowFacts
 from search_spaces.safe_text import escape_controls
 from tracking.mlflow.cell_values import PLAIN, CellForm
 
@@ -141,6 +141,13 @@ class RawColumn:
     column: str = ""
     header: str = ""
     form: CellForm = PLAIN
+
+
+def list_channels(summary: DataSummary, name: str) -> tuple[WindowChannel, ...]:
+    """Return the channels of a raw input that holds the numbers of windows, in their order; none for other inputs."""
+    if summary.windows is None:
+        return ()
+    return tuple(each for each in summary.windows.channels if each.input == name and not each.is_words)
 
 
 @dataclass(frozen=True)

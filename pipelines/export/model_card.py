@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared import DataSummary, list_channels
 from pipelines.export.parity import Parity
 from pipelines.selection.finalists import Finalist
 from search_spaces.safe_text import escape_markdown, format_code
@@ -150,6 +150,9 @@ def _render_columns(summary: DataSummary) -> Iterable[tuple[str, ...]]:
         name = column.column or column.name
         encoding = summary.encodings.get(name, summary.encodings.get(column.name, ""))
         yield format_code(name), column.kind, escape_markdown(encoding)
+        for place, channel in enumerate(list_channels(summary, column.name)):
+            made = escape_markdown(summary.encodings.get(channel.name, encoding))
+            yield format_code(f"{name}[:, :, {place}]: {channel.name}"), channel.kind, made
 
 
 def _render_search(origin: ModelOrigin) -> str:

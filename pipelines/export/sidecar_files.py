@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.array_types import Array
-from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared import DataSummary, list_channels
 from pipelines.data.raw_inputs import arrange_names, convert_dtype
 from pipelines.export.base import OutputTensor
 from pipelines.export.parity import Parity
@@ -71,6 +71,11 @@ def describe_signature(
                 **{name: value for name, value in asdict(column).items() if name != "header"},
                 "shape": list(shapes.get(column.name, column.shape)),
                 "dtype": convert_dtype(column.dtype),
+                **(
+                    {"channels": channels}
+                    if (channels := [each.name for each in list_channels(summary, column.name)])
+                    else {}
+                ),
             }
             for column in summary.raw
         ],

@@ -8,8 +8,10 @@ import pytest
 
 from pipelines.data.examples.model_tensors import make_tensors
 from pipelines.data.prepare import prepare
+from pipelines.data.prepared import list_channels
 from pipelines.data.prepared_folder import load_part, load_raw, load_window_rows
 from pipelines.data.stored_preprocessing import load_preprocessing
+from pipelines.export.sidecar_files import describe_signature
 from pipelines.spec.data_spec import DataSpec
 
 
@@ -51,6 +53,16 @@ def test_the_exported_model_has_the_encoding(tmp_path, prefers):
     assert summary.features.dense == 2 + (4 * width if prefers == "dense" else 0)
     assert "one-hot of 3 categories" in summary.encodings["weather"]
     assert any("data.series.by_input" in note for note in summary.notes)
+
+
+def test_channels_are_in_the_order_of_the_array(tmp_path):
+    """Who feeds an exported file with arrays finds their order in its card and its signature."""
+    summary = prepare_table(tmp_path, make_table(), "series", known=["day"])
+    assert [each.name for each in list_channels(summary, "series")] == ["sales", "day", "day+2"]
+    assert [each["channels"] for each in describe_signature(summary, {}, ())["inputs"] if "channels" in each] == [
+        ["sales", "day", "day+2"]
+    ]
+    assert not list_channels(summary, "weather")
 
 
 def test_many_series_are_embedded(tmp_path):
