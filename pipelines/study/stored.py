@@ -115,8 +115,9 @@ def explain_difference(study: Study, known: StudyRecord) -> Problem:
     return study.document.make_problem(("study",), message)
 
 
-# A service reads its studies again and again. The text is part of the key, so nothing can be stale.
-@lru_cache(maxsize=1024)
+# A service reads its studies again and again, 500 for a page of a list at most. The text is part of the key, so that
+# nothing can be stale.
+@lru_cache(maxsize=512)
 def _load(name: str, document: str, folder: str) -> Study:
     keys, values = (_ReadPlaces(document, name, which) for which in ("key_places", "value_places"))
     # By JSON's parser: YAML's takes most of the time, and what it throws away lies between what is kept, so that the
