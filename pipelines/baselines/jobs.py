@@ -20,6 +20,7 @@ class BaselinesJob:
         training: the study's training settings: its loss and metrics.
         metric: the objective.
         is_compiled: whether a user model's code defines the metrics.
+        output: the head that it scores, of several; empty otherwise.
     """
 
     data: str
@@ -28,6 +29,7 @@ class BaselinesJob:
     metric: str
     direction: Direction
     is_compiled: bool = False
+    output: str = ""
 
 
 SCORE_BASELINES: JobFunction[BaselinesJob, Baselines] = JobFunction(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -23,6 +23,7 @@ from pipelines.data.prepared import DataSummary, Task
 from pipelines.data.prepared_folder import load_examples_part, load_part, load_summary
 from pipelines.data.raw import PartName
 from pipelines.engines.base import Channel
+from pipelines.models.head_objectives import find_head_metric, get_weight, make_training
 
 # All chosen, so that a study never waits for a baseline for long.
 _MOST_ROWS: Final = 20_000
@@ -37,13 +38,51 @@ def score_baselines(job: BaselinesJob, channel: Channel) -> Baselines:
     summary = load_summary(Path(job.data))
     baselines = Baselines(job.metric, job.direction, summary.digest)
     try:
-        rows = [_load_fold(job, summary, fold, channel) for fold in range(summary.folds)]
+        if summary.task.heads and not job.is_compiled:
+            baselines = _score_heads(job, baselines, summary, channel)
+        else:
+            rows = [_load_fold(job, summary, fold, channel) for fold in range(summary.folds)]
+            baselines = _score_both(job, baselines, rows, channel)
     except NoTaskError as error:
         baselines = replace(baselines, skipped=f"no baselines: {error}")
-    else:
-        baselines = _score_both(job, baselines, rows, channel)
     write_baselines(Path(job.folder), baselines)
     return baselines
+
+
+def _score_heads(job: BaselinesJob, baselines: Baselines, summary: DataSummary, channel: Channel) -> Baselines:
+    """Return the baselines of the head that the objective belongs to; of the loss of all heads, weighted sums."""
+    task = summary.task
+    if (found := find_head_metric(task, job.metric)) is not None:
+        weights = {found.head: 1.0}
+        metric = found.metric
+    else:
+        weights, metric = {head: get_weight(head, job.training) for head in task.heads}, job.metric
+    parts: list[tuple[float, Baselines]] = []
+    for head, weight in weights.items():
+        of_head = replace(job, metric=metric, output=head.output, training=make_training(head, job.training))
+        rows = [_load_fold(of_head, summary, fold, channel) for fold in range(summary.folds)]
+        parts.append((weight, _score_both(of_head, baselines, rows, channel)))
+    if len(parts) == 1:
+        return parts[0][1]
+    return replace(
+        baselines, found=tuple(_add_up(parts)), skipped="; ".join(filter(None, (b.skipped for _, b in parts)))
+    )
+
+
+def _add_up(parts: Sequence[tuple[float, Baselines]]) -> Iterator[Baseline]:
+    """Yield the weighted sums of those baselines that every head has."""
+    for name, label in (("constant", "a constant for each target"), ("linear", "a linear model for each target")):
+        found = [
+            (weight, next((each for each in of_head.found if (each.name == "linear") == (name == "linear")), None))
+            for weight, of_head in parts
+        ]
+        known = [(weight, each) for weight, each in found if each is not None]
+        if len(known) < len(parts):
+            continue
+        tests = [weight * each.test for weight, each in known if each.test is not None]
+        notes = tuple(dict.fromkeys(note for _, each in known for note in each.notes))
+        value = sum(weight * each.value for weight, each in known)
+        yield Baseline(name, label, value, sum(tests) if len(tests) == len(known) else None, notes)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ def read_targets(job: BaselinesJob, summary: DataSummary, rows: Examples) -> Tar
         NoTaskError: if they have no baseline.
     """
     weights = None if rows.sample_weight is None else np.asarray(rows.sample_weight)
+    if job.output:
+        head = next(head for head in summary.task.heads if head.output == job.output)
+        return Targets(head, np.asarray(rows.y[head.output]), weights)
+    if summary.task.heads:
+        raise NoTaskError("a model of yours is compiled by its code, and its targets have several tasks")
     if not job.is_compiled:
         return Targets(summary.task, np.asarray(rows.y), weights)
     metric = _find_metric(job.metric)

@@ -242,7 +242,7 @@ def print_check(study: str, checked: StudyCheck) -> None:
 
 
 def _list_class_lines(report: DataReport | None) -> list[str]:
-    return [each.describe_classes() for each in (report.targets if report else ()) if each.classes]
+    return report.list_class_lines() if report else []
 
 
 def print_starter(written: StarterFile) -> None:

@@ -166,7 +166,8 @@ class PreprocessedContent:
         write_fitted(fitted, folder)
         for part in PARTS:
             rows = split.select_rows(part, fold)
-            np.save(folder / f"{part}.y.npy", labels.y[rows])
+            for name, y in labels.list_arrays().items():
+                np.save(folder / f"{part}.{name}.npy", y[rows])
             if weights is not None:
                 np.save(folder / f"{part}.sample_weight.npy", weights[rows])
             raw = self._select_rows(rows)

@@ -14,7 +14,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns.columns import Column
 from pipelines.data.identifiers import IDENTIFIER_ROWS, explain_identifier
-from pipelines.data.leaks import explain_leak
+from pipelines.data.leaks import explain_leaks
 from pipelines.data.prepared import Task
 from pipelines.data.report import DRIFT_FROM, DRIFT_ROWS, DataReport
 from pipelines.data.targets.labels import Labels
@@ -47,7 +47,7 @@ def note_columns(columns: Sequence[Column], labels: Labels, training: Array) -> 
         identifier = explain_identifier(column)
         if identifier:
             yield f'column "{column.name}" {identifier}; if it is an identifier, set data.drop: ["{column.name}"]'
-        elif leak := explain_leak(column, labels, training):
+        elif leak := explain_leaks(column, labels, training):
             yield (
                 f'column "{column.name}" alone {leak}; if it is known only after the target, set '
                 f'data.drop: ["{column.name}"]'
@@ -75,9 +75,17 @@ def note_classes(task: Task) -> Iterator[str]:
         if task.kind == "binary"
         else "training.metrics: [f1_score] with objective: {metric: val_f1_score} scores all classes alike"
     )
+    advice += ", and training.class_weight: balanced weighs them alike"
+    of = ""
+    if task.output:
+        of = f' of "{task.targets[0]}"'
+        advice = (
+            f"training.heads: {{{task.targets[0]}: {{metrics: [f1_score]}}}} with objective: {{metric: "
+            f"val_{task.output}_f1_score}} scores all classes alike"
+        )
     yield (
-        f'class "{rarest}" is {counts[rarest] / total:.1%} of the training rows ({shown}{more}), so accuracy says '
-        f"little: {advice}, and training.class_weight: balanced weighs them alike"
+        f'class "{rarest}"{of} is {counts[rarest] / total:.1%} of the training rows ({shown}{more}), so accuracy says '
+        f"little: {advice}"
     )
 
 

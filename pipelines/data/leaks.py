@@ -23,6 +23,14 @@ _MOST_LEAK_ROWS = 20_000
 _MOST_BINS, _ROWS_A_BIN = 64, 10
 
 
+def explain_leaks(column: Column, labels: Labels, training: Array) -> str:
+    """Return how well a column alone gives a target, the first of several; "" otherwise."""
+    for each in labels.parts:
+        if leak := explain_leak(column, each, training):
+            return f'{leak}, of the target "{each.targets[0]}"' if each.output else leak
+    return ""
+
+
 def explain_leak(column: Column, labels: Labels, training: Array) -> str:
     """Return how well a column alone gives the target, if it gives nearly all of it; "" otherwise."""
     if labels.kind not in ("binary", "multiclass", "regression") or len(training) < IDENTIFIER_ROWS:

@@ -33,7 +33,7 @@ def make_report(columns: Sequence[Column], labels: Labels, split: Split) -> Data
     return DataReport(
         rows={part: len(numbers) for part, numbers in rows.items()},
         columns=tuple(_describe_column(column, rows) for column in columns),
-        targets=tuple(_describe_targets(labels, rows)),
+        targets=tuple(report for each in labels.parts for report in _describe_targets(each, rows)),
         **_count_equal_rows(columns, labels, rows),  # type: ignore[arg-type]
     )
 

@@ -42,8 +42,9 @@ def write_model_inputs(folder: Path, summary: DataSummary, rows: Mapping[str, Ar
     plain = summary.given is None or all(leaf.form in ("array", "text") for leaf in flatten(summary.given.x))
     tensors = [] if columns or not plain else list(summary.raw)
     content = {
-        "task": {"kind": summary.task.kind, "classes": summary.task.classes, "targets": summary.task.targets},
+        "task": summary.task.to_metadata(),
         "outputs": summary.task.outputs,
+        "heads": [{"name": head.output, "dtype": "float32", "shape": [head.outputs]} for head in summary.task.heads],
         "tensors": [{"name": each.name, "dtype": each.dtype, "shape": each.shape} for each in tensors],
         "columns": [
             {
@@ -77,7 +78,9 @@ def read_model_description(folder: Path) -> ModelDescription | None:
         for column in read["columns"]
     )
     # Only a user model's own output is not known from the task.
-    outputs = (TensorDescription("", "float32", (read["outputs"],)),) if read["outputs"] else ()
+    only = [TensorDescription("", "float32", (read["outputs"],))] if read["outputs"] else []
+    # An earlier version had no heads.
+    outputs = _read_tensors(read.get("heads", ())) or tuple(only)
     return ModelDescription(
         inputs=_read_tensors(read["tensors"]),
         outputs=outputs,
@@ -86,6 +89,7 @@ def read_model_description(folder: Path) -> ModelDescription | None:
         task=read["task"],
         takes=read["takes"],
         series=read.get("series"),
+        heads=_order_heads(read["task"]),
     )
 
 
@@ -102,10 +106,18 @@ def describe_user_model(
     found = _read_tensors(outputs)
     return replace(
         described,
+        # What a user model's outputs mean is its code's affair.
+        heads=(),
         inputs=tuple(replace(each, shape=tuple(shapes.get(each.name, each.shape))) for each in described.inputs),
         # MLflow's name of a single output would be the key of an answer that is no dict.
         outputs=found if len(found) != 1 else (replace(found[0], name=""),),
     )
+
+
+def _order_heads(task: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return the heads of a task in the order of its targets."""
+    heads = {head["targets"][0]: head for head in task.get("heads", ())}
+    return tuple(heads[target] for target in task["targets"] if target in heads)
 
 
 def _read_tensors(read: Sequence[Mapping[str, Any]]) -> tuple[TensorDescription, ...]:

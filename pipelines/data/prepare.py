@@ -293,7 +293,8 @@ def _calculate_digest(content: Content, rows: LabelledRows, split: Split) -> str
 
 def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: LabelledRows, split: Split) -> DataSummary:
     weighting = () if rows.weighting is None else (rows.weighting.describe(raw),)
-    task = dataclasses.replace(_describe_task(rows.labels, split, spec), is_weighted=bool(weighting))
+    task = _describe_task(rows.labels, split, spec).with_weights(is_weighted=bool(weighting))
+    _check_output_names(task, content)
     report = make_report(content.columns, rows.labels, split)
     return DataSummary(
         source=spec.describe_source(),
@@ -307,7 +308,7 @@ def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: Labelled
         notes=(
             *raw.notes,
             *rows.labels.notes,
-            *note_classes(task),
+            *(note for each in task.heads or (task,) for note in note_classes(each)),
             *weighting,
             *content.notes,
             *split.notes,
@@ -328,8 +329,24 @@ def _describe_windows(raw: RawData, content: Content) -> WindowFacts | None:
     return raw.windows.facts.name_inputs({}, content.raw[0].name, "")
 
 
+def _check_output_names(task: Task, content: Content) -> None:
+    """Refuse an output of the model that has the name of an input: a file of ONNX cannot have both."""
+    inputs = {column.name.lower(): column.column or column.name for column in content.raw}
+    for head in task.heads:
+        if (column := inputs.get(head.output.lower())) is not None:
+            message = (
+                f'the target "{head.targets[0]}" and the column "{column}" would both be "{head.output}" in the '
+                "exported model; give one another name by data.names, or leave the column out by data.drop"
+            )
+            raise InputError(Problem(message, "data.target"))
+
+
 def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
     """Return the task with the statistics of training rows; of all rows but the test part with folds."""
+    if labels.heads:
+        heads = [dataclasses.replace(_describe_task(each, split, spec), output=each.output) for each in labels.heads]
+        # In the order of Keras's `flatten`, which sorts the keys of a dict.
+        return Task(labels.kind, labels.targets, heads=tuple(sorted(heads, key=lambda head: head.output)))
     y = labels.y[split.select_rows("train")] if split.trains_on_all else labels.y[split.part == "train"]
     if labels.classes:
         # `minlength`: a class may have no row among these.

@@ -15,8 +15,8 @@ A user model may take its examples as they were given, of any form: then `DataSu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.report import DataReport
@@ -24,8 +24,11 @@ from pipelines.data.window_facts import WindowChannel, WindowFacts
 from search_spaces.safe_text import escape_controls
 from tracking.mlflow.cell_values import PLAIN, CellForm
 
-TaskKind = Literal["binary", "multiclass", "multi_label", "regression", "multi_output_regression", "custom"]
-"""Kind of prediction; `custom` where targets go to a user model as they were given."""
+TaskKind = Literal[
+    "binary", "multiclass", "multi_label", "regression", "multi_output_regression", "multi_task", "custom"
+]
+"""Kind of prediction; `multi_task` where several targets have a task and a head of the model each, `custom` where
+targets go to a user model as they were given."""
 RARE_SHARE = 0.05
 """Share of a class below which accuracy means little."""
 InputKind = Literal["dense", "image", "pixels", "series", "mixed", "any"]
@@ -36,6 +39,8 @@ Shuffle = Literal["rows", "blocks"]
 DIGEST_PREFIX = "streamed-"
 """Beginning of a streamed table's digest, which is of other values than that of a table in memory."""
 PICTURES: tuple[InputKind, ...] = ("image", "pixels")
+HEAD_PREFIX = "y."
+"""Beginning of the name of an array with one of several targets, before the name of its output."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Task:
 
     Attributes:
         kind: binary and multiclass targets are int32 [row] class indexes; multi-label ones float32 [row, label] of 0
-            and 1; those of a regression float32 [row, output].
+            and 1; those of a regression float32 [row, output]; those of several tasks a dict of these by output.
         classes: class names in index order; empty for labels and a regression. With `custom` the distinct values of the
             target where these are few.
         targets: names of the target columns, or of the labels.
@@ -52,6 +57,8 @@ class Task:
         target_scale: standard deviation likewise; all 1 where the target is not scaled.
         class_counts: training rows per class, in index order; empty for regression.
         is_weighted: whether rows have weights.
+        heads: task of each target where they have one each, in the order of the model's outputs; empty otherwise.
+        output: name of the model's output for the target, of a task among `heads`; empty otherwise.
     """
 
     kind: TaskKind
@@ -61,6 +68,8 @@ class Task:
     target_scale: tuple[float, ...] = ()
     class_counts: tuple[int, ...] = ()
     is_weighted: bool = False
+    heads: tuple[Task, ...] = ()
+    output: str = ""
 
     @property
     def has_rare_class(self) -> bool:
@@ -82,9 +91,50 @@ class Task:
         """
         if self.kind == "custom":
             return 0
+        if self.heads:
+            return sum(head.outputs for head in self.heads)
         if self.kind == "binary":
             return 1
         return len(self.classes) if self.kind == "multiclass" else len(self.targets)
+
+    def with_weights(self, *, is_weighted: bool) -> Task:
+        """Return the task of rows that have weights, or have none."""
+        heads = tuple(head.with_weights(is_weighted=is_weighted) for head in self.heads)
+        return replace(self, is_weighted=is_weighted, heads=heads)
+
+    def list_heads(self) -> list[Task]:
+        """Return the heads in the order of the targets, as the study file names them."""
+        return sorted(self.heads, key=lambda head: self.targets.index(head.targets[0]))
+
+    def describe(self) -> str:
+        """Return kind, targets and number of classes in one phrase.
+
+        >>> Task("multi_task", ("a", "b"), heads=(Task("regression", ("a",)), Task("binary", ("b",), ("n", "y"))))\
+        .describe()
+        'multi_task: regression on a; binary on b, 2 classes'
+        """
+        if self.heads:
+            return f"{self.kind}: {'; '.join(head.describe() for head in self.list_heads())}"
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"{self.kind} on {', '.join(self.targets)}{classes}"
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return kind, classes and targets as plain values, as a model's metadata in MLflow has them."""
+        heads = [{"output": head.output, **head.to_metadata()} for head in self.heads]
+        plain = {"kind": self.kind, "classes": list(self.classes), "targets": list(self.targets)}
+        return {**plain, "heads": heads} if heads else plain
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> Task:
+        """Return a task from the JSON form of `dataclasses.asdict`, of this version or an earlier one."""
+        lists = ("targets", "classes", "target_mean", "target_scale", "class_counts")
+        return cls(
+            kind=read["kind"],
+            **{name: tuple(read.get(name, ())) for name in lists},
+            is_weighted=read.get("is_weighted", False),
+            heads=tuple(cls.from_json(head) for head in read.get("heads", ())),
+            output=read.get("output", ""),
+        )
 
 
 def has_rare_class(counts: Sequence[int]) -> bool:
@@ -188,5 +238,4 @@ class DataSummary:
         """Return the kind of prediction and the targets in one phrase."""
         if self.task.kind == "custom" and self.given is not None:
             return self.given.describe_targets()
-        classes = f", {len(self.task.classes)} classes" if self.task.classes else ""
-        return f"{self.task.kind} on {', '.join(self.task.targets)}{classes}"
+        return self.task.describe()

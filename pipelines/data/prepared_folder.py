@@ -16,7 +16,7 @@ from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.examples.examples import Examples, load_examples
 from pipelines.data.examples.leaves import convert_for_model, take_rows
 from pipelines.data.examples.structures import flatten
-from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
+from pipelines.data.prepared import HEAD_PREFIX, DataSummary, Features, RawColumn, Task
 from pipelines.data.report import DataReport
 from pipelines.data.window_facts import WindowFacts
 from pipelines.engines.local_copies import locate
@@ -38,7 +38,7 @@ def load_summary(folder: Path) -> DataSummary:
     image, series = read["features"]["image"], read["features"]["series"]
     return DataSummary(
         source=read["source"],
-        task=_read_task(read["task"]),
+        task=Task.from_json(read["task"]),
         features=Features(
             dense=read["features"]["dense"],
             codes=tuple((name, count) for name, count in read["features"]["codes"]),
@@ -67,7 +67,9 @@ def load_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
     # Mapped into memory: all workers share the pages of one file.
     inputs = [name for name in names if name.partition(".")[0] != "raw"]
     arrays = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in inputs}
-    y, weights = arrays.pop("y"), arrays.pop("sample_weight", None)
+    weights = arrays.pop("sample_weight", None)
+    heads = {name: arrays.pop(name) for name in list(arrays) if name.startswith(HEAD_PREFIX)}
+    y = {name.removeprefix(HEAD_PREFIX): each for name, each in heads.items()} if heads else arrays.pop("y")
     return Examples(x=arrays, y=y, sample_weight=weights)
 
 
@@ -194,15 +196,3 @@ def _convert_cells(batch: Any, name: str, dtype: type) -> Array:
 
 def _read_column(read: Mapping[str, Any]) -> RawColumn:
     return RawColumn(**{**read, "shape": tuple(read["shape"]), "form": CellForm.from_json(read["form"])})
-
-
-def _read_task(read: Mapping[str, Any]) -> Task:
-    return Task(
-        kind=read["kind"],
-        targets=tuple(read["targets"]),
-        classes=tuple(read["classes"]),
-        target_mean=tuple(read["target_mean"]),
-        target_scale=tuple(read["target_scale"]),
-        class_counts=tuple(read["class_counts"]),
-        is_weighted=read["is_weighted"],
-    )

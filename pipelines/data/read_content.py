@@ -19,7 +19,8 @@ from pipelines.data.raw import RawData, Windows
 from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
 from pipelines.data.splits.split import Split
 from pipelines.data.splits.split_notes import note_random_split
-from pipelines.data.targets.labels import Labels, read_example_labels, read_labels, split_target
+from pipelines.data.targets.heads import read_targets
+from pipelines.data.targets.labels import Labels, read_example_labels, split_target
 from pipelines.data.window_content import check_window_model, has_more_than_numbers, make_window_content
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -55,7 +56,7 @@ def read_rows(raw: RawData, spec: DataSpec) -> LabelledRows:
     features, targets = split_target(raw, spec)
     table, weighting = split_weight(features, raw, spec)
     try:
-        labels = read_labels(targets, raw, spec)
+        labels = read_targets(targets, raw, spec)
     except InputError as error:
         raise InputError([*error.problems, *_find_column_problems(table, raw, spec)]) from None
     return LabelledRows(table, labels, weighting)
@@ -107,7 +108,7 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
     if raw.array is None:
         raise InputError(Problem("the source gives no features", "data.source"))
     if is_unchanged:
-        examples = Examples(raw.array, rows.labels.y, rows.weights)
+        examples = Examples(raw.array, rows.labels.give(), rows.weights)
         return ExampleContent(examples, notes=_note_examples(examples, spec))
     if raw.windows is not None:
         return _read_windows(raw.array, raw.windows, split, prefers)
@@ -171,7 +172,7 @@ def _read_table(
     columns, left_out = leave_out_idle(columns, learnt, spec, is_unchanged=spec.preprocess == "none")
     notes += [*left_out, *note_columns(columns, rows.labels, learnt)]
     if spec.preprocess == "none":
-        examples = Examples(gather_columns(columns), rows.labels.y, rows.weights)
+        examples = Examples(gather_columns(columns), rows.labels.give(), rows.weights)
         return ExampleContent(examples, tuple(columns), (*notes, *_note_examples(examples, spec)))
     plan = plan_table(columns, training, spec)
     notes += plan.list_notes(columns)

@@ -124,5 +124,11 @@ class DataReport:
         lines = [f"columns: {self.describe_kinds()}"] if self.columns else []
         if missing := self.describe_missing():
             lines.append(f"missing: {missing}")
-        lines += [f"classes: {each.describe_classes()}" for each in self.targets if each.classes]
-        return lines
+        return [*lines, *self.list_class_lines("classes: ")]
+
+    def list_class_lines(self, before: str = "") -> list[str]:
+        """Return the shares of the classes, a line for each target that has some; of several it names the target."""
+        with_classes = [each for each in self.targets if each.classes]
+        if len(self.targets) == 1:
+            return [f"{before}{each.describe_classes()}" for each in with_classes]
+        return [f"classes of {each.name}: {each.describe_classes()}" for each in with_classes]

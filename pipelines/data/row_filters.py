@@ -45,7 +45,7 @@ def _mark_labelled(raw: RawData, spec: DataSpec) -> Array:
         message = "a model of yours gets what the loader gives; leave rows without a target out there"
         raise InputError(Problem(message, "data.drop_unlabelled"))
     _, targets = split_target(raw, spec)
-    missing = [read_target_cells(targets[name], raw, spec).missing for name in targets.columns]
+    missing = [read_target_cells(targets[name], raw, spec.select_target(str(name))).missing for name in targets.columns]
     return ~np.any(missing, axis=0)  # type: ignore[no-any-return]
 
 

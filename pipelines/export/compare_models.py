@@ -154,8 +154,7 @@ def _find_other_task(rival_task: Mapping[str, Any] | None, summary: DataSummary)
     """Return in what a model's task differs from the study's."""
     task = summary.task
     # Other classes in the same number would go unnoticed: the model predicts, and every prediction is wrong.
-    ours = {"kind": task.kind, "classes": list(task.classes), "targets": list(task.targets)}
-    for key, expected in ours.items():
+    for key, expected in task.to_metadata().items():
         # A model without metadata is compared by its inputs and outputs alone.
         if rival_task is not None and rival_task.get(key) != expected:
             return f"it predicts {key} {rival_task.get(key)}, and this study {expected}"

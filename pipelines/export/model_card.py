@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from pipelines.data.prepared import DataSummary, list_channels
+from pipelines.data.prepared import DataSummary, Task, list_channels
 from pipelines.export.parity import Parity
 from pipelines.selection.finalists import Finalist
 from search_spaces.safe_text import escape_markdown, format_code
@@ -116,20 +116,24 @@ def _render_parity_row(parity: Parity) -> tuple[str, ...]:
 
 def _render_opening(origin: ModelOrigin, summary: DataSummary) -> str:
     task = summary.task
-    classes = f", one of {len(task.classes)} classes" if task.classes else ""
     rank = "the winner" if origin.is_winner else "a trial, not the winner,"
-    kind = task.kind.replace("_", " ")
     if summary.given is not None:
         what = f"takes {summary.given.describe_inputs()} as its training did, unchanged ({summary.describe_task()})"
     else:
-        targets = ", ".join(map(escape_markdown, task.targets))
-        what = f"predicts {targets}{classes} ({kind}) from raw columns, preprocessing included"
+        targets = "; ".join(map(_describe_target, task.list_heads())) if task.heads else _describe_target(task)
+        what = f"predicts {targets} from raw columns, preprocessing included"
     return (
         f"A Keras model (`{origin.model}`) that {what}. "
         f"It is {rank} of the study `{origin.study}`, whose file is `{origin.study_file}`"
         + (f", {origin.made}. " if origin.made else ". ")
         + "`SERVE.md` describes how to load it."
     )
+
+
+def _describe_target(task: Task) -> str:
+    classes = f", one of {len(task.classes)} classes" if task.classes else ""
+    targets = ", ".join(map(escape_markdown, task.targets))
+    return f"{targets}{classes} ({task.kind.replace('_', ' ')})"
 
 
 def _render_data(origin: ModelOrigin, summary: DataSummary) -> str:

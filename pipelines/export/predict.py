@@ -18,6 +18,7 @@ from pipelines.data.raw import RawData
 from pipelines.data.reading.sources import load_new_rows
 from pipelines.export.jobs import PredictionJob, PredictionResult
 from pipelines.training.deployed_model import load_deployed_model
+from pipelines.training.trial_folder import read_trial_config
 from search_spaces.errors import InputError, Problem
 from tracking.mlflow.model_folder import ModelDescription
 from tracking.mlflow.model_loader import KerasOnRawColumns
@@ -69,8 +70,14 @@ def _predict_table(
         raise InputError(Problem("the study's data was no table, so its model takes none", "STUDY"))
     assert raw.table is not None
     columns = [asdict(column) for column in described.columns.columns]
+    is_user_model = "base" in read_trial_config(Path(job.trial.folder))
     loaded = KerasOnRawColumns(
-        load_deployed_model(job.trial), columns, list(described.columns.missing_values), takes=described.takes
+        load_deployed_model(job.trial),
+        columns,
+        list(described.columns.missing_values),
+        takes=described.takes,
+        # What a user model's outputs mean is its code's affair.
+        heads=[] if is_user_model else [dict(head) for head in described.heads],
     )
     try:
         found = loaded.predict(_locate_pictures(raw.table, described, Path(job.base)))
@@ -78,7 +85,7 @@ def _predict_table(
         if type(error).__name__ != "MlflowException":
             raise
         raise InputError(Problem(str(error), job.spec.describe_source())) from None
-    predicted = name_predictions(summary.task, found)
+    predicted = found if isinstance(found, pd.DataFrame) else name_predictions(summary.task, found)
     taken = predicted.rename(columns={name: f"{name}_predicted" for name in predicted if name in raw.table})
     return pd.concat([raw.table.reset_index(drop=True), taken], axis=1), tuple(map(str, taken.columns)), ()
 

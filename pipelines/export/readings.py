@@ -25,7 +25,10 @@ _DISTANCES = (
 
 
 def read_by_task(task: Task, outputs: Sequence[OutputTensor]) -> tuple[OutputTensor, ...]:
-    """Return the only output of a family's model with its reading."""
+    """Return the only output of a family's model with its reading; of several heads that of each."""
+    if task.heads:
+        heads = {head.output: head for head in task.heads}
+        return tuple(each for output in outputs for each in read_by_task(heads[output.name], [output]))
     if task.kind == "multi_label":
         reading = Reading("threshold", 0.5, "probability of each label")
     elif task.kind == "binary":

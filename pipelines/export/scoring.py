@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pipelines.data.array_types import Array
+from pipelines.data.examples.structures import Structure, flatten, map_leaves
 from pipelines.data.prepared import Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import PartName
@@ -71,7 +71,8 @@ def make_scorer(trial: PastTrial, part: PartName, rows: int) -> Scorer:
         return CompiledScorer(rebuilt, part, rows, objective) if rebuilt is not None and is_compiled else NoScorer()
     few = load_part(Path(trial.data), part).take(slice(rows))
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
-    return TaskScorer(load_summary(Path(trial.data)).task, training, np.asarray(few.y), objective, few.sample_weight)
+    y = map_leaves(np.asarray, few.y)
+    return TaskScorer(load_summary(Path(trial.data)).task, training, y, objective, few.sample_weight)
 
 
 class NoScorer:
@@ -91,35 +92,33 @@ class TaskScorer:
     """Scorer by the loss and the metrics of a task. See `Scorer`.
 
     Attributes:
-        y: targets as the prepared data holds them.
+        y: targets as the prepared data holds them, of several heads a dict by output.
         weights: weight of each row [row]; None where all weigh alike.
     """
 
     task: Task
     training: TrainingSpec
-    y: Array
+    y: Structure
     objective: Deciding
-    weights: Array | None = None
+    weights: Structure = None
 
     def score(self, predictions: Outputs) -> Mapping[str, float]:
         """Return the loss, without label smoothing, and the metrics."""
-        from pipelines.models.losses import build_loss_with_smoothing, score_predictions
+        from pipelines.models.losses import score_outputs
 
-        if [each.shape for each in predictions] != [(len(self.y), self.task.outputs)]:
+        rows, tasks = len(flatten(self.y)[0]), self.task.heads or (self.task,)
+        if [each.shape for each in predictions] != [(rows, task.outputs) for task in tasks]:
             return {}
-        # Label smoothing belongs to the training and not to a score.
-        loss = build_loss_with_smoothing(self.task, self.training, 0.0)
-        return _keep_finite(
-            {
-                "loss": float(np.mean(loss(self.y, predictions[0], sample_weight=self.weights))),
-                **score_predictions(self.task, self.training, self.y, predictions[0], self.weights),
-            }
-        )
+        return _keep_finite(score_outputs(self.task, self.training, self.y, predictions, self.weights))
 
     def choose(self, scores: Mapping[str, float]) -> Deciding | None:
         """Return the objective, or the task's default one if that needs more than predictions."""
+        from pipelines.models.head_objectives import list_reported
         from pipelines.models.objectives import find_default_objective, list_reported_metrics
 
+        if self.task.heads:
+            is_reported = self.objective.metric in list_reported(self.task, self.training)
+            return self.objective if is_reported else Deciding(SHARED_METRIC, minimize=True)
         is_weighted = self.task.is_weighted
         if self.objective.metric in list_reported_metrics(self.task.kind, self.training, is_weighted=is_weighted):
             return self.objective

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.array_types import Array
-from pipelines.data.prepared import DataSummary, list_channels
+from pipelines.data.prepared import DataSummary, Task, list_channels
 from pipelines.data.raw_inputs import arrange_names, convert_dtype
 from pipelines.export.base import OutputTensor
 from pipelines.export.parity import Parity
@@ -59,8 +59,12 @@ def describe_signature(
 
     A model with one output has it as `output` too.
     """
+    of_heads = {head.output: {"target": head.targets[0], **_name_head(head)} for head in summary.task.heads}
     described = [
-        {"name": each.name, "shape": list(each.shape), "dtype": each.dtype, "meaning": each.reading.meaning}
+        {
+            **{"name": each.name, "shape": list(each.shape), "dtype": each.dtype, "meaning": each.reading.meaning},
+            **of_heads.get(each.name, {}),
+        }
         for each in outputs
     ]
     names = {"classes": list(summary.task.classes), "targets": list(summary.task.targets)}
@@ -86,6 +90,10 @@ def describe_signature(
         # What a user model makes of a gap is its own affair.
         **({} if summary.given is not None else {"missing": {"float32": "NaN", "string": "the empty string"}}),
     }
+
+
+def _name_head(head: Task) -> dict[str, Any]:
+    return {"task": head.kind, **({"classes": list(head.classes)} if head.classes else {})}
 
 
 def list_requirements(parities: Sequence[Parity], folder: Path) -> list[str]:

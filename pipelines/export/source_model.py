@@ -60,7 +60,8 @@ def _split_model(model: keras.Model, summary: DataSummary, data: Path, fold: int
     halves = [_split_layers(member) for member in list_members(model) or [model]]
     preprocessing = halves[0].preprocessing
     if any(_differs(preprocessing, other.preprocessing) for other in halves[1:]):
-        return _make_whole(model, summary, {})
+        # Each has other preprocessing: behind the text there is nothing but their mean.
+        return _make_whole(model, summary, {}, splits_text=False)
     network = _build_named_network(preprocessing, [half.core for half in halves])
     names = [each.name for each in network.outputs]
     return SourceModel(
@@ -103,7 +104,9 @@ def _differs(preprocessing: keras.Model, other: keras.Model) -> bool:
     return not all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 
-def _make_whole(model: keras.Model, summary: DataSummary, calibration: Mapping[str, Array]) -> SourceModel:
+def _make_whole(
+    model: keras.Model, summary: DataSummary, calibration: Mapping[str, Array], *, splits_text: bool = True
+) -> SourceModel:
     """Return a model that is not split."""
     takes = arrange_names(summary)
     try:
@@ -115,7 +118,7 @@ def _make_whole(model: keras.Model, summary: DataSummary, calibration: Mapping[s
         reason = f"the model cannot be traced: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
         return SourceModel(None, None, None, None, calibration, (), model, takes, untraceable=reason)
     source = SourceModel(named.model, None, named.model, None, calibration, named.outputs, model, takes)
-    split = split_text(model, inputs, takes)
+    split = split_text(model, inputs, takes) if splits_text else None
     if split is None:
         return source
     prepared = split.preprocessing(make_tensors(dict(calibration)))

@@ -19,7 +19,9 @@ def compose(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
     }
     # The file of a compiled model would hold our loss classes, and could not be loaded without kerastudy.
     # The dot in the name prevents a clash with a raw input that has the model's name.
-    bare = keras.Model({taken.name: taken for taken in core.inputs}, core.outputs[0], name=f"trained.{core.name}")
+    # A model of several heads has a dict of outputs, whose keys are their names in every file.
+    outputs = core.output if isinstance(core.output, dict) else core.outputs[0]
+    bare = keras.Model({taken.name: taken for taken in core.inputs}, outputs, name=f"trained.{core.name}")
     prepared = preprocessing(inputs)
     # Without `training`, Keras's augmentation layers run as in training.
     prediction = bare({taken.name: prepared[taken.name] for taken in core.inputs}, training=False)

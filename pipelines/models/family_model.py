@@ -11,8 +11,9 @@ import keras_tuner
 from pipelines.models.catalogue import find_family
 from pipelines.models.context import ModelContext
 from pipelines.models.feature_check import check_features
+from pipelines.models.heads_model import make_heads_model
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.losses import build_loss, build_metrics, build_weighted_metrics
+from pipelines.models.losses import build_compilation
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.models.optimizers import OptimizerClass, build_optimizer
 
@@ -33,7 +34,10 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
         """
         check_features(self.family, self.context.features)
         requests = self.make_requests(hp)
-        return self.compile_network(self.build_network(requests), requests)
+        network = self.build_network(requests)
+        if self.context.task.heads:
+            network = make_heads_model(network)
+        return self.compile_network(network, requests)
 
     def build_network(self, requests: HyperparameterRequests) -> keras.Model:
         """Return the model, not compiled, for data that the family takes."""
@@ -80,8 +84,6 @@ def compile_model(
     steps = context.steps_per_epoch(requests.get_value("batch_size"))
     model.compile(
         optimizer=build_optimizer(requests, steps, requests.get_value("epochs"), adapt),
-        loss=build_loss(requests, context.task, context.training),
-        metrics=build_metrics(context.task, context.training),
-        weighted_metrics=build_weighted_metrics(context.task, context.training),
+        **build_compilation(requests, context.task, context.training),
     )
     return model

@@ -7,8 +7,7 @@ from typing import Any
 
 from pipelines.models.context import ModelContext
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, make_dense, predict
-from pipelines.models.objectives import resolve_loss
+from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, make_dense, predict_targets
 
 
 def apply_head(
@@ -35,4 +34,4 @@ def apply_head(
         dense = make_dense(requests, options, units, name)
         # It uses the last layer's values: a space that declares per layer has no number for it.
         x = apply_dropout(requests, layers, finish_hidden(requests, dense, layers, x))
-    return predict(context.task, resolve_loss(context.task.kind, context.training), options, x, rescale)
+    return predict_targets(context.task, context.training, options, x, rescale)

@@ -9,8 +9,10 @@ from typing import Any
 import keras
 
 from pipelines.data.prepared import Task
+from pipelines.models.head_objectives import make_training
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.objectives import POSITIVE_LOSSES
+from pipelines.models.objectives import POSITIVE_LOSSES, resolve_loss
+from pipelines.spec.schema import TrainingSpec
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,25 @@ def apply_dropout(requests: HyperparameterRequests, layer: int, x: Any) -> Any:
     return keras.layers.Dropout(rate)(x) if rate > 0 else x
 
 
+def predict_targets(
+    task: Task, training: TrainingSpec, options: KernelOptions, x: Any, rescale: Callable[[Any], Any] | None = None
+) -> Any:
+    """Return the model's output; of several heads a dict of their outputs by name.
+
+    Raises:
+        InputError: if the declared loss does not fit the task.
+    """
+    if not task.heads:
+        return predict(task, resolve_loss(task.kind, training), options, x, rescale)
+    # Windows, whose predictions are rescaled, have one task.
+    return {
+        head.output: predict(head, resolve_loss(head.kind, make_training(head, training)), options, x)
+        for head in task.heads
+    }
+
+
 def predict(task: Task, loss: str, options: KernelOptions, x: Any, rescale: Callable[[Any], Any] | None = None) -> Any:
-    """Return the model's output, from a layer called `prediction`.
+    """Return the output for one target, from a layer called `prediction`, or `prediction_<output>` of a head.
 
     Probabilities [row, 1] for a binary, [row, class] for a multiclass and [row, label] for a multi-label task. For
     regression, values [row, output] in the unit of the target: the network works on standardised values, and a
@@ -71,12 +90,13 @@ def predict(task: Task, loss: str, options: KernelOptions, x: Any, rescale: Call
     """
     # Probabilities and not logits: the exported model's output needs no further step.
     activation = task.activation
+    end = f"_{task.output}" if task.output else ""
     dense = keras.layers.Dense(
         task.outputs,
         activation=activation,
         kernel_initializer=options.initializer,
         kernel_regularizer=options.regularizer,
-        name="prediction" if activation else "standardised_prediction",
+        name=f"prediction{end}" if activation else f"standardised_prediction{end}",
     )
     if activation:
         return dense(x)
@@ -94,10 +114,11 @@ def _make_regularizer(l1: float, l2: float) -> keras.regularizers.Regularizer | 
 
 def _restore_target_units(task: Task, loss: str, x: Any) -> Any:
     scale, mean = list(task.target_scale), list(task.target_mean)
+    end = f"_{task.output}" if task.output else ""
     if loss not in POSITIVE_LOSSES:
-        return keras.layers.Rescaling(scale, offset=mean, name="prediction")(x)
+        return keras.layers.Rescaling(scale, offset=mean, name=f"prediction{end}")(x)
     # softplus in units of the scale keeps predictions above 0 and is nearly the identity well above it.
     shifts = [m / s for m, s in zip(mean, scale, strict=True)]
-    x = keras.layers.Rescaling([1.0] * len(scale), offset=shifts, name="shifted_prediction")(x)
-    x = keras.layers.Activation("softplus", name="positive_prediction")(x)
-    return keras.layers.Rescaling(scale, name="prediction")(x)
+    x = keras.layers.Rescaling([1.0] * len(scale), offset=shifts, name=f"shifted_prediction{end}")(x)
+    x = keras.layers.Activation("softplus", name=f"positive_prediction{end}")(x)
+    return keras.layers.Rescaling(scale, name=f"prediction{end}")(x)

@@ -7,7 +7,7 @@ the unit of the target.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +15,8 @@ import numpy as np
 from keras import ops
 
 from pipelines.data.prepared import Task
+from pipelines.models.head_objectives import get_weight, make_training
+from pipelines.models.heads_model import RowLoss
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.objectives import (
     POSITIVE_LOSSES,
@@ -90,6 +92,28 @@ _INTEGER_LABEL_METRICS = frozenset(
 )
 
 
+def build_compilation(requests: HyperparameterRequests, task: Task, training: TrainingSpec) -> dict[str, Any]:
+    """Return the loss and the metrics of a study as arguments of `compile`; of several heads by output, with weights.
+
+    Raises:
+        InputError: if a declared loss or metric does not fit the task.
+    """
+    if not task.heads:
+        return {
+            "loss": build_loss(requests, task, training),
+            "metrics": build_metrics(task, training),
+            "weighted_metrics": build_weighted_metrics(task, training),
+        }
+    found: dict[str, Any] = {key: {} for key in ("loss", "metrics", "weighted_metrics", "loss_weights")}
+    for head in task.heads:
+        for key, value in build_compilation(requests, head, make_training(head, training)).items():
+            found[key][head.output] = value
+        # Keras's report of a head's loss is no mean over rows; see `heads_model`.
+        found["weighted_metrics"][head.output].insert(0, RowLoss(found["loss"][head.output]))
+        found["loss_weights"][head.output] = get_weight(head, training)
+    return found
+
+
 def build_loss(requests: HyperparameterRequests, task: Task, training: TrainingSpec) -> keras.losses.Loss:
     """Return the study's loss, with the trial's label smoothing where the loss has any.
 
@@ -144,6 +168,36 @@ def build_weighted_metrics(task: Task, training: TrainingSpec) -> list[keras.met
     """
     names = resolve_weighted_metrics(task.kind, training, is_weighted=task.is_weighted)
     return [_build_metric(name, task, reported, weighs=True) for reported, name in names.items()]
+
+
+def score_outputs(
+    task: Task, training: TrainingSpec, y: Any, outputs: Sequence[Any], weights: Any = None
+) -> dict[str, float]:
+    """Return the loss and all metrics of a model's outputs for some rows, by the names that training reports.
+
+    The loss is without label smoothing and penalties on weights, which belong to the training and not to a score.
+
+    Args:
+        task: the task.
+        training: the study's settings.
+        y: targets; of several heads a dict by output.
+        outputs: predictions, those of several heads in the order of the task's.
+        weights: of the rows [row]; None where all weigh alike.
+
+    Raises:
+        InputError: as `build_metrics` does.
+    """
+    if not task.heads:
+        [predictions] = outputs
+        loss = build_loss_with_smoothing(task, training, 0.0)
+        found = float(np.mean(loss(y, predictions, sample_weight=weights)))
+        return {"loss": found, **score_predictions(task, training, y, predictions, weights)}
+    scores = {"loss": 0.0}
+    for head, predictions in zip(task.heads, outputs, strict=True):
+        own = score_outputs(head, make_training(head, training), y[head.output], [predictions], weights)
+        scores["loss"] += get_weight(head, training) * own["loss"]
+        scores |= {f"{head.output}_{name}": value for name, value in own.items()}
+    return scores
 
 
 def score_predictions(

@@ -20,10 +20,9 @@ from pipelines.models.layers import (
     apply_dropout,
     finish_hidden,
     make_dense,
-    predict,
+    predict_targets,
     read_kernel_options,
 )
-from pipelines.models.objectives import resolve_loss
 
 
 class Mixed(FamilyModel):
@@ -40,7 +39,7 @@ class Mixed(FamilyModel):
         for layer in range(1, requests.get_value("depth") + 1):
             dense = make_dense(requests, options, requests.get_layer_value("units", layer), f"head_{layer}")
             x = apply_dropout(requests, layer, finish_hidden(requests, dense, layer, x))
-        output = predict(context.task, resolve_loss(context.task.kind, context.training), options, x)
+        output = predict_targets(context.task, context.training, options, x)
         return keras.Model(inputs, output, name="mixed")
 
     def _encode(self, requests: HyperparameterRequests, options: KernelOptions, inputs: dict[str, Any]) -> list[Any]:

@@ -16,10 +16,9 @@ from pipelines.models.layers import (
     apply_dropout,
     finish_hidden,
     make_dense,
-    predict,
+    predict_targets,
     read_kernel_options,
 )
-from pipelines.models.objectives import resolve_loss
 
 
 class Mlp(FamilyModel):
@@ -36,7 +35,7 @@ class Mlp(FamilyModel):
         x = _join_features(requests, context.features, inputs)
         for layer in range(1, requests.get_value("depth") + 1):
             x = apply_dropout(requests, layer, _apply_hidden(requests, options, layer, x))
-        output = predict(context.task, resolve_loss(context.task.kind, context.training), options, x)
+        output = predict_targets(context.task, context.training, options, x)
         return keras.Model(inputs, output, name="mlp")
 
 

@@ -131,6 +131,11 @@ def resolve_loss(kind: TaskKind, training: TrainingSpec) -> str:
     Raises:
         InputError: if the declared loss does not fit the task.
     """
+    if training.heads:
+        message = "heads are for several targets with a task each, and here they have one; remove this key, or set "
+        raise InputError(
+            Problem(f"{message}data.tasks: {{{next(iter(training.heads))}: regression}}", "training.heads")
+        )
     if training.loss is None:
         return LOSSES[kind][0]
     if training.loss not in LOSSES[kind]:
@@ -265,7 +270,7 @@ def resolve_user_objective(objective: ObjectiveSpec | None) -> tuple[str, Direct
 def find_user_model_problems(training: TrainingSpec, objective: ObjectiveSpec | None) -> list[Problem]:
     """Return the problems of a study file's training and objective with a user model."""
     problems = []
-    for key in ("loss", "metrics", "weighted_metrics"):
+    for key in ("loss", "metrics", "weighted_metrics", "heads"):
         if getattr(training, key):
             message = f"a user model trains with the {key} of its compile() call; remove this key"
             problems.append(Problem(message, f"training.{key}"))

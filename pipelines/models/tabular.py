@@ -9,8 +9,7 @@ from pipelines.models.encoders.columns import make_inputs
 from pipelines.models.encoders.tabular import encode_columns
 from pipelines.models.family_model import FamilyModel
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.layers import predict, read_kernel_options
-from pipelines.models.objectives import resolve_loss
+from pipelines.models.layers import predict_targets, read_kernel_options
 
 
 class Tabular(FamilyModel):
@@ -24,5 +23,5 @@ class Tabular(FamilyModel):
         context, options = self.context, read_kernel_options(requests)
         inputs = make_inputs(context.features)
         x = encode_columns(requests, options, context.features, inputs)
-        output = predict(context.task, resolve_loss(context.task.kind, context.training), options, x)
+        output = predict_targets(context.task, context.training, options, x)
         return keras.Model(inputs, output, name="tabular")

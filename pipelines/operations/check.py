@@ -16,6 +16,7 @@ from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.models.catalogue import find_family
 from pipelines.models.feature_check import note_idle_parameters
+from pipelines.models.head_objectives import list_notes as list_head_notes
 from pipelines.models.objectives import note_unweighted_objective
 from pipelines.search.samplers import check_sampler
 from pipelines.spec.units import format_bytes
@@ -186,7 +187,9 @@ def _list_notes(study: Study, summary: DataSummary) -> tuple[str, ...]:
     """Return what is allowed for a family on this data, but seldom intended."""
     searched = [name for name, each in study.space.parameters.items() if len(each.bounds) > 1]
     notes = note_idle_parameters(find_family(study.spec.model), searched, summary.features)
-    if summary.task.is_weighted:
+    if summary.task.heads:
+        notes += tuple(list_head_notes(summary.task, study.spec.training, study.spec.score_objective))
+    elif summary.task.is_weighted:
         notes += tuple(note_unweighted_objective(summary.task.kind, study.spec.training, study.spec.score_objective))
     return notes
 

@@ -124,8 +124,7 @@ def _score_rivals(
 
 def _describe_task(trial: PastTrial) -> dict[str, object]:
     """Return the task of a trial's data in the form that models have in their metadata."""
-    task = load_summary(Path(trial.data)).task
-    return {"kind": task.kind, "classes": list(task.classes), "targets": list(task.targets)}
+    return load_summary(Path(trial.data)).task.to_metadata()
 
 
 def _find_model(home: Home, report: StudyReport) -> PastTrial | str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from pipelines.data.prepared import has_rare_class
+from pipelines.data.prepared import Task
 from pipelines.integrations.oracle_names import read_goal
 from pipelines.search.space_evolution import find_current_name
 from pipelines.search.trial_summaries import TrialSummary, find_best, summarize_trials
@@ -149,9 +149,7 @@ class RecordReader:
         if not file.exists():
             raise InputError(f"{file.parent} is gone: name the --home that {study.name} was run with")
         task = json.loads(file.read_text(encoding="utf-8"))["task"]
-        # An earlier version had no weights.
-        is_rare = has_rare_class(task.get("class_counts", ()))
-        return study.resolve_objective(task["kind"], is_weighted=task.get("is_weighted", False), has_rare_class=is_rare)
+        return study.resolve_task_objective(Task.from_json(task))
 
 
 def load_record(record: StudyRecord) -> Study:

@@ -53,20 +53,17 @@ def evaluate_part(trial: PastTrial, training: TrainingSpec, part: Literal["test"
     import keras
     import numpy as np
 
+    from pipelines.data.examples.structures import map_leaves
     from pipelines.data.prepared_folder import iterate_raw, load_part, load_summary
-    from pipelines.models.losses import build_loss_with_smoothing, score_predictions
+    from pipelines.models.losses import score_outputs
     from pipelines.models.raw_predict import predict_parts
     from pipelines.training.write_models import ensure_model_file
 
     data = Path(trial.data)
     model = keras.models.load_model(ensure_model_file(trial))
-    (predictions,) = predict_parts(model, iterate_raw(data, part))
+    outputs = predict_parts(model, iterate_raw(data, part))
     rows, task = load_part(data, part), load_summary(data).task
-    y = np.asarray(rows.y)
-    found = score_predictions(task, training, y, predictions, rows.sample_weight)
-    # Without label smoothing and penalties on weights, which belong to the training and not to a score.
-    loss = build_loss_with_smoothing(task, training, 0.0)
-    found = {"loss": float(np.mean(loss(y, predictions, sample_weight=rows.sample_weight))), **found}
+    found = score_outputs(task, training, map_leaves(np.asarray, rows.y), outputs, rows.sample_weight)
     return {f"{part}_{name}": value for name, value in found.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,10 +24,24 @@ def locate_evaluation(folder: Path) -> Path:
     return folder / WINNER_ARTIFACTS / _FOLDER
 
 
-def write_evaluation(folder: Path, trial: int, classes: Sequence[str], parts: Mapping[str, Any]) -> None:
-    """Write the evaluation of a model into its folder; nothing where there is none."""
-    if parts:
-        content = {"trial": trial, "classes": list(classes), "parts": parts}
+def write_evaluation(
+    folder: Path,
+    trial: int,
+    classes: Sequence[str],
+    parts: Mapping[str, Any],
+    heads: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write the evaluation of a model into its folder; nothing where there is none.
+
+    Args:
+        folder: the model's folder.
+        trial: its number.
+        classes: names of the classes.
+        parts: summary of the predictions for each part.
+        heads: of several heads, for each output its `target`, `classes` and `parts`.
+    """
+    if parts or heads:
+        content = {"trial": trial, "classes": list(classes), "parts": parts, "heads": heads or {}}
         write_text(locate_evaluation(folder) / _FILE, json.dumps(content))
 
 
@@ -36,8 +51,15 @@ def read_evaluation(trial: PastTrial) -> Evaluation | None:
     if not file.exists():
         return None
     read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    evaluation = _read_parts(read["trial"], read)
+    # An earlier version had no heads.
+    heads = {output: _read_parts(read["trial"], head) for output, head in read.get("heads", {}).items()}
+    return replace(evaluation, heads=heads)
+
+
+def _read_parts(trial: int, read: Mapping[str, Any]) -> Evaluation:
     parts = {name: _read_part(part) for name, part in read["parts"].items()}
-    return Evaluation(read["trial"], tuple(read["classes"]), parts)
+    return Evaluation(trial, tuple(read["classes"]), parts, target=read.get("target", ""))
 
 
 def list_evaluation_metrics(evaluation: Evaluation | None) -> dict[str, float]:
@@ -55,6 +77,10 @@ def list_evaluation_metrics(evaluation: Evaluation | None) -> dict[str, float]:
             found[f"{name}_rolling_origin_naive_mae"] = sum(other for _, other in pairs) / len(pairs)
             found[f"{name}_rolling_origins"] = float(len(pairs))
             found[f"{name}_rolling_origins_better"] = float(sum(error < other for error, other in pairs))
+    for output, head in evaluation.heads.items():
+        for measured, value in list_evaluation_metrics(head).items():
+            of_part, _, metric = measured.partition("_")
+            found[f"{of_part}_{output}_{metric}"] = value
     return found
 
 

@@ -28,12 +28,18 @@ def evaluate_winner(payload: WinnerJob, channel: Channel) -> Mapping[str, float]
     scores = _score_test(payload, channel) if "test" in payload.parts else {}
     channel.beat()
     parts: dict[str, Any] = {}
+    heads: dict[str, dict[str, Any]] = {}
     classes: Sequence[str] = ()
     for part, task, y, predictions, losses in _predict(payload):
         channel.beat()
-        if (summary := summarize(task, y, predictions, losses)) is not None:
+        if (summary := summarize(task, y, predictions, losses)) is None:
+            continue
+        if task.output:
+            head = {"target": task.targets[0], "classes": list(task.classes), "parts": {}}
+            heads.setdefault(task.output, head)["parts"][part] = summary
+        else:
             parts[part], classes = {**summary, **_add_forecast(payload, part, task, y, predictions)}, task.classes
-    write_evaluation(Path(payload.trial.folder), payload.number, classes, parts)
+    write_evaluation(Path(payload.trial.folder), payload.number, classes, parts, heads)
     return scores
 
 
@@ -79,7 +85,7 @@ def _score_test(payload: WinnerJob, channel: Channel) -> Mapping[str, float]:
 
 
 def _predict(payload: WinnerJob) -> Iterator[tuple[str, Task, Array, Array, Array | None]]:
-    """Yield each part with its task, its targets, the predictions for it, and the loss of each row."""
+    """Yield each part with its task, its targets, its predictions and its rows' losses; of several heads each."""
     if payload.has_user_model:
         from pipelines.selection.user_predictions import predict_with_user_model
 
@@ -88,6 +94,7 @@ def _predict(payload: WinnerJob) -> Iterator[tuple[str, Task, Array, Array, Arra
     import keras
 
     from pipelines.data.prepared_folder import iterate_raw, load_part, load_summary
+    from pipelines.models.head_objectives import make_training
     from pipelines.models.raw_predict import predict_parts
     from pipelines.selection.evaluate import compute_row_losses
     from pipelines.training.write_models import ensure_model_file
@@ -96,7 +103,11 @@ def _predict(payload: WinnerJob) -> Iterator[tuple[str, Task, Array, Array, Arra
     task = load_summary(data).task
     model = keras.models.load_model(ensure_model_file(payload.trial))
     for part in payload.parts:
-        if part != "train":
-            y = np.asarray(load_part(data, part).y)
-            (predictions,) = predict_parts(model, iterate_raw(data, part))
-            yield part, task, y, predictions, compute_row_losses(task, payload.training, y, predictions)
+        if part == "train":
+            continue
+        y = load_part(data, part).y
+        outputs = predict_parts(model, iterate_raw(data, part))
+        for each, predictions in zip(task.heads or (task,), outputs, strict=True):
+            own = np.asarray(y[each.output] if task.heads else y)
+            training = make_training(each, payload.training) if task.heads else payload.training
+            yield part, each, own, predictions, compute_row_losses(each, training, own, predictions)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.spec.section import Section
 from pipelines.spec.source_urls import explain_refused_url
+from search_spaces.errors import suggest_choice
 from search_spaces.values import describe
 
 _Pixels = Annotated[int, Field(ge=1)]
@@ -21,6 +22,8 @@ WHITESPACE = r"\s+"
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 DecimalMark = Literal[".", ","]
 ThousandsMark = Literal["", ".", ",", " ", "'", "_"]
+HeadTask = Literal["binary", "multiclass", "regression"]
+"""Task of one of several targets."""
 _LATER_KEYS = ("quote", "skipfooter")
 OF_TARGETS = ("decimal", "thousands", "replace")
 """Settings of `data.columns` that a target column may have."""
@@ -211,8 +214,9 @@ class DataSpec(Section):
     )
     target: str | list[str] | None = Field(
         None,
-        description="Target column or columns of a table; several give a multi-output regression, or a multi-label "
-        "task where all hold 0 and 1. A multi-label task may have one column of lists instead, such as `red|blue`.",
+        description="Target column or columns of a table; several give a multi-output regression, a multi-label task "
+        "where all hold 0 and 1, or a head of the model for each where their tasks differ. A multi-label task may have "
+        "one column of lists instead, such as `red|blue`.",
     )
     weight: str | None = Field(
         None,
@@ -225,6 +229,11 @@ class DataSpec(Section):
     test_source: Source | None = Field(None, description="A separate file, or several, with the test rows.")
     task: Literal["auto", "binary", "multiclass", "multi_label", "regression", "multi_output_regression"] = Field(
         "auto", description="Kind of prediction; inferred from the target when left at `auto`."
+    )
+    tasks: dict[str, HeadTask] = Field(
+        default={},
+        description="Task of single ones of several targets, such as `{price: regression, sold: binary}`; those left "
+        "out are inferred. With this key each target has a head of the model.",
     )
     # Sections are frozen and may be shared; Pydantic copies defaults such as lists.
     split: SplitSpec = Field(default=SplitSpec(), description="Split of the rows.")
@@ -258,6 +267,27 @@ class DataSpec(Section):
         True,
         description="Train a regression on a standardised target; predictions are in the unit of the target.",
     )
+
+    @field_validator("tasks")
+    @classmethod
+    def _check_tasks(cls, tasks: dict[str, HeadTask], info: ValidationInfo) -> dict[str, HeadTask]:
+        if not tasks:
+            return tasks
+        target = info.data.get("target")
+        if not isinstance(target, list) or len(target) < 2:
+            raise ValueError("tasks are for several targets; list them as data.target, or set task for one")
+        if unknown := [name for name in tasks if name not in target]:
+            raise ValueError(f'"{unknown[0]}" is no target; {suggest_choice(unknown[0], target)}')
+        if info.data.get("task", "auto") != "auto":
+            raise ValueError("expected either task or tasks, got both; remove task, which is one for all targets")
+        return tasks
+
+    @field_validator("series")
+    @classmethod
+    def _check_one_task(cls, series: SeriesSpec | None, info: ValidationInfo) -> SeriesSpec | None:
+        if series is not None and info.data.get("tasks"):
+            raise ValueError("windows have one task; remove data.tasks, or make a study for each target")
+        return series
 
     @model_validator(mode="after")
     def _check_series(self) -> Self:
@@ -338,6 +368,15 @@ class DataSpec(Section):
     def list_later_keys(self) -> list[str]:
         """Return the keys that are not set and that studies began without: they stay out of fingerprints."""
         return [name for name in _LATER_KEYS if getattr(self, name) is None]
+
+    def select_target(self, target: str) -> Self:
+        """Return the settings of one of several targets, with the task that `tasks` gives it as `task`."""
+        return self.model_copy(update={"task": self.tasks.get(target, self.task), "tasks": {}})
+
+    def name_task(self, target: str, task: str) -> str:
+        """Return the key that gives a target a task, with its value, as a study file has them."""
+        is_one_of_several = isinstance(self.target, list) and len(self.target) > 1
+        return f"data.tasks: {{{target}: {task}}}" if is_one_of_several else f"data.task: {task}"
 
     def list_sources(self) -> list[tuple[SourceKey, str]]:
         """Return each file or reference that is named, with its key."""

@@ -37,6 +37,16 @@ class EarlyStoppingSpec(Section):
     min_delta: float = Field(0.0, ge=0.0, description="Smallest change that counts as an improvement.")
 
 
+class HeadSpec(Section):
+    """Training of one of several targets that have a head each."""
+
+    loss: str | None = Field(None, description="A Keras loss by name; chosen by the target's task when left out.")
+    metrics: list[str] = Field(
+        default=[], description="Keras metrics by name, reported in addition to those of the target's task."
+    )
+    weight: float = Field(1.0, gt=0.0, description="Weight of this head's loss in the sum that is trained on.")
+
+
 class TrainingSpec(Section):
     """Training settings that all trials share."""
 
@@ -52,6 +62,10 @@ class TrainingSpec(Section):
         default=[],
         description="Keras metrics by name that weigh rows as the loss does. Where rows have weights, the task's "
         "metrics are among them.",
+    )
+    heads: dict[str, HeadSpec] = Field(
+        default={},
+        description="Loss, metrics and weight by target, where several targets of different tasks have a head each.",
     )
     early_stopping: EarlyStoppingSpec | None = Field(
         default=EarlyStoppingSpec(),

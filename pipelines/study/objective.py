@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from pipelines.data.prepared import TaskKind
+from pipelines.data.prepared import Task, TaskKind
 from pipelines.data.reading.source_paths import is_loader
-from pipelines.models import objectives
+from pipelines.data.targets.output_names import name_outputs
+from pipelines.models import head_objectives, objectives
 from pipelines.spec.code_references import is_reference
 from pipelines.spec.schema import MEASURED_OF_FILES, MEASURES, GoalSpec, ObjectiveSpec, StudySpec, TrainingSpec
 from pipelines.spec.section import Section
@@ -118,6 +119,25 @@ def resolve_objective(spec: StudySpec, task: TaskKind, *, is_weighted: bool, has
     return Objective(metric, direction, _resolve_goals(spec, direction))
 
 
+def resolve_heads_objective(spec: StudySpec, task: Task) -> Objective:
+    """Return the objective of a shipped family's study of several targets with a head each.
+
+    Raises:
+        InputError: if training on this data cannot use the settings of a head, or never reports a metric.
+    """
+    head_objectives.check_heads(task, spec.training)
+    metric, direction = head_objectives.resolve_objective(task, spec.training, spec.score_objective)
+    for place, goal in enumerate(spec.objectives or ()):
+        if place and goal.metric not in MEASURES:
+            try:
+                head_objectives.resolve_objective(task, spec.training, ObjectiveSpec(metric=goal.metric))
+            except InputError as error:
+                raise InputError(_explain_goal(error, place)) from None
+    return Objective(
+        metric, direction, _resolve_goals(spec, direction, lambda name: head_objectives.find_direction(task, name))
+    )
+
+
 def resolve_user_objective(spec: StudySpec) -> Objective:
     """Return the objective of a user model's study, which no task decides."""
     metric, direction = objectives.resolve_user_objective(spec.score_objective)
@@ -138,14 +158,42 @@ def find_objective_problems(document: Document) -> list[Problem]:
     if is_reference(document.data.get("model")):
         own = objectives.find_user_model_problems(training, objective)
         return [_move_problem(each, at) for each in own]
-    task = document.get(("data", "task"), "auto")
+    task, targets = document.get(("data", "task"), "auto"), _list_targets(document)
+    if targets and (training.heads or document.get(("data", "tasks"))):
+        return _find_heads_problems(training, objective, goals, targets, at)
     kinds: tuple[TaskKind, ...] = (task,) if task in _KINDS else _KINDS
     has_weights = _read_has_weights(document)
     fewest = min((_find_training_problems(kind, training, objective, goals, has_weights) for kind in kinds), key=len)
+    # Several targets may turn out to have a head each.
+    if targets and task == "auto" and fewest:
+        of_heads = _find_heads_problems(training, objective, goals, targets, at)
+        if len(of_heads) < len(fewest):
+            return of_heads
     if objective and len(kinds) > 1:
         unreported = _make_unreported_problem(training, objective, has_weights)
         fewest = [each if each.path != _OBJECTIVE else unreported for each in fewest]
     return [_move_problem(each, at) for each in fewest]
+
+
+def _list_targets(document: Document) -> list[str]:
+    """Return the names of several targets; nothing where there is one, or the file names them wrongly."""
+    found = document.get(("data", "target"))
+    is_several = isinstance(found, list) and len(found) > 1 and all(isinstance(name, str) for name in found)
+    return list(found) if is_several else []
+
+
+def _find_heads_problems(
+    training: TrainingSpec, objective: ObjectiveSpec | None, goals: Sequence[GoalSpec], targets: Sequence[str], at: str
+) -> list[Problem]:
+    """Return the problems of training and objective with a head for each target, whose tasks are open."""
+    problems = list(head_objectives.find_setting_problems(training, targets))
+    outputs = list(name_outputs(targets).values())
+    named = [(objective.metric, at)] if objective and not goals else []
+    named += [(goal.metric, f"objectives[{place}].metric") for place, goal in enumerate(goals)]
+    for metric, path in named:
+        if metric not in MEASURES and (problem := head_objectives.explain_open_metric(metric, outputs)):
+            problems.append(Problem(problem, path))
+    return problems
 
 
 def _read_has_weights(document: Document) -> bool | None:
@@ -182,12 +230,16 @@ def _move_problem(problem: Problem, path: str) -> Problem:
     return replace(problem, path=path) if problem.path == _OBJECTIVE else problem
 
 
-def _resolve_goals(spec: StudySpec, first: Direction) -> tuple[Goal, ...]:
+def _resolve_goals(
+    spec: StudySpec,
+    first: Direction,
+    find_direction: Callable[[str], Direction | None] = objectives.find_direction,
+) -> tuple[Goal, ...]:
     return tuple(
         Goal(
             goal.metric,
             # The first is the score, whose direction is resolved with the task.
-            first if place == 0 else goal.direction or objectives.find_direction(goal.metric) or "minimize",
+            first if place == 0 else goal.direction or find_direction(goal.metric) or "minimize",
             (goal.format or "keras") if goal.metric in MEASURED_OF_FILES else "",
             goal.at_most,
             goal.at_least,
@@ -207,8 +259,12 @@ def _check_goal(task: TaskKind, training: TrainingSpec, goal: GoalSpec, place: i
     try:
         objectives.resolve_objective(task, training, ObjectiveSpec(metric=goal.metric), is_weighted=is_weighted)
     except InputError as error:
-        message = f"{error.problems[0].message}; of the trained model there are {', '.join(MEASURES)}"
-        raise InputError(Problem(message, f"objectives[{place}].metric")) from None
+        raise InputError(_explain_goal(error, place)) from None
+
+
+def _explain_goal(error: InputError, place: int) -> Problem:
+    message = f"{error.problems[0].message}; of the trained model there are {', '.join(MEASURES)}"
+    return Problem(message, f"objectives[{place}].metric")
 
 
 def _make_unreported_problem(training: TrainingSpec, objective: ObjectiveSpec, has_weights: bool | None) -> Problem:

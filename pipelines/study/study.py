@@ -13,7 +13,13 @@ from pipelines.models import catalogue, objectives
 from pipelines.spec.code_references import is_reference, split_reference
 from pipelines.spec.schema import StudySpec, TrainingSpec
 from pipelines.study.fingerprint import StudyFingerprint
-from pipelines.study.objective import Objective, find_objective_path, resolve_objective, resolve_user_objective
+from pipelines.study.objective import (
+    Objective,
+    find_objective_path,
+    resolve_heads_objective,
+    resolve_objective,
+    resolve_user_objective,
+)
 from pipelines.study.problem_places import locate_problem, sort_problems
 from pipelines.study.space_notes import note_pairs_of_choices
 from search_spaces.errors import InputError, Problem
@@ -102,6 +108,11 @@ class Study:
 
     def resolve_task_objective(self, task: Task) -> Objective:
         """Return the objective of prepared data; see `resolve_objective`."""
+        if task.heads and self.user_objective is None:
+            try:
+                return resolve_heads_objective(self.spec, task)
+            except InputError as error:
+                raise self.locate_problems(error) from None
         return self.resolve_objective(task.kind, is_weighted=task.is_weighted, has_rare_class=task.has_rare_class)
 
     def list_notes(self) -> tuple[Problem, ...]:
@@ -154,6 +165,9 @@ class Study:
             del spec["data"]["series"]["by_input"]  # as before there was this key
         for name in self.spec.data.list_later_keys():
             del spec["data"][name]
+        for section, key in (("data", "tasks"), ("training", "heads")):
+            if not spec[section][key]:  # nothing is declared: the study is that of versions without the key
+                del spec[section][key]
         if self.spec.objectives is not None:
             spec["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
         # The file alone: what it imports may change without notice.

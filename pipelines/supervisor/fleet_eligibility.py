@@ -53,6 +53,8 @@ def find_ineligible_data(study: Study, summary: DataSummary) -> str:
         return _FOLDS
     if summary.task.kind == "multi_label":
         return "fleets predict one class or numbers, and rows have several labels"
+    if summary.task.heads:
+        return "fleets predict one target, and each of several has a head of the model"
     if summary.features.text or summary.features.series:
         return "fleets take numbers, categories and images, and the data holds text or series"
     if summary.streaming:

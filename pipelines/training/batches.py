@@ -108,9 +108,9 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has
         # The arrays are files mapped into memory: only the rows of this batch are read.
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         x = {name: values[chosen] for name, values in self._part.x.items()}
-        if self._weights is None:
-            return x, self._part.y[chosen]
-        return x, self._part.y[chosen], self._weights[chosen]
+        # Of several heads a dict by output.
+        y = map_leaves(lambda leaf: leaf[chosen], self._part.y)
+        return (x, y) if self._weights is None else (x, y, self._weights[chosen])
 
     def start_epoch(self, epoch: int) -> None:
         """Set the order of an epoch; Keras calls `on_epoch_end` once before the first epoch, too."""

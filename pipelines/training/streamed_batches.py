@@ -12,6 +12,7 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.structures import map_leaves
 from pipelines.data.prepared import Shuffle
 from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.training.batches import weigh_rows
@@ -112,7 +113,7 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has 
 def read_batch(part: Examples, rows: Array | slice, class_weight: Mapping[int, float] | None) -> tuple[Any, ...]:
     """Return some rows as `Model.fit` takes a batch."""
     x = {name: np.array(values[rows]) for name, values in part.x.items()}
-    y = np.array(part.y[rows])
+    y = map_leaves(lambda leaf: np.array(leaf[rows]), part.y)
     own = None if part.sample_weight is None else np.array(part.sample_weight[rows])
     weights = weigh_rows(y, own, class_weight)
     return (x, y) if weights is None else (x, y, weights)

@@ -30,8 +30,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from ruamel.yaml import YAML
 
-from tracking.mlflow import cell_values, list_values, model_loader, picture_values, series_values
+from tracking.mlflow import cell_values, head_answers, list_values, model_loader, picture_values, series_values
 from tracking.mlflow.cell_values import PLAIN, CellForm
+from tracking.mlflow.head_answers import describe_answers
 from tracking.mlflow.series_values import list_columns
 
 INPUTS_FILE: Final = "inputs.json"
@@ -111,6 +112,8 @@ class ModelDescription:
         example: one or more rows for each input or column, as lists; MLflow's input example.
         task: the task, as plain values; MLflow stores it in the model's metadata.
         series: facts of the windows of a table of series; None for other models.
+        heads: of several targets with a head each, those of the task in the order of the targets: the model answers
+            with a table, see `head_answers`.
     """
 
     inputs: tuple[TensorDescription, ...] = ()
@@ -120,6 +123,7 @@ class ModelDescription:
     example: Mapping[str, Sequence[Any]] | None = None
     task: Mapping[str, Any] | None = None
     series: Mapping[str, Any] | None = None
+    heads: Sequence[Mapping[str, Any]] = ()
 
 
 def write_model_folder(
@@ -173,7 +177,7 @@ def _copy_loader(package: Path) -> None:
     """Copy the loader as a package of its own, which imports the other files by relative names, as here."""
     package.mkdir(parents=True)
     shutil.copyfile(Path(model_loader.__file__), package / "__init__.py")
-    for module in (cell_values, list_values, picture_values, series_values):
+    for module in (cell_values, head_answers, list_values, picture_values, series_values):
         file = Path(str(module.__file__))
         shutil.copyfile(file, package / file.name)
 
@@ -219,6 +223,8 @@ def _describe_for_loader(described: ModelDescription) -> dict[str, Any]:
         "takes": described.takes,
         "outputs": [each.name for each in described.outputs],
         "series": described.series,
+        # An earlier loader, in the folder of a model that was written then, does not know the key.
+        **({"heads": list(described.heads)} if described.heads else {}),
     }
 
 
@@ -259,7 +265,9 @@ def _make_signature(described: ModelDescription) -> dict[str, Any]:
     else:
         inputs = [_describe_tensor(tensor, name=tensor.name) for tensor in described.inputs]
     named = len(described.outputs) > 1
-    outputs = [_describe_tensor(each, **({"name": each.name} if named else {})) for each in described.outputs]
+    outputs = describe_answers(described.heads) or [
+        _describe_tensor(each, **({"name": each.name} if named else {})) for each in described.outputs
+    ]
     return {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs) if outputs else None, "params": None}
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 # Relative: beside this file in kerastudy and in the model's folder, where the package has another name.
 from .cell_values import MISSING_WORDS, CellForm, count_days, list_missing_numbers, read_words, write_word
+from .head_answers import name_answers
 from .list_values import join_words, read_number_list
 from .picture_values import read_picture_cell
 from .series_values import cut_newest_windows
@@ -38,6 +39,7 @@ class KerasOnRawColumns:
         takes: the structure of its input with names for leaves; None for a dict by name.
         outputs: names of its outputs in the order of Keras's `flatten`.
         series: facts of the windows of a table of series; None for other models.
+        heads: of each of several targets with a head, what `name_answers` takes; empty for other models.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class KerasOnRawColumns:
         takes: Any = None,
         outputs: list[str] | None = None,
         series: dict[str, Any] | None = None,
+        heads: list[dict[str, Any]] | None = None,
     ) -> None:
         self._model = model
         self._columns = columns
@@ -57,12 +60,14 @@ class KerasOnRawColumns:
         self._takes = takes
         self._outputs = outputs or []
         self._series = series
+        self._heads = heads or []
         self._call: Any = None
 
     def predict(self, model_input: Any, params: Any = None) -> Any:
         """Return the predictions [row, ...]; a dict of them by name where the model has several outputs.
 
         Of a table of series that is a table: the series, the time and the forecast of each row after the newest ones.
+        Of several targets with a head each it is a table, with a column for each target in its unit or by its labels.
 
         Raises:
             MlflowException: if a column is missing, or a value is of another kind than its column; MLflow's server
@@ -124,6 +129,8 @@ class KerasOnRawColumns:
     def _name_outputs(self, answer: Any) -> Any:
         import keras
 
+        if self._heads:
+            return name_answers(self._heads, answer)
         leaves = keras.tree.flatten(answer)
         if len(leaves) == 1 or len(leaves) != len(self._outputs):
             return leaves[0] if len(leaves) == 1 else answer

@@ -239,12 +239,27 @@ class Evaluation:
 
     Attributes:
         classes: names of the classes; empty for a regression.
-        parts: what was found on `validation` and on `test` rows, those that there are.
+        parts: what was found on `validation` and on `test` rows, those that there are; empty with several heads.
+        heads: of several targets with a head each, the evaluation of each, by output.
+        target: name of the target, of an evaluation among `heads`.
     """
 
     trial: int
     classes: Sequence[str] = ()
     parts: Mapping[str, PartEvaluation] = field(default_factory=dict)
+    heads: Mapping[str, Evaluation] = field(default_factory=dict)
+    target: str = ""
+
+    def find_measured(self, metric: str) -> tuple[Mapping[str, PartEvaluation], str]:
+        """Return the parts that hold a metric, and its name there: with several heads those of the head in its name.
+
+        >>> Evaluation(1, heads={"sold": Evaluation(1)}).find_measured("sold_accuracy")[1]
+        'accuracy'
+        """
+        for output, head in sorted(self.heads.items(), key=lambda each: -len(each[0])):
+            if metric.startswith(f"{output}_"):
+                return head.parts, metric.removeprefix(f"{output}_")
+        return self.parts, metric
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tracking.reports.analysis.failures import group_failures
 from tracking.reports.analysis.importances import MOST, Importance
 from tracking.reports.analysis.regions import find_regions
 from tracking.reports.content import STATES, ForecastEvaluation, ReportParameter, StudyReport
+from tracking.reports.figures.evaluation import is_of_evaluation
 from tracking.reports.figures.figure import Figure
 from tracking.reports.figures.forecast import find_forecast
 from tracking.reports.figures.scale import format_number, shorten
@@ -55,7 +56,7 @@ class StudyPage:
     contents: Sequence[tuple[str, str]]
     has_progress: bool
     has_parameters: bool
-    has_predictions: bool
+    predictions: Sequence[str]
     origins: Sequence[Row] = ()
     origin_part: str = ""
     naive: str = ""
@@ -77,10 +78,8 @@ def make_page(
     varied = [parameter.name for parameter in report.varied]
     names = varied if report.complete else [parameter.name for parameter in report.parameters if not parameter.is_fixed]
     rows = list(_list_trials(report, names))
+    predictions = [name for name in figures if is_of_evaluation(name)]
     has_progress = any(name in figures for name in ("optimization-history", "learning-curves", "pareto-front"))
-    has_predictions = any(
-        name in figures for name in ("forecasts", "confusion-matrix", "roc", "calibration", "residuals")
-    )
     forecast = find_forecast(report.evaluation)
     return StudyPage(
         result=_describe_result(report),
@@ -112,10 +111,10 @@ def make_page(
                 "seconds", *names, "reason"],
         rows=rows,
         omitted=len(report.trials) - len(rows),
-        contents=list(_list_contents(has_progress, bool(varied), has_predictions)),
+        contents=list(_list_contents(has_progress, bool(varied), bool(predictions))),
         has_progress=has_progress,
         has_parameters=bool(varied),
-        has_predictions=has_predictions,
+        predictions=predictions,
         origins=list(_list_origins(forecast[1])) if forecast else (),
         origin_part=forecast[0] if forecast else "",
         naive=forecast[1].naive if forecast else "",
@@ -200,9 +199,10 @@ def _compare_with_baselines(report: StudyReport) -> Iterator[Row]:
 
 
 def _list_test(report: StudyReport) -> Iterator[Row]:
-    part = report.evaluation.parts.get("test") if report.evaluation else None
     for name, value in report.test.items():
-        interval = part.intervals.get(name.removeprefix("test_")) if part else None
+        bare = name.removeprefix("test_")
+        parts, metric = report.evaluation.find_measured(bare) if report.evaluation else ({}, bare)
+        interval = parts["test"].intervals.get(metric) if "test" in parts else None
         yield name, value, f"{format_number(interval[0])} to {format_number(interval[1])}" if interval else ""
 
 

@@ -51,10 +51,10 @@ class RandomDivider(RowDivider):
     """
 
     def __init__(self, labels: Labels, free: Array, split: SplitSpec) -> None:
-        self._labels = labels
+        self._labels = labels.strata
         self._split = split
         self._random = np.random.default_rng(split.seed)
-        self._strata, self.notes = self._assign_strata(free)
+        self._strata, self.notes = self._assign_strata(labels, free)
 
     def pick(self, rows: Array, count: int, key: str) -> Array:
         """See `RowDivider`."""
@@ -93,20 +93,22 @@ class RandomDivider(RowDivider):
             )
             raise InputError(Problem(message, key))
 
-    def _assign_strata(self, free: Array) -> tuple[Array, tuple[str, ...]]:
+    def _assign_strata(self, labels: Labels, free: Array) -> tuple[Array, tuple[str, ...]]:
         """Return per row its stratum, -1 if training needs the row; and notes."""
-        labels = self._labels
-        strata = np.zeros(len(labels.y), dtype=np.int64)
-        if not labels.classes:
-            return strata, ()
-        counts = np.bincount(labels.y[free], minlength=len(labels.classes))
-        if self._split.stratify:
-            strata = labels.y.astype(np.int64)
-        for index in np.flatnonzero((counts > 0) & (counts < RARE_ROWS)):
-            strata[self._random.choice(free[labels.y[free] == index])] = -1
-        single = np.flatnonzero(counts == 1)
-        named = ", ".join(f'"{labels.classes[index]}"' for index in single[:10])
-        return strata, (f"classes with a single row, kept for training: {named}",) if len(single) else ()
+        strata, notes = np.zeros(len(labels.y), dtype=np.int64), list[str]()
+        if self._split.stratify and self._labels.classes:
+            strata = self._labels.y.astype(np.int64)
+        for part in labels.parts:
+            if not part.classes:
+                continue
+            counts = np.bincount(part.y[free], minlength=len(part.classes))
+            for index in np.flatnonzero((counts > 0) & (counts < RARE_ROWS)):
+                strata[self._random.choice(free[part.y[free] == index])] = -1
+            single = np.flatnonzero(counts == 1)
+            named = ", ".join(f'"{part.classes[index]}"' for index in single[:10])
+            of = f' of "{part.targets[0]}"' if part.output else ""
+            notes += [f"classes{of} with a single row, kept for training: {named}"] if len(single) else []
+        return strata, tuple(notes)
 
     def _shuffle(self, rows: Array) -> Array:
         shuffled = self._random.permutation(len(rows))

@@ -43,7 +43,19 @@ def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
         wanted = {"test": spec.split.test, "validation": spec.split.validation}
         split = _split_by_shares(raw, wanted, _make_divider(keys, labels, free, spec.split))
     _check_parts(split, labels, raw)
-    return dataclasses.replace(split, notes=(*split.notes, *_describe_way(spec.split)))
+    return dataclasses.replace(
+        split, notes=(*split.notes, *_describe_way(spec.split), *_note_strata(labels, spec.split))
+    )
+
+
+def _note_strata(labels: Labels, split: SplitSpec) -> tuple[str, ...]:
+    strata = labels.strata
+    is_divided = split.column is None and split.order is None and split.stratify
+    if not labels.heads or not strata.classes or not is_divided:
+        return ()
+    others = [each for each in labels.heads if each.classes and each is not strata]
+    only = ", the first target with classes" if others else ""
+    return (f'the classes of "{strata.targets[0]}"{only} have equal shares in every part (data.split.stratify)',)
 
 
 def _describe_way(split: SplitSpec) -> tuple[str, ...]:
@@ -96,8 +108,9 @@ def _make_divider(keys: RowKeys, labels: Labels, free: Array, split: SplitSpec) 
     if keys.periods is not None:
         return OrderedDivider(keys.periods, split.gap, keys.reaches)
     if keys.groups is not None:
-        stratify = split.stratify and labels.classes
-        return GroupDivider(keys.groups, labels.y if stratify else np.zeros(len(labels.y)), split.seed)
+        strata = labels.strata
+        stratify = split.stratify and strata.classes
+        return GroupDivider(keys.groups, strata.y if stratify else np.zeros(len(strata.y)), split.seed)
     return RandomDivider(labels, free, split)
 
 
@@ -173,6 +186,11 @@ def _check_parts(split: Split, labels: Labels, raw: RawData) -> None:
             if not len(split.select_rows(part, fold)):
                 where = "" if split.folds == 1 else f" in fold {fold}"
                 raise InputError(Problem(f"there are no {part} rows{where}", "data.split"))
+    for each in labels.parts:
+        _check_classes(split, each, raw)
+
+
+def _check_classes(split: Split, labels: Labels, raw: RawData) -> None:
     # A user model gets the targets as they were given, and may know classes that no training row has.
     if not labels.classes or labels.kind == "custom":
         return

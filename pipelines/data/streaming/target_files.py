@@ -21,6 +21,7 @@ from pipelines.data.columns.text_types import ReadingRules, find_numbers
 from pipelines.data.raw import Origin, RawData, select_column
 from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.data.streaming.column_files import NumberFile, StoredRows, WordFile, Words
+from pipelines.data.targets.heads import infer_tasks
 from pipelines.data.targets.labels import Labels, read_labels
 from pipelines.data.targets.target_cells import read_target_cells
 from pipelines.spec.data_spec import DataSpec
@@ -91,6 +92,7 @@ def read_stored_labels(
     Raises:
         InputError: as `labels.read_labels` does.
     """
+    _refuse_heads(first, raw, spec)
     counts = _count_cells(stored)
     if counts is None:
         return _read_numbers(stored, first, raw, spec, scratch)
@@ -102,6 +104,21 @@ def read_stored_labels(
     for start, cells in _iterate_cells(stored):
         y[start : start + len(cells)] = np.stack([rows[key] for key in cells])
     return replace(labels, y=y)
+
+
+def _refuse_heads(first: pd.DataFrame, raw: RawData, spec: DataSpec) -> None:
+    """Refuse several targets that have a task each by the first rows.
+
+    Raises:
+        InputError: if they do.
+    """
+    if tasks := infer_tasks(first, raw, spec):
+        shown = ", ".join(f'"{name}" {kind}' for name, kind in tasks.items())
+        message = (
+            f"several targets with a task each are not streamed ({shown}); set data.streaming: false, name one target, "
+            "or set data.task: multi_output_regression where all are numbers"
+        )
+        raise InputError(Problem(message, "data.target"))
 
 
 def _is_number(series: pd.Series, is_text: bool) -> bool:

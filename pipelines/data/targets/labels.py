@@ -2,8 +2,9 @@
 
 The rule for `data.task: auto`:
 
-* several named columns of 0 and 1 alone: multi-label; several other columns: multi-output regression; but an array
-  of zeros with a single one in each row is one-hot classes;
+* several named columns of 0 and 1 alone: multi-label; several other columns of numbers: multi-output regression, where
+  each is a regression alone, and else a task each (see `heads`); but an array of zeros with a single one in each row is
+  one-hot classes;
 * words or booleans: classification, binary with two classes and multiclass with more;
 * two distinct whole numbers: binary;
 * whole numbers that count up from 0 or 1 without a gap, at most 100 of them, each found 5 times on average: they are
@@ -23,8 +24,8 @@ import pandas as pd
 
 from pipelines.data.array_types import Array
 from pipelines.data.examples.examples import Examples
-from pipelines.data.examples.structures import flatten, name_leaves
-from pipelines.data.prepared import TaskKind
+from pipelines.data.examples.structures import Structure, flatten, name_leaves
+from pipelines.data.prepared import HEAD_PREFIX, TaskKind
 from pipelines.data.raw import RawData
 from pipelines.data.targets.multi_label import is_multi_label, read_multi_label
 from pipelines.data.targets.target_cells import TargetCells, read_target_cells
@@ -47,6 +48,8 @@ class Labels:
         y: class indexes int32 [row], or float32 [row, output]; of labels 0 and 1.
         classes: class names in index order; empty for regression.
         notes: choices made for the user, with the key that changes each.
+        heads: of several targets with a task each, the labels of each; `y` has a column for each then, float64.
+        output: name of the model's output, of labels among `heads`.
     """
 
     kind: TaskKind
@@ -54,6 +57,26 @@ class Labels:
     classes: tuple[str, ...]
     y: Array
     notes: tuple[str, ...] = ()
+    heads: tuple[Labels, ...] = ()
+    output: str = ""
+
+    @property
+    def parts(self) -> tuple[Labels, ...]:
+        """The labels of each target that has a task for itself, or these."""
+        return self.heads or (self,)
+
+    @property
+    def strata(self) -> Labels:
+        """The labels whose classes are spread evenly over the parts: these, or the first with classes of several."""
+        return next((each for each in self.parts if each.classes), self.parts[0])
+
+    def list_arrays(self) -> dict[str, Array]:
+        """Return the targets that a model is trained on, by the names of their files."""
+        return {f"{HEAD_PREFIX}{each.output}" if each.output else "y": each.y for each in self.parts}
+
+    def give(self) -> Structure:
+        """Return the targets as a user model gets them: an array, or a dict of arrays by output."""
+        return {each.output: each.y for each in self.heads} if self.heads else self.y
 
 
 def read_example_labels(examples: Examples, spec: DataSpec) -> Labels:
@@ -133,7 +156,7 @@ def _find_below(name: str, raw: RawData) -> str:
 
 
 def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
-    """Return the task and each row's label.
+    """Return the task and each row's label, of targets with one task.
 
     Raises:
         InputError: if labels are missing (with their rows), constant, or do not fit `data.task`.
@@ -148,14 +171,15 @@ def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
     for name, column in cells.items():
         column.check_known(name, raw)
         if spec.task == "auto":
-            column.check_unmixed(name, raw)
+            column.check_unmixed(name, raw, spec)
     if len(cells) > 1 and spec.task in ("binary", "multiclass"):
-        message = f"a {spec.task} task has one target column, or one-hot rows; got {len(cells)} columns"
+        advice = f"set data.tasks: {{{next(iter(cells))}: {spec.task}}}, and likewise each other one, in place of this"
+        message = f"a {spec.task} task has one target column, or one-hot rows; got {len(cells)} columns; {advice}"
         raise InputError(Problem(message, "data.task"))
     if len(cells) > 1:
         return replace(_read_outputs(cells, "multi_output_regression", raw, spec), notes=notes)
     name, column = next(iter(cells.items()))
-    kind = _infer_kind(column) if spec.task == "auto" else spec.task
+    kind = infer_kind(column) if spec.task == "auto" else spec.task
     if kind in ("regression", "multi_output_regression"):
         found = _read_outputs(cells, kind, raw, spec)
     else:
@@ -185,7 +209,8 @@ def _decode_one_hot(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Label
     return Labels(kind, ("target",), classes, values.argmax(axis=1).astype(np.int32))
 
 
-def _infer_kind(column: TargetCells) -> TaskKind:
+def infer_kind(column: TargetCells) -> TaskKind:
+    """Return the task of a target whose cells are known, where `data.task` is left at `auto`."""
     if column.numbers is None:
         return "binary" if len(set(column.text)) <= 2 else "multiclass"
     values = np.unique(column.numbers)

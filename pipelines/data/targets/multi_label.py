@@ -50,6 +50,11 @@ def read_multi_label(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> tupl
     return names, y.astype(np.float32)
 
 
+def is_flags(cells: pd.Series) -> bool:
+    """Return whether all cells are 0 or 1, or words for these."""
+    return _read_flags(cells) is not None
+
+
 def _read_flags(cells: pd.Series) -> Array | None:
     """Return 0 or 1 [row], or None where a cell is something else."""
     words = cells.astype(object).map(lambda cell: str(cell).strip().lower())

@@ -40,6 +40,11 @@ class TargetCells:
         joined = [word.split(mark) for mark in "|;" for word in words if mark in word]
         return any(all(part.strip() in words for part in parts) for parts in joined)
 
+    def select(self, rows: Array) -> TargetCells:
+        """Return the cells of some rows."""
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return TargetCells(self.text[rows], numbers, self.missing[rows], self.note)
+
     def check_known(self, name: str, raw: RawData) -> None:
         """Check that every row has a value.
 
@@ -59,7 +64,7 @@ class TargetCells:
             )
             raise InputError(Problem(message, "data.target"))
 
-    def check_unmixed(self, name: str, raw: RawData) -> None:
+    def check_unmixed(self, name: str, raw: RawData, spec: DataSpec) -> None:
         """Refuse a target of many numbers and a few words: it is neither classes nor a regression.
 
         Raises:
@@ -74,8 +79,8 @@ class TargetCells:
             word, place = self.text[rows[0]], raw.format_place(int(rows[0]))
             message = (
                 f'the target "{name}" mixes types: {word!r} at {place} is not a number ({len(rows)} such values, at '
-                f"{raw.format_places(rows)}); correct them, set data.task to multiclass, or make them missing by "
-                f'data.missing_values: {{{name}: ["{word}"]}}'
+                f"{raw.format_places(rows)}); correct them, set {spec.name_task(name, 'multiclass')}, or make them "
+                f'missing by data.missing_values: {{{name}: ["{word}"]}}'
             )
             raise InputError(Problem(message, "data.target"))
 
@@ -117,7 +122,9 @@ def _read_numbers(cells: pd.Series, empty: Array, raw: RawData, spec: DataSpec) 
         rules = ReadingRules.of_column(name, spec, find_source_marks(raw, spec))
         form = find_numbers(words.tolist(), rules)
     except FormConflict as conflict:
-        message = f'the target "{name}" {conflict}; or set data.task to multiclass if its values are classes'
+        message = (
+            f'the target "{name}" {conflict}; or set {spec.name_task(name, "multiclass")} if its values are classes'
+        )
         raise InputError(Problem(message, "data.target")) from None
     if form is None:
         return None, ""
@@ -130,6 +137,6 @@ def _read_numbers(cells: pd.Series, empty: Array, raw: RawData, spec: DataSpec) 
     example = next((word for word in words if form != PLAIN and read_number(word) != read_number(word, form)), "")
     note = (
         f'the target "{name}" holds numbers such as {example!r}, read as {read_number(example, form):.12g}; if its '
-        "values are classes, set data.task: multiclass"
+        f"values are classes, set {spec.name_task(name, 'multiclass')}"
     )
     return numbers, note if example else ""

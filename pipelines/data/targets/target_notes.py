@@ -32,7 +32,7 @@ def note_target(
         spec: the study file's `data`.
     """
     if spec.task == "auto" and column.numbers is not None:
-        yield from _note_numbers(name, column, kind)
+        yield from _note_numbers(name, column, kind, spec)
     if gap := find_gap_word(classes):
         yield (
             f'"{gap}" is a class of the target "{name}"; if it means "missing", set data.missing_values: '
@@ -95,7 +95,7 @@ def simplify(word: str) -> str:
     return word if re.fullmatch(r"[-+]?[\d.,]+", word.strip()) else plain
 
 
-def _note_numbers(name: str, column: TargetCells, kind: TaskKind) -> Iterator[str]:
+def _note_numbers(name: str, column: TargetCells, kind: TaskKind, spec: DataSpec) -> Iterator[str]:
     assert column.numbers is not None
     values = np.unique(column.numbers)
     if not np.equal(np.mod(values, 1), 0).all() or not 2 < len(values) <= _MOST_SCORES:
@@ -105,6 +105,6 @@ def _note_numbers(name: str, column: TargetCells, kind: TaskKind) -> Iterator[st
     listed = ", ".join(f"{value:g}" for value in values) if len(values) <= 10 else f"{values[0]:g} to {values[-1]:g}"
     found = f'the target "{name}" has {len(values)} whole numbers ({listed})'
     if kind == "multiclass":
-        yield f"{found}, which are taken for classes; if they are amounts, set data.task: regression"
+        yield f"{found}, which are taken for classes; if they are amounts, set {spec.name_task(name, 'regression')}"
     elif kind == "regression":
-        yield f"{found}, which are taken for amounts; if they are classes, set data.task: multiclass"
+        yield f"{found}, which are taken for amounts; if they are classes, set {spec.name_task(name, 'multiclass')}"

@@ -113,7 +113,12 @@ def _group_rows(file: Path, folds: int) -> Mapping[tuple[PartName, int], list[st
 
 def _find_different_rows(kept: Path, anew: Path, part: PartName) -> list[int]:
     """Return the rows of a part, counted from 0, whose labels or raw values differ."""
-    apart = _find_differences(np.load(kept / f"{part}.y.npy"), np.load(anew / f"{part}.y.npy"))
+    ours, theirs = ({file.name: np.load(file) for file in folder.glob(f"{part}.y*.npy")} for folder in (kept, anew))
+    rows = len(next(iter(ours.values())))
+    # Other targets than before change every row.
+    apart = np.full(rows, ours.keys() != theirs.keys())
+    for name in ours.keys() & theirs.keys():
+        apart = apart | _find_differences(ours[name], theirs[name])
     # An array alone, or each column of pictures and of lists beside the table of the others.
     for file in (file.name for file in kept.glob(f"{part}.raw*.npy") if (anew / file.name).exists()):
         raw, now = (np.load(folder / file, mmap_mode="r") for folder in (kept, anew))

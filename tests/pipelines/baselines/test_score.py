@@ -18,7 +18,7 @@ from pipelines.spec.schema import TrainingSpec
 
 
 def score(data, folder, metric, direction="maximize", *, is_compiled=False, **training):
-    job = BaselinesJob(str(data), str(folder), TrainingSpec(**training), metric, direction, is_compiled)
+    job = BaselinesJob(str(data), str(folder), TrainingSpec.model_validate(training), metric, direction, is_compiled)
     found = score_baselines(job, FakeChannel())
     assert read_baselines(folder) == found
     return found
@@ -175,3 +175,34 @@ def test_a_user_models_targets_as_given(prepare_data, tmp_path):
     assert score(folders["one_hot"], tmp_path, "val_accuracy", is_compiled=True).found[1].value > 0.9
     assert score(folders["value"], tmp_path, "val_mae", "minimize", is_compiled=True).found[1].value < 0.1
     assert "no plain column" in score(folders["words"], tmp_path, "val_accuracy", is_compiled=True).skipped
+
+
+@pytest.fixture(scope="module")
+def heads_data(numbers, prepare_data):
+    """Prepared data with a regression and a class as heads."""
+    return prepare_data(source=numbers, target=["y", "is_up"], drop=["z", "weight"], split={"test": 0.2})
+
+
+def test_a_heads_metric_has_the_baselines_of_its_target(heads_data, numbers, prepare_data, tmp_path):
+    """The objective of one head is scored as a study of its target alone would be, on the same rows."""
+    found = score(heads_data, tmp_path, "val_is_up_auc")
+    rows = load_part(heads_data, "train"), load_part(heads_data, "validation")
+    x, y = (np.asarray(part.x["dense"]) for part in rows), (np.asarray(part.y["is_up"]) for part in rows)
+    (x_train, x_validation), (y_train, y_validation) = x, y
+    linear = LogisticRegression(max_iter=200).fit(x_train, y_train)
+    expected = roc_auc_score(y_validation, linear.predict_proba(x_validation)[:, 1])
+    constant, logistic = found.found
+    assert (found.metric, constant.value) == ("val_is_up_auc", pytest.approx(0.5, abs=1e-3))
+    assert logistic.value == pytest.approx(expected, abs=0.02)
+
+
+def test_the_loss_of_all_heads_is_the_weighted_sum(heads_data, tmp_path):
+    """Its baselines are those of each head's loss, times the weights of the heads."""
+    heads = {"y": {"weight": 0.5}}
+    whole = score(heads_data, tmp_path, "val_loss", "minimize", heads=heads)
+    parts = [score(heads_data, tmp_path, f"val_{name}_loss", "minimize", heads=heads) for name in ("y", "is_up")]
+    for place, label in enumerate(("a constant for each target", "a linear model for each target")):
+        y, is_up = (part.found[place] for part in parts)
+        assert whole.found[place].label == label
+        assert whole.found[place].value == pytest.approx(0.5 * y.value + is_up.value)
+        assert whole.found[place].test == pytest.approx(0.5 * y.test + is_up.test)

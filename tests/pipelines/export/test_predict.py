@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from exported_trials import train_one
 from fake_channel import FakeChannel
 
@@ -14,12 +15,19 @@ from pipelines.data.prepare import prepare
 from pipelines.data.prepared import Task
 from pipelines.export.jobs import PredictionJob
 from pipelines.export.predict import name_predictions, predict_rows
-from pipelines.models.raw_predict import predict_raw
+from pipelines.export.registry import FORMATS
+from pipelines.export.source_model import load_source_model
+from pipelines.models.raw_predict import predict_outputs, predict_raw
+from pipelines.selection.evaluation_files import list_evaluation_metrics, read_evaluation
+from pipelines.selection.jobs import WinnerJob
+from pipelines.selection.winner import evaluate_winner
 from pipelines.spec.data_spec import DataSpec
+from pipelines.spec.schema import TrainingSpec
 from pipelines.training.deployed_model import load_deployed_model
 from pipelines.training.messages import PastTrial
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
+from tracking.reports.figures.evaluation import draw_evaluation
 
 SMALL = {"learning_rate": 0.05, "batch_size": 16, "epochs": 1, "units": 4, "depth": 1}
 
@@ -112,3 +120,54 @@ def test_classes_of_series_are_named(predict):
 )
 def test_columns_of_predictions(task, values, columns):
     assert list(name_predictions(task, values)) == columns
+
+
+def test_several_targets_have_a_column_each(predict):
+    """A class comes back by its name with its probability, a number in its unit, as the heads give them."""
+    random = np.random.default_rng(4)
+    table = pd.DataFrame({"size": random.normal(size=60).round(3), "city": ["Oslo", "Rome"] * 30})
+    table["is good"], table["price"] = np.where(table["size"] > 0, "yes", "no"), 1000 + 50 * table["size"]
+    rows = pd.DataFrame({"city": ["Rome", "Bari"], "size": ["1.5", "-2"]})
+    done, found, trial = predict(table, rows, target=["price", "is good"])
+    raw = {"city": np.array(["Rome", "Bari"], object), "size": np.array([1.5, -2], np.float32)}
+    answer = load_deployed_model(trial)({name: tf.constant(values.tolist()) for name, values in raw.items()})
+    np.testing.assert_allclose(found["price"], np.asarray(answer["price"])[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(found["probability of is good: yes"], np.asarray(answer["is_good"])[:, 0], atol=1e-6)
+    assert set(found["is good"]) <= {"yes", "no"}
+    assert done.columns == ("price", "is good", "probability of is good: yes")
+    assert found["price"].between(900, 1100).all()
+
+
+def test_several_targets_are_evaluated_each(predict):
+    """The winner has a summary for each head: a confusion for classes, residuals for numbers, and scores of both."""
+    random = np.random.default_rng(4)
+    table = pd.DataFrame({"size": random.normal(size=60).round(3)})
+    table["good"], table["price"] = np.where(table["size"] > 0, "yes", "no"), 1000 + 50 * table["size"]
+    _, _, trial = predict(table, table, target=["price", "good"])
+    job = WinnerJob(trial, 0, TrainingSpec(), ("validation", "test"), has_user_model=False)
+    scores = evaluate_winner(job, FakeChannel())
+    assert {"test_loss", "test_good_accuracy", "test_price_root_mean_squared_error"} < scores.keys()
+    assert scores["test_loss"] == pytest.approx(scores["test_good_loss"] + scores["test_price_loss"])
+    evaluation = read_evaluation(trial)
+    assert (evaluation.heads["good"].classes, evaluation.heads["price"].classes) == (("no", "yes"), ())
+    found = evaluation.heads["good"].parts["test"].metrics["accuracy"]
+    assert found == pytest.approx(scores["test_good_accuracy"])
+    assert {f"{figure.name}" for figure in draw_evaluation(evaluation)} >= {"confusion-matrix-good", "residuals-price"}
+    assert "test_price_r2_score" in list_evaluation_metrics(evaluation)
+
+
+@pytest.mark.parametrize("name", ["saved_model", "onnx", "openvino", "litert"])
+def test_a_file_answers_each_target_by_its_name(predict, name, tmp_path):
+    """Every format has a named output for each target, which predicts as the Keras model does."""
+    random = np.random.default_rng(4)
+    table = pd.DataFrame({"size": random.normal(size=60).round(3)})
+    table["Good One"], table["price"] = np.where(table["size"] > 0, "yes", "no"), 1000 + 50 * table["size"]
+    _, _, trial = predict(table, table, target=["price", "Good One"])
+    source = load_source_model(trial)
+    assert source.output_names == ("Good_One", "price")
+    (tmp_path / "file").mkdir()
+    written = FORMATS[name].write(source, tmp_path / "file")
+    rows = {"size": np.linspace(-2, 2, 5, dtype="float32")}
+    got = FORMATS[name].load(tmp_path / "file", written)(rows)
+    for ours, theirs in zip(got, predict_outputs(source.original, rows), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)

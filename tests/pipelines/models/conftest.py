@@ -1,5 +1,7 @@
 """Small tasks, data and hyperparameters that the tests of the model families share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,11 @@ TASKS = {
         "multi_output_regression", ("x", "y"), target_mean=(50.0, 3.0), target_scale=(10.0, 2.0)
     ),
 }
+_HEADS = (
+    replace(TASKS["multiclass"], targets=("kind",), output="kind"),
+    replace(TASKS["regression"], targets=("strength",), output="strength"),
+)
+TASKS["multi_task"] = Task("multi_task", ("strength", "kind"), heads=_HEADS)
 
 FIVE_COLUMNS = Features(dense=5)
 

@@ -217,3 +217,13 @@ def test_hyperparameters_without_an_effect_are_noted():
     assert "space: {extends: mixed, drop: [text_units, series_window, embedding_dim]}" in note
     assert note_idle_parameters(family, declared, ALL) == ()
     assert note_idle_parameters(find_family("mlp"), ["units", "epochs"], COLUMNS) == ()
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_every_family_has_a_head_for_each_target(name, context, given):
+    """Targets of several tasks are outputs by name: probabilities of the classes, and values in the target's unit."""
+    model = built(name, context, given, kind="multi_task")
+    found = model(make_inputs(DATA[name], 9), training=False)
+    assert {output: tuple(each.shape) for output, each in found.items()} == {"kind": (9, 3), "strength": (9, 1)}
+    np.testing.assert_allclose(np.asarray(found["kind"]).sum(axis=1), 1.0, rtol=1e-5)
+    assert {"prediction_kind", "prediction_strength"} <= {layer.name for layer in model.layers}

@@ -31,6 +31,8 @@ BINARY = Task("binary", ("y",), classes=("no", "yes"), class_counts=(40, 30))
 MULTICLASS = Task("multiclass", ("y",), classes=("a", "b", "c"), class_counts=(30, 20, 20))
 REGRESSION = Task("regression", ("y",), target_mean=(10.0,), target_scale=(3.0,))
 LABELS = Task("multi_label", ("red", "blue"), target_mean=(0.0, 0.0), target_scale=(1.0, 1.0))
+_HEADS = (replace(MULTICLASS, targets=("kind",), output="kind"), replace(REGRESSION, targets=("size",), output="size"))
+HEADS = Task("multi_task", ("kind", "size"), heads=_HEADS)
 DENSE = Features(dense=WIDTH)
 
 
@@ -52,6 +54,13 @@ def rows_of(task, features=DENSE, class_weight=None, counts=WHOLE_BATCHES):
     """Return rows, with weights where the task says so."""
     random = np.random.default_rng(5)
 
+    def draw(task, count):
+        if task.classes:
+            return random.integers(0, len(task.classes), count).astype("int32")
+        if task.kind == "multi_label":
+            return random.integers(0, 2, (count, task.outputs)).astype("float32")
+        return random.normal(10, 3, (count, task.outputs)).astype("float32")
+
     def part(count):
         x = {}
         if features.dense:
@@ -64,12 +73,7 @@ def rows_of(task, features=DENSE, class_weight=None, counts=WHOLE_BATCHES):
             x["series"] = random.normal(size=(count, *features.series)).astype("float32")
         for name, length, words in features.text:
             x[name] = random.integers(0, words, (count, length)).astype("int32")
-        if task.classes:
-            y = random.integers(0, len(task.classes), count).astype("int32")
-        elif task.kind == "multi_label":
-            y = random.integers(0, 2, (count, task.outputs)).astype("float32")
-        else:
-            y = random.normal(10, 3, (count, task.outputs)).astype("float32")
+        y = {head.output: draw(head, count) for head in task.heads} if task.heads else draw(task, count)
         return Examples(x, y, random.uniform(0, 4, count).astype("float32") if task.is_weighted else None)
 
     train, validation = counts
@@ -231,3 +235,14 @@ def test_batches_are_recorded(trainer):
     listener, schedule = Quiet(), Schedule(1, BATCH_SIZE, None, 0.0, seed=1)
     trainer(model, rows_of(REGRESSION), schedule, metric="val_loss", direction="minimize", listener=listener)
     assert listener.batches >= 2
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_several_heads(is_weighted):
+    """Each head reports its loss and metrics, the loss is their weighted sum, and rows may have weights."""
+    training = TrainingSpec.model_validate({"heads": {"size": {"weight": 0.5, "loss": "huber"}}})
+    fitted = assert_same(HEADS.with_weights(is_weighted=is_weighted), {}, training=training, counts=LAST_IS_PARTIAL)
+    last = fitted.history[-1]
+    assert last["val_loss"] == pytest.approx(last["val_kind_loss"] + 0.5 * last["val_size_loss"], rel=1e-5)
+    assert ("val_kind_weighted_accuracy" in last) is is_weighted
+    assert "val_size_root_mean_squared_error" in last

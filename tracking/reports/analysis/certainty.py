@@ -45,15 +45,16 @@ def assess_certainty(report: StudyReport) -> Certainty | None:
             f"Mean of {count} further trainings of trial {winner.number}, and its interval by Student's t; the search "
             "did not choose by them.",
         )  # fmt: skip
-    metric = report.metric.removeprefix("val_")
+    shown = report.metric.removeprefix("val_")
+    parts, metric = report.evaluation.find_measured(shown) if report.evaluation else ({}, shown)
     for part, basis in (
         ("test", "The delivered model on {rows:,} test rows, which chose nothing; interval by {method}."),
         ("validation", "The delivered model on {rows:,} validation rows; interval by {method}. The search chose by "
          "these rows, so it is optimistic."),
     ):  # fmt: skip
-        found = report.evaluation.parts.get(part) if report.evaluation else None
+        found = parts.get(part)
         if found is not None and metric in found.intervals and (value := _find_value(found, metric)) is not None:
-            name = f"{part} {metric}"
+            name = f"{part} {shown}"
             method = "Wilson's formula" if metric.endswith("accuracy") else "bootstrap over rows"
             return Certainty(name, value, found.intervals[metric], basis.format(rows=found.rows, method=method))
     return Certainty(

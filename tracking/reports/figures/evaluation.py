@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from tracking.reports.content import Evaluation, PartEvaluation
 from tracking.reports.figures.figure import Axis, Box, Dots, Figure, Label, Line, Mark, Panel
@@ -13,10 +14,16 @@ _MOST_CLASSES = 20
 _MOST_ROC = 6
 _MOST_OUTPUTS = 4
 _WITH_NUMBERS = 12
+_KINDS = ("forecasts", "forecast-steps", "confusion-matrix", "roc", "calibration", "residuals")
+
+
+def is_of_evaluation(name: str) -> bool:
+    """Return whether a figure's name is one of those below: its kind, and the output of a head behind it."""
+    return any(name == kind or name.startswith(f"{kind}-") for kind in _KINDS)
 
 
 def draw_evaluation(evaluation: Evaluation | None) -> Iterator[Figure]:
-    """Yield the figures of the winner's predictions, with a panel for each part of the data."""
+    """Yield the figures of the winner's predictions, with a panel for each part of the data; of several heads each."""
     if evaluation is None:
         return
     for figure in (
@@ -24,6 +31,10 @@ def draw_evaluation(evaluation: Evaluation | None) -> Iterator[Figure]:
     ):  # fmt: skip
         if figure is not None:
             yield figure
+    for output, head in evaluation.heads.items():
+        for figure in draw_evaluation(head):
+            title = figure.title.replace("of the winner", f"of the winner, {shorten(head.target, 40)}")
+            yield replace(figure, name=f"{figure.name}-{output.replace('_', '-').lower()}", title=title)
 
 
 def list_confused(evaluation: Evaluation, part: PartEvaluation, most: int = 3) -> list[str]:

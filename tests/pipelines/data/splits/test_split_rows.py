@@ -1,5 +1,7 @@
 """Every way of dividing rows, and its errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -330,3 +332,28 @@ def test_a_class_of_the_test_file_alone(problem):
     assert found.path == "data.test_source"
     assert 'only in 1 row (line 2 of b.csv); did you mean "<=50K"?' in found.message
     assert 'data.columns.t.replace: {"<=50K.": "<=50K"}' in found.message
+
+
+def heads(*labels) -> Labels:
+    parts = tuple(replace(each, targets=(f"t{place}",), output=f"t{place}") for place, each in enumerate(labels))
+    y = np.stack([each.y.reshape(-1) for each in parts], axis=1).astype(np.float64)
+    return Labels("multi_task", tuple(f"t{place}" for place in range(len(parts))), (), y, heads=parts)
+
+
+def test_the_first_target_with_classes_is_stratified():
+    """Of several targets its classes have equal shares in every part, and a note names it."""
+    second = classes(50, 50)
+    shuffled = replace(second, y=np.random.default_rng(1).permutation(second.y))
+    split = split_rows(rows_of(100), heads(numbers(100), classes(80, 20), shuffled), spec(validation=0.2, test=0.1))
+    first = classes(80, 20).y
+    assert [np.bincount(first[split.select_rows(part)]).tolist() for part in PARTS] == [[56, 14], [16, 4], [8, 2]]
+    assert any('the classes of "t1", the first target with classes' in note for note in split.notes)
+
+
+def test_training_keeps_a_row_of_every_targets_rare_classes():
+    """A class of the second target that one row has is a training row, whatever the seed."""
+    rare = replace(classes(99, 1), y=np.roll(classes(99, 1).y, 50))
+    for seed in range(5):
+        split = split_rows(rows_of(100), heads(classes(80, 20), rare), spec(validation=0.4, test=0.4, seed=seed))
+        assert split.part[np.flatnonzero(rare.y)[0]] == "train"
+    assert any('classes of "t1" with a single row, kept for training: "c1"' in note for note in split.notes)
