@@ -216,6 +216,8 @@ def _format_baselines(shown: StudyView | BestTrial) -> dict[str, str]:
 def _format_selection(best: BestTrial) -> dict[str, str]:
     """Return the choice of the winner, if there were retrainings."""
     rows = {f"  {format_trial_name(each.number)}": each.describe() for each in best.finalists}
+    if best.finalists_reason:
+        rows["  selection"] = best.finalists_reason
     if best.refit_reason:
         rows["  refit"] = best.refit_reason.removeprefix("refit ")
     if best.ensemble_reason:

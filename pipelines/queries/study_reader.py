@@ -27,7 +27,7 @@ from pipelines.search.trial_summaries import (
 from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.evaluate import read_test_scores
 from pipelines.selection.evaluation_files import describe_forecast
-from pipelines.selection.finalists import ENSEMBLE, Finalist, rank_finalists
+from pipelines.selection.finalists import ENSEMBLE, Finalist, explain_finalists, rank_finalists
 from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_ensembled, is_refitted
 from pipelines.selection.refit import explain_refit
 from pipelines.study.fingerprint import StudyFingerprint
@@ -216,6 +216,7 @@ class StudyReader:
             model=str(model) if model.exists() else "",
             no_model="" if model.exists() else explain_missing_model(folder),
             finalists=finalists,
+            finalists_reason=explain_finalists(Retrainings(self._store).list(study.name), study.spec.selection),
             objectives=tuple(ObjectiveName(goal.name, goal.direction) for goal in objective.goals),
             pareto_front=tuple(map(TrialRow.from_summary, pareto_front)),
             refit=self._is_refit(study, best.number),

@@ -209,6 +209,7 @@ class BestTrial:
         model: that model's file; empty where there is none.
         no_model: why there is none.
         finalists: the finalists with their retrainings, the winner first; empty for a study without retrainings.
+        finalists_reason: what `selection: auto` decided, and why; empty where the study file names the finalists.
         refit: whether that model was trained on training and validation rows together.
         refit_reason: why that is so, or why it is not, in one line; empty where no refit was compared.
         ensemble: mean score of the ensemble's trainings, where it is kept.
@@ -229,6 +230,7 @@ class BestTrial:
     test: Mapping[str, Measure]
     model: str
     finalists: tuple[Finalist, ...] = ()
+    finalists_reason: str = ""
     refit: bool = False
     refit_reason: str = ""
     ensemble: float | None = None

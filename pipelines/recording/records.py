@@ -191,6 +191,7 @@ class StudyOutcome:
         retraining: the retraining whose model wins; empty for the trial's own.
         refit_reason: why the winner's refit is delivered, or is not; empty where none was compared.
         ensemble_reason: the same of its ensemble.
+        finalists_reason: what `selection: auto` decided, and why; empty where the study file names the finalists.
     """
 
     state: StudyState
@@ -201,6 +202,7 @@ class StudyOutcome:
     retraining: str = ""
     refit_reason: str = ""
     ensemble_reason: str = ""
+    finalists_reason: str = ""
 
     @property
     def score(self) -> float | None:

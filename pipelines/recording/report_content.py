@@ -197,6 +197,7 @@ def _collect_facts(context: StudyContext, outcome: StudyOutcome) -> dict[str, st
         "search": f"{choose_sampler(context).name} sampler, {choose_pruner(context).name} pruner, "
         f"seed {context.spec.search.seed}",
         "baselines": baselines.describe() if baselines else "",
+        "selection": outcome.finalists_reason,
         "ensemble": outcome.ensemble_reason.removeprefix("ensemble "),
         "refit": outcome.refit_reason.removeprefix("refit "),
         **{name: str(value) for name, value in _read_environment(context).items()},

@@ -10,6 +10,7 @@ from pipelines.recording.records import StudyOutcome
 from pipelines.recording.report_content import collect_report, convert_trials, list_parameters
 from pipelines.search.trial_summaries import TrialSummary, find_best
 from pipelines.selection.evaluation_files import locate_evaluation
+from pipelines.selection.finalists import AUTO
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.study.context import StudyContext
 from tracking.reports.analysis.importances import Importance, estimate_importances
@@ -65,8 +66,9 @@ class ReportWriter:
             has_plots=outcome.state in ("finished", "failed"),  # a requested end does not wait for them
             painted=self._painted,
         )
-        if retrainings:
-            write_retrainings_csv(self._folder / "retrainings.csv", retrainings)
+        # The choice of finalists is stored beside the trainings, and is none.
+        if trained := [each for each in retrainings if each.name != AUTO]:
+            write_retrainings_csv(self._folder / "retrainings.csv", trained)
 
     def _draw_evaluation(self, report: StudyReport, outcome: StudyOutcome) -> None:
         """Draw what the winner's run shows of its predictions, beside the file that the report has them from."""

@@ -24,38 +24,22 @@ _ERRORS: Final = ("_error", "loss", "_crossentropy", "_hinge", "logcosh")
 
 @dataclass(frozen=True)
 class AutoFinalists:
-    """The best trials of a search that cannot be distinguished.
+    """Decision of `selection: auto`.
 
     Attributes:
-        rivals: these trials, the best first.
-        noise: standard error of the best score.
-        rows: validation rows that scores are means of.
-        rounds: trainings of each that the share of the search's time allows, at most those of the study file.
-        seconds: time that these take, by the trials' times.
+        rivals: the best trials that cannot be distinguished, the best first; empty where none is trained again.
+        rounds: most trainings of each; 0 where the share of the search's time is too small for a mean.
+        reason: why these, or why none, in one line; empty where there are not two trials to choose from.
     """
 
     rivals: tuple[TrialSummary, ...]
-    metric: str
-    noise: float
-    rows: int
     rounds: int
-    seconds: float
-    allowed_s: float
+    reason: str
 
     @property
-    def is_affordable(self) -> bool:
-        """Return whether each can be trained often enough for a mean."""
-        return self.rounds >= _FEWEST_ROUNDS
-
-    def describe(self) -> str:
-        """Return why these trials are trained again, or are not, in one line."""
-        apart = f"{self.metric} on {self.rows:,} rows has a standard error of {self.noise:.2g}, and they are within it"
-        if self.is_affordable:
-            return (
-                f"{apart}; about {self.seconds:.3g} s, at most {SHARE:.0%} of the search's time; selection: "
-                "{finalists: 0} turns it off"
-            )
-        return f"{apart}; further trainings would take over {SHARE:.0%} of the search's time"
+    def trained(self) -> tuple[TrialSummary, ...]:
+        """Return the trials that are trained again."""
+        return self.rivals if self.rounds else ()
 
 
 def find_auto_finalists(
@@ -66,8 +50,8 @@ def find_auto_finalists(
     rows: int,
     rounds: int,
     kept: int,
-) -> AutoFinalists | None:
-    """Return the best trials that cannot be distinguished; None where the best one stands alone.
+) -> AutoFinalists:
+    """Return which of the best trials are trained again, and why.
 
     Args:
         ranked: the complete trials, the best first.
@@ -77,21 +61,43 @@ def find_auto_finalists(
         rounds: most trainings of each.
         kept: number of the best trials whose models are kept; the winner must be one of them.
     """
-    if len(ranked) < 2 or objective.goals or ranked[0].value is None:
-        return None
-    noise = estimate_noise(objective.metric, ranked[0].value, rows)
-    if noise is None:
-        return None
+    if len(ranked) < 2 or ranked[0].value is None:
+        return AutoFinalists((), 0, "")
+    if reason := _explain_no_choice(objective, ranked[0].value, rows, kept):
+        return AutoFinalists((), 0, reason)
+    noise = estimate_noise(objective.metric, ranked[0].value, rows) or 0.0
     near = [trial for trial in ranked[: min(_MOST, kept)] if abs((trial.value or 0.0) - ranked[0].value) <= noise]
+    error = f"{objective.metric} on {rows:,} rows has a standard error of {noise:.2g}"
     if len(near) < 2:
-        return None
-    allowed_s = SHARE * sum(trial.seconds or 0.0 for trial in trials)
+        behind = abs((ranked[1].value or 0.0) - ranked[0].value)
+        return AutoFinalists((), 0, f"{error}, and the next trial is {behind:.2g} behind; the best trial wins")
+    return _share_time(near, SHARE * _sum_seconds(trials), rounds, f"{error}, and they are within it")
+
+
+def _explain_no_choice(objective: Objective, value: float, rows: int, kept: int) -> str:
+    """Return why no trial of a study is trained again, whatever the scores; empty where one may be."""
+    turn_on = "selection: {finalists: 3} trains the best three again"
+    if objective.goals:
+        return "a study with several objectives is left to its Pareto front"
+    if estimate_noise(objective.metric, value, rows) is None:
+        return f"the noise of {objective.metric} is not known, and the best trial wins; {turn_on}"
+    return "tracking.keep_models keeps one model only, which wins" if kept < 2 else ""
+
+
+def _share_time(near: list[TrialSummary], allowed_s: float, rounds: int, reason: str) -> AutoFinalists:
+    """Return the rivals that the allowed time is enough for, with the rounds that it is enough for."""
     # Two that are trained often show more than three that are trained once.
     while len(near) > 2 and _sum_seconds(near) * _FEWEST_ROUNDS > allowed_s:
         near.pop()
     each_s = _sum_seconds(near)
     possible = min(rounds, int(allowed_s / each_s)) if each_s > 0 else rounds
-    return AutoFinalists(tuple(near), objective.metric, noise, rows, possible, each_s * possible, allowed_s)
+    if possible < _FEWEST_ROUNDS:
+        due = f"{_FEWEST_ROUNDS} further trainings of each take about {_FEWEST_ROUNDS * each_s:.3g} s"
+        over = f"{due}, over {SHARE:.0%} of the search's time, {allowed_s:.3g} s"
+        hint = f"selection: {{finalists: {len(near)}}} trains them all the same"
+        return AutoFinalists(tuple(near), 0, f"{reason}; {over}; {hint}")
+    limit = f"at most {SHARE:.0%} of the search's time; selection: {{finalists: 0}} turns it off"
+    return AutoFinalists(tuple(near), possible, f"{reason}; {limit}")
 
 
 def estimate_noise(metric: str, value: float, rows: int) -> float | None:
@@ -120,5 +126,5 @@ def is_apart(finalists: Sequence[Finalist]) -> bool:
     return all(each.interval and (each.interval[0] > high or each.interval[1] < low) for each in others)
 
 
-def _sum_seconds(trials: Sequence[TrialSummary]) -> float:
+def _sum_seconds(trials: Iterable[TrialSummary]) -> float:
     return sum(trial.seconds or 0.0 for trial in trials)

@@ -89,8 +89,8 @@ def rank_finalists(
     names, retrainings = list_retrainings(selection), tuple(retrainings)
     best = rank_trials(trials, objective)
     if selection.finalists == "auto":
-        decided = [each for each in retrainings if each.name == AUTO]
-        numbers = max(decided, key=lambda each: each.ended_ms).parts if decided else ()
+        decision = _find_decision(retrainings)
+        numbers = decision.parts if decision else ()
         best = [trial for trial in best if trial.number in numbers]
     else:
         best = best[: selection.finalists]
@@ -103,6 +103,19 @@ def rank_finalists(
     finalists = [_make_finalist(number, tuple(of_trial), bounds) for number, of_trial in scores.items() if of_trial]
     # The finalists have the order of the search, which a stable sort leaves to equal means.
     return tuple(sorted(finalists, key=lambda finalist: sign * finalist.mean))
+
+
+def explain_finalists(retrainings: Iterable[Retraining], selection: SelectionSpec) -> str:
+    """Return why `selection: auto` trained trials again, or none; empty where the study file names the finalists."""
+    decision = _find_decision(retrainings) if selection.finalists == "auto" else None
+    if decision is None or not decision.reason:
+        return ""
+    return f"{'trained again' if decision.parts else 'no trial trained again'}: {decision.reason}"
+
+
+def _find_decision(retrainings: Iterable[Retraining]) -> Retraining | None:
+    """Return the latest decision of `selection: auto`; None where there is none."""
+    return max((each for each in retrainings if each.name == AUTO), key=lambda each: each.ended_ms, default=None)
 
 
 def derive_retraining_seed(seed: int, number: int, name: str) -> int:

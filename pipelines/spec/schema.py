@@ -14,7 +14,7 @@ from pipelines.spec.code_references import is_reference
 from pipelines.spec.data_spec import DataSpec
 from pipelines.spec.section import Alias, Name, Section
 from pipelines.spec.units import Bytes, Seconds
-from search_spaces.values import Direction
+from search_spaces.values import Direction, describe
 
 _MOST_OBJECTIVES = 8
 
@@ -404,7 +404,9 @@ class StudySpec(Section):
     budget: BudgetSpec = Field(default=BudgetSpec(), description="The end of the study.")
     limits: LimitsSpec = Field(default=LimitsSpec(), description="Limits of one trial.")
     resources: ResourcesSpec = Field(default=ResourcesSpec(), description="Resources of the study.")
-    selection: SelectionSpec = Field(default=SelectionSpec(), description="Choice of the winner.")
+    selection: SelectionSpec = Field(
+        default=SelectionSpec(), description="Choice of the winner; `auto` is `{finalists: auto}`, the default."
+    )
     tracking: TrackingSpec = Field(default=TrackingSpec(), description="Tracking in MLflow.")
     export: ExportSpec = Field(default=ExportSpec(), description="Export and registration of the winner.")
 
@@ -460,6 +462,15 @@ class StudySpec(Section):
         if search is not None and search.sampler not in ("auto", "gp"):
             raise ValueError(f"only the sampler gp estimates improvement, not {search.sampler}; set search.sampler: gp")
         return budget
+
+    @field_validator("selection", mode="before", json_schema_input_type=SelectionSpec | Literal["auto"])
+    @classmethod
+    def _read_selection(cls, written: object) -> object:
+        if written == "auto":
+            return {"finalists": "auto"}
+        if isinstance(written, (str, int, float)):
+            raise ValueError(f"expected auto, or keys such as {{finalists: 3, seeds: 3}}, got {describe(written)}")
+        return written
 
     @field_validator("selection")
     @classmethod

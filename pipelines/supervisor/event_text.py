@@ -83,12 +83,7 @@ def format_event(event: events.StudyEvent) -> str | None:
 def _format_selection(event: events.StudyEvent) -> str | None:
     """Return the line of an event of the final selection."""
     if isinstance(event, events.FinalistsChosen):
-        names = ", ".join(map(format_trial_name, event.numbers))
-        if not event.trainings:
-            return f"{names} cannot be distinguished: {event.reason}"
-        to_go = f"{format_count(event.trainings, 'training')} to go"
-        reason = f" ({event.reason})" if event.reason else ""
-        return f"{names} are trained again to choose the winner: {to_go}{reason}"
+        return _format_finalists(event)
     if isinstance(event, events.RetrainingEnded):
         return format_retraining_end(event)
     if isinstance(event, events.RefitComparing):
@@ -103,6 +98,19 @@ def _format_selection(event: events.StudyEvent) -> str | None:
         what = "is averaged with further trainings" if event.is_as_good else "is not averaged with further trainings"
         return f"{format_trial_name(event.number)} {what}: {event.reason}"
     return None
+
+
+def _format_finalists(event: events.FinalistsChosen) -> str:
+    names = ", ".join(map(format_trial_name, event.numbers))
+    if not names:
+        return f"selection: auto trains no trial again: {event.reason}"
+    if not event.trainings:
+        return f"{names} cannot be distinguished: {event.reason}"
+    most = "at most " if event.reason else ""
+    cost = f", about {format_count(event.epochs, 'epoch')} and {event.seconds:.3g} s" if event.epochs else ""
+    reason = f" ({event.reason})" if event.reason else ""
+    to_go = f"{most}{format_count(event.trainings, 'training')} to go{cost}"
+    return f"{names} are trained again to choose the winner: {to_go}{reason}"
 
 
 def _format_delivery(event: events.Delivering) -> str:

@@ -190,15 +190,21 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class FinalistsChosen:
-    """The search ended; these trials are retrained to choose the winner, so many trainings in all.
+    """The search ended; these trials are retrained to choose the winner, so many trainings at most.
 
     Attributes:
-        reason: why a study chose these by itself, and what it costs; empty where the study file did.
+        numbers: the trials; empty where `selection: auto` trains none again.
+        trainings: those that are to go; 0 where the trials cannot be distinguished, or were trained before.
+        epochs: epochs of these trainings, if each takes as many as the trial took.
+        seconds: their time, if each takes as long as the trial took.
+        reason: why a study decided by itself; empty where the study file did.
     """
 
     numbers: tuple[int, ...]
     trainings: int
     reason: str = ""
+    epochs: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,23 @@ Each retraining is stored when it ends, so that a pause or a crash loses only th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pipelines.data.splits.division import Division
 from pipelines.engines.base import Event
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
 from pipelines.selection.auto_finalists import find_auto_finalists, is_apart
 from pipelines.selection.ensemble import explain_ensemble
-from pipelines.selection.finalists import AUTO, ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
+from pipelines.selection.finalists import (
+    AUTO,
+    ENSEMBLE,
+    REFIT,
+    Finalist,
+    count_folds,
+    explain_finalists,
+    list_retrainings,
+    rank_finalists,
+)
 from pipelines.selection.model_locations import find_ensemble, is_ensembled, is_refitted
 from pipelines.selection.refit import explain_refit
 from pipelines.study.check_listener import CheckListener
@@ -80,6 +89,11 @@ class FinalSelection:
         return explain_refit(self._list_stored(), self.winner.number, is_refitted=bool(self.winning_retraining))
 
     @property
+    def finalists_reason(self) -> str:
+        """What `selection: auto` decided, and why; empty where the study file names the finalists."""
+        return explain_finalists(self._list_stored(), self._context.spec.selection)
+
+    @property
     def ensemble(self) -> Retraining | None:
         """The winner's ensemble, where it is kept; None otherwise."""
         if self.winner is None or find_ensemble(self._context.study, self._context.home, self.winner.number) is None:
@@ -130,11 +144,12 @@ class FinalSelection:
         # One that failed is tried again by a further run.
         done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
         division = None if selection.folds is None else Division(selection.folds)
-        due = [self._jobs.make_job(trial, name, division) for trial, name in wanted if (trial.number, name) not in done]
+        missing = [(trial, name) for trial, name in wanted if (trial.number, name) not in done]
+        due = [self._jobs.make_job(trial, name, division) for trial, name in missing]
         if due:
             if division is not None:
                 self._divide_data(division)
-            yield FinalistsChosen(tuple(trial.number for trial in candidates), len(due))
+            yield self._announce(candidates, missing)
             yield from self._jobs.run(due)
         self._rank()
 
@@ -149,33 +164,60 @@ class FinalSelection:
             rounds=spec.selection.seeds,
             kept=spec.models_kept,
         )
-        rivals = found.rivals if found and found.is_affordable else ()
-        self._record_rivals(tuple(trial.number for trial in rivals), found.describe() if found else "")
-        if found is not None:
-            yield FinalistsChosen(
-                tuple(trial.number for trial in found.rivals), len(rivals) * found.rounds, found.describe()
-            )
-        for name in list_retrainings(spec.selection)[: found.rounds if found else 0]:
-            done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
-            yield from self._jobs.run(
-                [self._jobs.make_job(trial, name) for trial in rivals if (trial.number, name) not in done]
-            )
+        names, rivals = list_retrainings(spec.selection)[: found.rounds], found.trained
+        self._record_rivals(tuple(trial.number for trial in rivals), found.reason)
+        self._rank()
+        if self._is_decided():  # by an earlier run
+            return
+        done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
+        due = [(trial, name) for name in names for trial in rivals if (trial.number, name) not in done]
+        if due or (found.reason and not rivals):
+            yield self._announce(found.rivals, due, found.reason)
+        for name in names:
+            yield from self._jobs.run([self._jobs.make_job(trial, name) for trial, each in due if each == name])
             self._rank()
-            if self.finalists and is_apart(self.finalists):
+            if self._is_decided():
                 return
 
+    def _is_decided(self) -> bool:
+        return bool(self.finalists) and is_apart(self.finalists)
+
+    def _announce(
+        self, trials: Sequence[TrialSummary], due: Sequence[tuple[TrialSummary, str]], reason: str = ""
+    ) -> FinalistsChosen:
+        """Return the event of these finalists, with what their trainings take if each takes what the trial took."""
+        folds, seeds = self._context.summary.folds, self._context.spec.training.seeds
+        shares = [(trial, count_folds(name, folds) / (folds * seeds)) for trial, name in due]
+        return FinalistsChosen(
+            tuple(trial.number for trial in trials),
+            len(due),
+            reason,
+            round(sum((trial.epochs or 0) * share for trial, share in shares)),
+            sum((trial.seconds or 0.0) * share for trial, share in shares),
+        )
+
     def _record_rivals(self, numbers: tuple[int, ...], reason: str) -> None:
-        """Store the finalists that the study chose itself: later readings rank these."""
-        is_known = any(each.name == AUTO for each in self._list_stored())
-        if self.winner is None or not (numbers or is_known):
+        """Store the decision of `selection: auto`: later readings rank these."""
+        if not reason and not any(each.name == AUTO for each in self._list_stored()):
             return
         now = now_ms()
-        number = self._best[0].number
-        self._recorder.record_decision(
-            Retraining(
-                self._context.name, number, AUTO, 0, "complete", None, (), {}, None, 0.0, now, now, "", reason, numbers
-            )
+        decision = Retraining(
+            self._context.name,
+            self._best[0].number,
+            AUTO,
+            0,
+            "complete",
+            None,
+            (),
+            {},
+            None,
+            0.0,
+            now,
+            now,
+            reason=reason,
+            parts=numbers,
         )
+        self._recorder.record_decision(decision)
 
     def _rank(self) -> None:
         selection, objective = self._context.spec.selection, self._context.objective

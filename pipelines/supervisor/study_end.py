@@ -107,6 +107,7 @@ class StudyEnd:
                 selection.winning_retraining,
                 selection.refit_reason,
                 selection.ensemble_reason,
+                selection.finalists_reason,
             )
         )
         self._control.count_time()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pipelines.search.trial_summaries import TrialSummary
-from pipelines.selection.auto_finalists import estimate_noise, find_auto_finalists, is_apart
+from pipelines.selection.auto_finalists import AutoFinalists, estimate_noise, find_auto_finalists, is_apart
 from pipelines.selection.finalists import Finalist
 from pipelines.study.objective import Goal, Objective
 
 ACCURACY = Objective("val_accuracy", "maximize")
+GOALS = (Goal("val_accuracy", "maximize"), Goal("parameters", "minimize"))
 
 
 def trials(*values, seconds=1.0):
@@ -25,7 +26,12 @@ def test_trials_within_the_noise_are_rivals():
     """On a hundred rows an accuracy of 0.95 has a standard error of 0.026; on ten thousand one of 0.002."""
     ranked = trials(0.95, 0.94, 0.9)
     assert [trial.number for trial in find(ranked).rivals] == [0, 1]
-    assert find(ranked, rows=10_000) is None
+    alone = find(ranked, rows=10_000)
+    assert (alone.rivals, alone.rounds) == ((), 0)
+    assert alone.reason == (
+        "val_accuracy on 10,000 rows has a standard error of 0.0022, and the next trial is 0.01 behind; the best "
+        "trial wins"
+    )
 
 
 def test_a_share_of_the_searchs_time_is_spent():
@@ -34,23 +40,33 @@ def test_a_share_of_the_searchs_time_is_spent():
     assert (find(ranked).rounds, len(find(ranked).rivals)) == (2, 3)
     assert find(ranked, others=500).rounds == 3
     few = find(ranked, others=25)
-    assert (len(few.rivals), few.rounds, few.is_affordable) == (2, 2, True)
+    assert (len(few.rivals), few.rounds, few.trained) == (2, 2, few.rivals)
     none = find(ranked, others=2)
-    assert not none.is_affordable
-    assert none.describe().endswith("further trainings would take over 15% of the search's time")
+    assert (len(none.rivals), none.rounds, none.trained) == (2, 0, ())
+    assert none.reason.endswith(
+        "2 further trainings of each take about 4 s, over 15% of the search's time, 0.75 s; selection: {finalists: 2} "
+        "trains them all the same"
+    )
 
 
-@pytest.mark.parametrize("choices", [{"kept": 1}, {"objective": Objective("val_my_score", "maximize")}])
-def test_some_studies_choose_none(choices):
-    """Where only one model is kept, or nothing is known of the metric's noise."""
-    assert find(trials(0.95, 0.95), **choices) is None
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ({"kept": 1}, "tracking.keep_models keeps one model only, which wins"),
+        ({"objective": Objective("val_my_score", "maximize")}, "the noise of val_my_score is not known"),
+        ({"objective": Objective("val_accuracy", "maximize", GOALS)}, "several objectives is left to its Pareto front"),
+    ],
+)
+def test_some_studies_choose_none(choices, reason):
+    """The reason names what the study lacks: two models, a known noise, a single objective."""
+    found = find(trials(0.95, 0.95), **choices)
+    assert (found.rivals, found.rounds) == ((), 0)
+    assert reason in found.reason
 
 
-def test_several_objectives_choose_none():
-    """The Pareto front is what such a study gives."""
-    goals = (Goal("val_accuracy", "maximize"), Goal("parameters", "minimize"))
-    assert find(trials(0.95, 0.95), objective=Objective("val_accuracy", "maximize", goals)) is None
-    assert find(trials(0.95)) is None
+def test_a_single_trial_needs_no_choice():
+    """It wins, and there is no decision to explain."""
+    assert find(trials(0.95)) == AutoFinalists((), 0, "")
 
 
 @pytest.mark.parametrize(

@@ -55,3 +55,13 @@ def test_user_models_keep_their_backend():
     assert StudySpec.model_validate({**study, "model": "mlp"}).resources.backend == "jax"
     with pytest.raises(ValidationError, match="expected backend: tensorflow for a user model"):
         StudySpec.model_validate({**study, "model": "model.py:build"})
+
+
+def test_selection_may_be_a_word():
+    """`auto` is the default written out, for people and for the JSON Schema alike."""
+    words = {"study": "s", "data": {"source": "d.csv"}, "model": "mlp"}
+    written, left_out = StudySpec(**words, selection="auto"), StudySpec(**words)
+    assert written.selection == left_out.selection
+    assert written.model_dump() == left_out.model_dump()
+    choices = StudySpec.model_json_schema(by_alias=True)["properties"]["selection"]["anyOf"]
+    assert {"const": "auto", "type": "string"} in choices

@@ -127,21 +127,49 @@ def test_trials_that_cannot_be_told_apart_are_trained_again(desk):
     events = desk.run(engine(train), trials=30)
     [chosen] = [event for event in events if isinstance(event, FinalistsChosen)]
     assert (chosen.numbers, chosen.trainings) == ((0, 1), 4)
-    assert "val_loss on 4 rows has a standard error of 0.35, and they are within it" in format_event(chosen)
+    line = format_event(chosen)
+    # Each of the two took three epochs, and so do two further trainings of each.
+    assert line.startswith(
+        "t000, t001 are trained again to choose the winner: at most 4 trainings to go, about 12 epoch"
+    )
+    assert "val_loss on 4 rows has a standard error of 0.35, and they are within it" in line
     ended = events[-1]
     assert (ended.winner, [finalist.number for finalist in ended.finalists]) == (1, [1, 0])
     with StudyReader(desk.home, desk.store) as reader:
-        assert reader.find_best_trial("it").finalists == ended.finalists
+        best = reader.find_best_trial("it")
+        assert best.finalists == ended.finalists
+        assert best.finalists_reason == f"trained again: {chosen.reason}"
     made = engine(train)
-    assert desk.run(made, trials=30)[-1].winner == 1
+    events = desk.run(made, trials=30)
+    assert events[-1].winner == 1
     assert not made.jobs
+    assert not any(isinstance(event, FinalistsChosen) for event in events)
     assert desk.run(engine(train), trials=30, selection="finalists: 0")[-1].winner == 0
+
+
+def test_a_winner_that_stands_apart_is_not_trained_again(desk):
+    """By default, which is `selection: auto`, a line states that and why, as the search ends and afterwards."""
+    events = desk.run(engine(lambda job: training(job, [2.0, 1.0 + 9 * job.number, 3.0])), trials=4)
+    [line] = [format_event(event) for event in events if isinstance(event, FinalistsChosen)]
+    reason = "val_loss on 4 rows has a standard error of 0.35, and the next trial is 1 behind; the best trial wins"
+    assert line == f"selection: auto trains no trial again: {reason}"
+    with StudyReader(desk.home, desk.store) as reader:
+        assert reader.find_best_trial("it").finalists_reason == f"no trial trained again: {reason}"
+
+
+def test_the_cost_of_declared_finalists_is_shown(desk):
+    """In trainings and in epochs, if each takes as many as its trial took."""
+    events = desk.run(engine(script), trials=4, selection="finalists: 3, seeds: 3")
+    [chosen] = [event for event in events if isinstance(event, FinalistsChosen)]
+    epochs = sum(trial.epochs for trial in desk.trials() if trial.number < 3)
+    assert (chosen.trainings, chosen.epochs) == (9, 3 * epochs)
 
 
 def test_a_short_search_trains_nothing_again(desk):
     """What it would cost is over the share of the search's time; one line states that."""
-    made = engine()
+    made = engine(lambda job: training(job, [2.0, 1.0 + 0.01 * job.number, 3.0]))
     events = desk.run(made, trials=4)
     assert len(made.jobs) == 4
-    lines = [format_event(event) for event in events if isinstance(event, FinalistsChosen)]
-    assert all("cannot be distinguished" in line for line in lines)
+    [line] = [format_event(event) for event in events if isinstance(event, FinalistsChosen)]
+    assert "t000, t001 cannot be distinguished: val_loss on 4 rows has a standard error of 0.35" in line
+    assert "selection: {finalists: 2} trains them all the same" in line

@@ -101,7 +101,7 @@ def test_the_comparison_is_reported(desk):
     [compared] = [event for event in said if isinstance(event, RefitCompared)]
     assert (compared.number, compared.is_as_good) == (0, False)
     stored = {each.name: each for each in Retrainings(desk.store).list("it")}
-    assert {*stored} == {"refit-comparison", *(each.name for each in COMPARED_TRAININGS)}
+    assert {*stored} == {"auto-finalists", "refit-comparison", *(each.name for each in COMPARED_TRAININGS)}
     assert stored["refit-comparison"].scores == (1.5, 1.5, 1.5, 2.0, 2.0, 2.0)
 
 
