@@ -26,10 +26,17 @@ from pipelines.recording.records import (
     write_mlflow_model,
 )
 from pipelines.search.space_evolution import list_generations, read_changes
-from pipelines.search.trial_summaries import TrialSummary, find_best, select_kept, summarize_trials
+from pipelines.search.trial_summaries import (
+    PAUSED,
+    TrialSummary,
+    find_best,
+    is_paused,
+    select_kept,
+    summarize_trials,
+)
 from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.evaluate import read_test_scores
-from pipelines.selection.finalists import AUTO, ENSEMBLE, REFIT, count_folds, rank_finalists
+from pipelines.selection.finalists import AUTO, ENSEMBLE, REFIT, count_folds, explain_finalists, rank_finalists
 from pipelines.selection.model_locations import is_ensembled, is_refitted
 from pipelines.selection.refit import COMPARISON, explain_refit
 from pipelines.study.context import StudyContext
@@ -99,7 +106,9 @@ def backfill_study(
         return None
     latest = summarize_trials(generations[-1])
     trials = _TrialBackfill(context, latest)
-    rows = [row for generation in generations for row in trials.backfill_ended(generation)]
+    rows = [
+        row for pair in zip(generations, [None, *generations], strict=False) for row in trials.backfill_ended(*pair)
+    ]
     rows += trials.backfill_running(generations[-1])
     count = sum(isinstance(row, TrialStarted) for row in rows)
     opened = _build_opened(context, record, previous.opened, rows, user)
@@ -143,18 +152,24 @@ class _TrialBackfill:
             return number in self._kept
         return (self._home.locate_trial(self._context.name, number) / MLFLOW_MODEL).exists()
 
-    def backfill_ended(self, generation: optuna.Study) -> Iterator[Record]:
-        """Yield the records of the trials that ended in a generation of the space."""
+    def backfill_ended(self, generation: optuna.Study, before: optuna.Study | None) -> Iterator[Record]:
+        """Yield the records of the trials that ended in a generation of the space, or paused, with the one before."""
         objective = self._context.objective
         frozen = {trial.number: trial for trial in generation.get_trials(deepcopy=False)}
         ended = [trial for trial in summarize_trials(generation) if trial.has_ended]
         # Trials below this number were carried over; the generation that trained them has their records.
         carried = changes[-1].before if (changes := read_changes(generation)) else 0
         best = find_best([trial for trial in ended if trial.number < carried], objective)
+        paused = (
+            {trial.number: trial for trial in before.get_trials(deepcopy=False) if is_paused(trial)} if before else {}
+        )
+        for trial in ended:
+            if trial.number in paused:  # the change of the space ended it
+                yield from self._backfill_trial(trial, paused[trial.number], frozen[trial.number], best)
         new = [trial for trial in ended if trial.number >= carried]
         for trial in sorted(new, key=lambda each: (_read_end_ms(frozen[each.number]), each.number)):
             best = find_best([best, trial] if best else [trial], objective)
-            yield from self._backfill_trial(trial, frozen[trial.number], best)
+            yield from self._backfill_trial(trial, frozen[trial.number], frozen[trial.number], best)
 
     def backfill_running(self, generation: optuna.Study) -> Iterator[Record]:
         """Yield the records of the trials that have not ended."""
@@ -189,20 +204,30 @@ class _TrialBackfill:
         yield TrialStarted(study, trial.number, dict(trial.params), _to_ms(frozen.datetime_start))
         yield from build_epochs_recorded(study, trial.number, self._read_epochs(trial), self._folds, self._seeds)
 
-    def _backfill_trial(self, trial: TrialSummary, frozen: FrozenTrial, best: TrialSummary | None) -> Iterator[Record]:
-        yield from self._backfill_start(trial, frozen)
+    def _backfill_trial(
+        self, trial: TrialSummary, began: FrozenTrial, ended: FrozenTrial, best: TrialSummary | None
+    ) -> Iterator[Record]:
+        yield from self._backfill_start(trial, began)
+        if (pause := ended.user_attrs.get(PAUSED)) is not None:
+            reason = pause["reason"] or self._explain_pause(trial, pause["epochs"])
+            yield TrialPaused(self._context.name, trial.number, pause["value"], reason)
         if self._folds * self._seeds > 1:
             mean = self._read_mean(trial)
             yield from build_epochs_recorded(self._context.name, trial.number, mean, self._folds, mean=True)
         keeps = trial.state == "complete" and self._keeps_model(trial.number)
         if keeps:
             self._write_model(trial)
-        ended_ms = _read_end_ms(frozen)
+        ended_ms = _read_end_ms(ended)
         self.latest_ms = max(self.latest_ms, ended_ms)
         best_so_far = best.value if best else None
         yield build_trial_finished(
             self._context, trial, keeps_model=keeps, best_so_far=best_so_far, finished_ms=ended_ms
         )
+
+    def _explain_pause(self, trial: TrialSummary, epochs: int | None) -> str:
+        """Return the reason of a trial's last pause, which the store does not keep once the trial has gone on."""
+        read = self._read_epochs(trial)
+        return f"paused after epoch {epochs} of {read[0].of}" if epochs and read else "paused"
 
     def _read_epochs(self, trial: TrialSummary) -> Sequence[EpochDone]:
         """Return the epochs that a trial reported; where their file is lost, those of its result."""
@@ -269,6 +294,7 @@ def find_outcome(
         explain_ensemble(retrainings, best.number, is_delivered=is_ensemble)
         if best and study.spec.selection.ensemble
         else "",
+        explain_finalists(retrainings, context.spec.selection),
     )
 
 

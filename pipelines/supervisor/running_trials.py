@@ -120,7 +120,9 @@ class RunningTrials:
         self._recorder.record_trial_start(number, values, tags, resumed=before is not None)
         hit("trial-start-recorded")
         job = make_trial_job(self._context, number, values, rungs=self._search.rungs)
-        return job if before is None else replace(job, spent_s=before.seconds or 0.0, spent=before.resources)
+        if before is None:
+            return job
+        return replace(job, resumed_after=before.epochs or 0, spent_s=before.seconds or 0.0, spent=before.resources)
 
     def compute_left_s(self, number: int) -> float | None:
         """Return the seconds left for a trial after its earlier attempts; None where there is no limit."""

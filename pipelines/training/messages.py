@@ -65,6 +65,7 @@ class TrialJob:
         refit_epochs: train exactly so many epochs and keep the last one's weights; None keeps the best epoch's.
         keeps_folds: whether the model of each fold is written, and not the best one's alone.
         by_fit: whether `Model.fit`, or the user model's `fit`, trains it where the graph trainer could.
+        resumed_after: epochs that it had trained when it was last paused; 0 where it never was.
         spent_s: seconds that it has trained before it was paused.
         devices: devices of its worker that it trains on.
         backend: Keras's backend in its worker.
@@ -89,9 +90,17 @@ class TrialJob:
     refit_epochs: int | None = None
     by_fit: bool = False
     keeps_folds: bool = False
+    resumed_after: int = 0
     spent_s: float = 0.0
     devices: Literal["all"] | int = 1
     backend: Backend = "tensorflow"
+
+    def is_undecided(self, epochs: int, of: int) -> bool:
+        """Return whether a training that is restored after so many epochs stands at a rung that it may not pass yet.
+
+        A kill between the checkpoint of a pause and its record leaves such a checkpoint.
+        """
+        return self.resumed_after < epochs < of and epochs - 1 in self.rungs
 
     @property
     def cpu_devices(self) -> int:

@@ -29,8 +29,9 @@ from pipelines.training.artifacts import write_artifacts
 from pipelines.training.batches import Rows, Streaming
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_log import EpochLog
-from pipelines.training.epoch_monitor import FitResult
+from pipelines.training.epoch_monitor import EpochMonitor, FitResult
 from pipelines.training.errors import ModelTooLargeError, TrialError
+from pipelines.training.fit_trainer import finish_training
 from pipelines.training.messages import (
     EpochDone,
     RungDecision,
@@ -144,22 +145,23 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     trainer, train = choose_trainer(trial.model, trial.rows, group, by_fit=job.by_fit)
     # With the trainer in it: a fleet's checkpoint of the same trial has another form.
     checkpoints = CheckpointStore(Path(job.folder), fold, (trainer, job.values, trial.schedule, job.training))
-    if (checkpoint := checkpoints.read()) is not None:
-        listener.repeat(checkpoint.history)
-    fitted = train(
-        trial.model,
-        trial.rows,
-        trial.schedule,
-        metric=job.metric,
-        direction=job.direction,
-        listener=listener,
-        checkpoints=checkpoints,
-    )
+    fitted = _resume(job, listener, trial.model, trial.schedule, checkpoints)
+    if fitted is None:
+        fitted = train(
+            trial.model,
+            trial.rows,
+            trial.schedule,
+            metric=job.metric,
+            direction=job.direction,
+            listener=listener,
+            checkpoints=checkpoints,
+        )
     return _Fold(find_fold(job, fold), trial.model, trial.requested, fitted, tuple(listener.epochs), trainer)
 
 
 def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, channel: Channel, *, by_fit: bool) -> _Fold:
     # Here, since it imports TensorFlow, which a worker for JAX never loads.
+    from pipelines.training.user_model.fit_calls import UserFitResult
     from pipelines.training.user_model.trial import build_user_model_trial, request_from_supervisor
 
     group = open_group(job.devices)
@@ -175,10 +177,11 @@ def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, chan
     trainer: TrainerName = "parallel" if group is not None else "graph" if in_graph else "user"
     identity = (trainer, trial.hp.values, trial.schedule, job.training)
     checkpoints = CheckpointStore(Path(job.folder), fold, identity) if trial.can_resume else None
-    if checkpoints is not None and (checkpoint := checkpoints.read()) is not None:
-        listener.repeat(checkpoint.history)
+    fitted = None if checkpoints is None else _resume(job, listener, trial.model, trial.schedule, checkpoints)
     try:
-        if group is not None:
+        if fitted is not None:
+            done = UserFitResult(fitted, trial.model)
+        elif group is not None:
             done = trial.train_on(group, listener, checkpoints)
         else:
             done = (trial.train_in_graph if in_graph else trial.train)(listener, checkpoints)
@@ -204,6 +207,22 @@ def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, chan
         dict(trial.undeclared.drawn),
         done.no_model,
     )
+
+
+def _resume(
+    job: TrialJob, listener: _ChannelListener, model: keras.Model, schedule: Schedule, checkpoints: CheckpointStore
+) -> FitResult | None:
+    """Report the epochs of an earlier attempt; return its result where it ends at the rung that it stands at."""
+    if (checkpoint := checkpoints.read()) is None:
+        return None
+    listener.repeat(checkpoint.history)
+    decision = listener.decide_again()
+    if decision == "go_on":
+        return None
+    monitor = EpochMonitor(schedule, job.metric, job.direction)
+    monitor.restore(checkpoint.monitor, checkpoint.best_weights)
+    monitor.should_stop(decision)
+    return finish_training(model, monitor)
 
 
 def _reset_keras(job: TrialJob, fold: int) -> None:
@@ -288,6 +307,15 @@ class _ChannelListener:
         is_last = self._trainings == 1 and epoch + 1 == self._of
         if self._fold > 0 or is_last or epoch not in self._job.rungs:
             return "go_on"
+        return self._request_decision(epoch)
+
+    def decide_again(self) -> RungDecision:
+        """Return whether an earlier attempt goes on; request that where it ended at a rung with nothing recorded."""
+        if self._fold > 0 or not self._job.is_undecided(len(self.epochs), self._of):
+            return "go_on"
+        return self._request_decision(len(self.epochs) - 1)
+
+    def _request_decision(self, epoch: int) -> RungDecision:
         best = min if self._job.direction == "minimize" else max
         score = best(each.metrics[self._job.metric] for each in self.epochs)
         decision: RungDecision = self._channel.request(RungReached(epoch, score, self._can_pause))

@@ -82,13 +82,19 @@ def make_state_tags(records: Sequence[TrialRecord], metric: str) -> dict[str, st
     last = next((each for each in reversed(records) if isinstance(each, TrialStarted | TrialPaused)), None)
     if isinstance(last, TrialPaused):
         note = f"**{metric} {last.value:.6g}**, {last.reason}"
-        tags = {"state": "paused", "kerastudy.state": "paused", "kerastudy.paused": last.reason}
+        tags = {"state": "paused", "kerastudy.state": "paused"}
         tags[NAME] = f"{format_run_name(last.study, last.number)} (paused)"
         return {**tags, "value": format_value(last.value), NOTE: note}
     if last is not None and last.resumed:
         name = format_run_name(last.study, last.number, last.retraining)
         return {"state": "running", "kerastudy.state": "running", NAME: name}
     return {}
+
+
+def make_pause_tag(records: Sequence[TrialRecord]) -> dict[str, str]:
+    """Return the tag of a trial's last pause, which it keeps however many of its records are delivered at once."""
+    reasons = [each.reason for each in records if isinstance(each, TrialPaused)]
+    return {"kerastudy.paused": reasons[-1]} if reasons else {}
 
 
 def _format_named_state(finished: TrialFinished) -> str:

@@ -19,6 +19,7 @@ from tracking.mlflow.formatting import (
     format_value,
     make_epoch_metrics,
     make_final_metrics,
+    make_pause_tag,
     make_state_tags,
     make_trial_tags,
 )
@@ -99,7 +100,10 @@ def _build_update(number: int, retraining: str, records: Sequence[TrialRecord], 
         number,
         retraining,
         next((each for each in records if isinstance(each, TrialStarted)), None),
-        make_trial_tags(ends[-1], metric) if ends else make_state_tags(records, metric),
+        {
+            **make_pause_tag(records),
+            **(make_trial_tags(ends[-1], metric) if ends else make_state_tags(records, metric)),
+        },
         [point for each in records if isinstance(each, EpochsRecorded) for point in make_epoch_metrics(each)],
         {
             name: format_value(value)

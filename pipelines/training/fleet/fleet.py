@@ -145,6 +145,14 @@ class Fleet(Generic[Key]):
                 self.release(key)
         return ended
 
+    def end_restored(self, decisions: Mapping[Key, RungDecision]) -> dict[Key, EndedMember]:
+        """Return those of the trials just admitted that end or pause at the rung that their checkpoints stand at."""
+        found = {key: self._end(key, decision) for key, decision in decisions.items() if decision != "go_on"}
+        ended = {key: end for key, end in found.items() if end is not None}
+        for key in ended:
+            self.release(key)
+        return ended
+
     def capture(self, key: Key) -> Checkpoint:
         """Return the state of a trial in a slot, for `admit`."""
         plain, best = self._slots[key].monitor.capture()

@@ -91,8 +91,12 @@ class FleetRunner:
         members = {number: member for number, member in prepared.items() if member is not None}
         for member, _ in members.values():
             self._requests.set_epochs(member.epochs)
-        self._fleet.admit(members, self._read_checkpoints(members))
+        checkpoints = self._read_checkpoints(members)
+        self._fleet.admit(members, checkpoints)
         hit("fleet-filled")
+        undecided = [number for number in checkpoints if self._is_undecided(number)]
+        for number, ended in self._fleet.end_restored(self._request_decisions(undecided)).items():
+            self._ended[number] = self._end(self._trials.pop(number), ended)
 
     def train_epoch(self) -> None:
         """Train every trial for an epoch; end those that are done, pruned, paused, or over their time limit."""
@@ -150,6 +154,11 @@ class FleetRunner:
             trial, member, EpochLog(folder, 0), checkpoints, time.monotonic() - trial.spent_s, trial.spent
         )
         return member, schedule
+
+    def _is_undecided(self, number: int) -> bool:
+        """Return whether a restored trial stands at a rung that it may not pass yet."""
+        trial = self._trials[number]
+        return trial.job.is_undecided(len(trial.log.epochs), trial.member.epochs)
 
     def _request_decisions(self, epochs: Collection[int]) -> Mapping[int, RungDecision]:
         """Return the decisions on the trials that reached a rung and have further epochs to go."""

@@ -10,7 +10,7 @@ import mlflow
 import optuna
 import pytest
 from desk import FILE, SUMMARY, Desk, scores
-from fake_engine import Ends, FakeEngine
+from fake_engine import Ends, FakeEngine, training
 from mlflow_picture import drop_ids, list_retraining_runs, list_runs, read_picture
 from scripted_finalists import compared
 from small_studies import study_of
@@ -23,6 +23,7 @@ from pipelines.queries.study_reader import StudyReader
 from pipelines.search.space_evolution import find_current_name
 from pipelines.search.trial_summaries import summarize_trials
 from pipelines.study.objective import Objective
+from pipelines.supervisor.events import TrialPaused
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.mlflow import urls
@@ -355,6 +356,36 @@ def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
     ends = [run.info.end_time for run in children.values()]
     assert ends == sorted(set(ends))
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 5
+
+
+def test_a_paused_trial_that_a_changed_space_ended_is_told_anew(desk, home, another_mlflow):
+    """It ends as pruned, with the time and the score of its pause, although no generation trained it to an end."""
+    words = {"sampler": "random", "budget": "", "keep": 1, "fleet": "off", "selection": ""}
+    wide = FILE.replace("epochs: 3", "epochs: 9")
+
+    def train(job):
+        return (yield from training(job, [3.0 + job.number - 0.1 * epoch for epoch in range(9)]))
+
+    supervisor = desk.supervisor(FakeEngine(train), study=study_of(wide.format(pruner="asha", trials=9, **words)))
+    for event in supervisor.run():
+        if isinstance(event, TrialPaused):
+            supervisor.pause()
+    before = {trial.number: trial for trial in summarize_trials(current(desk))}
+    assert {trial.state for trial in before.values()} == {"paused"}
+    narrow = wide.replace("high: 1.0", "high: 0.5").format(pruner="none", trials=3, **words)
+    enqueue(study_of(narrow), SUMMARY, desk.store, evolve=True)
+    desk.run(FakeEngine(train), study=study_of(narrow))
+    synced(home)
+    first = read_picture(make_socket_client(home), "it")
+    assert rebuilt(home).left == 0
+    assert comparable(read_picture(make_socket_client(home), "it")) == comparable(first)
+    _, client = assert_rebuilt_equal(home, another_mlflow, ended_once=False)
+    _, children = list_runs(client, "it")
+    assert len(children) == 3
+    for number, trial in before.items():
+        run = children[number]
+        assert (run.info.status, run.data.tags["kerastudy.state"]) == ("FINISHED", "pruned")
+        assert run.data.metrics["best_val_loss"] == trial.value
 
 
 def current(desk):

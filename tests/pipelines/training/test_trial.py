@@ -200,7 +200,7 @@ def test_a_paused_trial_goes_on_where_it_was(job, trained):
     assert (read_result(folder), read_pause(folder)) == (None, paused.result)
     assert list(folder.glob("*.checkpoint"))
     channel = FakeChannel(pause_at=(0,))
-    done = train_trial(replace(its_job, spent_s=100.0), channel)
+    done = train_trial(replace(its_job, resumed_after=1, spent_s=100.0), channel)
     assert channel.requested == [], "the rung is behind it"
     whole = trained[3]
     assert (done.kind, done.result.value, done.result.best_epoch) == ("completed", whole.value, whole.best_epoch)
@@ -209,6 +209,20 @@ def test_a_paused_trial_goes_on_where_it_was(job, trained):
     ours, theirs = (keras.models.load_model(each / "model.keras").get_weights() for each in (folder, trained[1]))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_pause_that_a_kill_left_unrecorded_is_decided_again(job, trained):
+    """A trial whose pause was not written stands at its rung: it pauses again, or goes on if it may."""
+    its_job, folder = job(rungs=frozenset({0}))
+    paused = train_trial(its_job, FakeChannel(pause_at=(0,)))
+    (folder / "paused.json").unlink()
+    again = train_trial(its_job, FakeChannel(pause_at=(0,)))
+    assert (again.kind, again.result.value, len(again.result.epochs)) == ("paused", paused.result.value, 1)
+    assert read_pause(folder) == again.result
+    (folder / "paused.json").unlink()
+    channel = FakeChannel()
+    done = train_trial(its_job, channel)
+    assert (len(channel.requested), done.kind, done.result.value) == (1, "completed", trained[3].value)
 
 
 # Folds -------------------------------------------------------------------------------------------------------
