@@ -207,7 +207,7 @@ def make_claims() -> Example:
 
 
 def make_leavers() -> Example:
-    """Return 3,000 contracts with an identifier, Yes and No, blank charges of new clients; one in twelve leaves."""
+    """Return 3,000 contracts with an identifier, Yes and No, blank charges of new clients; 1 of 15 leaves."""
     random = np.random.default_rng(20)
     months = random.geometric(0.03, 3000).clip(0, 72) - 1
     contract = random.choice(["Month-to-month", "One year", "Two year"], 3000, p=[0.55, 0.25, 0.2])

@@ -93,7 +93,7 @@ def _read_result(file: Path) -> TrialResult | None:
 
 
 def _to_json(result: TrialResult) -> str:
-    # `asdict` copies each number of each epoch: 5 ms of a trial.
+    # `asdict` copies each number of each epoch.
     return json.dumps(vars(result), default=vars)
 
 
