@@ -134,6 +134,30 @@ def test_an_exported_model_predicts(call, mine):
 
 
 @pytest.mark.long
+def test_rows_are_predicted_and_studies_compared_as_on_the_home(service, call, mine):
+    """The answers of a service are those of its home, to the letter, and a page is written here."""
+    rows = call.folder / "mine.csv"
+    local = kerastudy_here("predict", mine, rows, "--home", service.home, cwd=call.folder)
+    assert local.stdout.startswith("age,a b,x/y") and local.stdout.count("\n") == 81
+    assert call("predict", mine, rows) == local.stdout
+    assert "80 rows with bought" in call("predict", mine, rows, "--to", "predicted.csv")
+    assert (call.folder / "predicted.csv").read_text(encoding="utf-8") == local.stdout
+    (call.folder / "less.csv").write_text("age\n1\n")
+    assert "these columns are missing: " in call("predict", mine, "less.csv", status=2)
+    file = call.folder / "rival.yaml"
+    file.write_text(study_text("rival"))
+    call("submit", file, "--wait")
+    local = kerastudy_here("compare", mine, "rival", "--home", service.home, cwd=call.folder)
+    assert "winners on the same 16 test rows, those of mine" in local.stdout
+    printed = call("compare", mine, "rival", "--to", "both.html")
+    # The table's columns are as wide as the places of the home, which a service hides.
+    here, there = local.stdout.replace(str(service.home), "HOME").split(), printed.split()
+    assert there[: len(here)] == here
+    assert printed.splitlines()[-1].startswith("both.html: comparison")
+    assert str(service.home) not in (call.folder / "both.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.long
 def test_a_promotion_compares_on_the_service(service, call, mine):
     """The winner holds the alias already; the other trial is compared with it on test rows."""
     best = json.loads(call("best", mine, "--json"))["trial"]["number"]

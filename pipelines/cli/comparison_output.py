@@ -1,61 +1,37 @@
-"""A comparison of studies on a terminal, and as JSON."""
+"""A comparison of studies on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from pipelines.cli.output import make_table, print_table
 from search_spaces.values import Value
-from tracking.reports.comparison import (
-    OVERVIEW,
-    StudyComparison,
-    list_data,
-    list_overview,
-    list_shared,
-    list_spaces,
-)
+from tracking.reports.comparison import OVERVIEW, ComparisonTables
 from tracking.reports.figures.scale import format_number
 
 
-def print_comparison(comparison: StudyComparison) -> None:
+def print_comparison(comparison: ComparisonTables) -> None:
     """Print results, winners on the same rows, data, and the hyperparameters whose ranges differ."""
-    _print(OVERVIEW, list_overview(comparison))
+    names = [str(each["study"]) for each in comparison.studies]
+    _print(OVERVIEW, [[each[head] for head in OVERVIEW] for each in comparison.studies])
     shared = comparison.shared
     if shared is not None:
         click.echo(f"\nwinners on the same {shared.rows} {shared.part} rows, those of {shared.study}:")
-        _print(("study", shared.metric, "note"), list_shared(comparison))
+        _print(("study", shared.metric, "note"), shared.list_rows(names))
     else:
         click.echo("\nno winners have scores on common rows")
     click.echo("")
-    _print(("study", "data", "digest", "rows", "compared with the first"), list_data(comparison))
-    spaces = list_spaces(comparison)
-    different = [row[:-1] for row in spaces if row[-1] == "different"]
-    click.echo(f"\n{len(spaces) - len(different)} of {len(spaces)} hyperparameters are searched alike")
+    _print(
+        ("study", "data", "digest", "rows", "compared with the first"), [[*each.values()] for each in comparison.data]
+    )
+    different = [each for each in comparison.spaces if not each.same]
+    alike = len(comparison.spaces) - len(different)
+    click.echo(f"\n{alike} of {len(comparison.spaces)} hyperparameters are searched alike")
     if different:
-        _print(("hyperparameter", *comparison.names), different)
-
-
-def make_content(comparison: StudyComparison) -> dict[str, Any]:
-    """Return a comparison as plain values."""
-    return {
-        "studies": [dict(zip(OVERVIEW, row, strict=True)) for row in list_overview(comparison)],
-        "shared": comparison.shared,
-        "data": [
-            dict(zip(("study", "source", "digest", "rows", "compared"), row, strict=True))
-            for row in list_data(comparison)
-        ],
-        "spaces": [
-            {
-                "parameter": row[0],
-                "searched": dict(zip(comparison.names, row[1:-1], strict=True)),
-                "same": row[-1] == "same",
-            }
-            for row in list_spaces(comparison)
-        ],
-    }
+        rows = [(each.parameter, *(each.searched[name] for name in names)) for each in different]
+        _print(("hyperparameter", *names), rows)
 
 
 def _print(titles: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:

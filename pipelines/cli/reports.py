@@ -61,7 +61,7 @@ def compare(client: StudyClient, studies: tuple[str, ...], target: Path | None, 
     the winners on those of the first study.
     """
     from pipelines.cli import output
-    from pipelines.cli.comparison_output import make_content, print_comparison
+    from pipelines.cli.comparison_output import print_comparison
     from pipelines.cli.status_line import show_status
 
     if opens and target is None:
@@ -69,7 +69,7 @@ def compare(client: StudyClient, studies: tuple[str, ...], target: Path | None, 
     with show_status("reading the studies") as report:
         found, page = client.compare(studies, target, report)
     if as_json:
-        output.print_json(make_content(found))
+        output.print_json(found)
     else:
         print_comparison(found)
     if page is not None:

@@ -22,12 +22,13 @@ from pydantic import TypeAdapter
 
 from pipelines.client.access import HttpAccess
 from pipelines.client.event_stream import parse_event_stream
+from pipelines.client.predictions import describe_predictions
 from pipelines.data.reading.source_paths import find_sources
 from pipelines.export.export import ExportResult, Parity, check_target
 from pipelines.operations.archive import ArchiveResult
 from pipelines.operations.control import StudyStatus
 from pipelines.operations.delete import DeletionResult
-from pipelines.operations.predict import Predictions
+from pipelines.operations.predict import Predictions, check_prediction_files
 from pipelines.operations.promote import PromotionResult
 from pipelines.operations.report import ReportResult, check_report_target, save_page
 from pipelines.operations.uploads import UploadRow
@@ -41,6 +42,7 @@ from pipelines.study.study import Study
 from pipelines.supervisor.event_log import StoredEvent
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError, KerastudyError, Place, Problem
+from tracking.reports.comparison import ComparisonTables
 from tracking.store.accounts import Identity
 from tracking.store.model_grants import RegisteredModel
 from tracking.store.study_queue import ControlRequest
@@ -155,15 +157,7 @@ class HttpClient:
         Raises:
             InputError: if the service refuses it.
         """
-
-        # httpx sends a generator in chunks, without a length; the service counts the bytes as they arrive.
-        def read_chunks() -> Iterator[bytes]:
-            with file.open("rb") as stream:
-                while chunk := stream.read(1 << 20):
-                    yield chunk
-
-        # In parts, since a data file may be larger than memory.
-        answer = self._request("PUT", f"/v1/uploads/{file.name}", content=read_chunks())
+        answer = self._request("PUT", f"/v1/uploads/{file.name}", content=_read_chunks(file))
         return _parse(UploadedFile, answer.json())
 
     def list_studies(self, *, archived: bool = False) -> tuple[ListedStudy, ...]:
@@ -300,13 +294,34 @@ class HttpClient:
         return ExportResult(name, number, str(target), tuple(_parse(Parity, each) for each in written), test)
 
     def predict(self, name: str, file: Path, target: Path, trial: int | None) -> Predictions:
-        """Refuse: a service does not take files to predict.
+        """Send the rows of a file to the service, and write their predictions to a new CSV file.
 
         Raises:
-            InputError: always, with what to do instead.
+            InputError: if the study, the trial or the file is unknown, the target exists, or the rows are refused.
         """
-        del file, target, trial
-        raise InputError(f"a service makes no predictions; kerastudy export {name} --to FOLDER, and load its model")
+        check_prediction_files(file, target)
+        if file.is_dir():
+            raise InputError(Problem(f"expected a file to send, got the folder {file}", "FILE"))
+        path, given = f"/v1/studies/{name}:predict", {"file": file.name, "trial": trial}
+        params = {key: value for key, value in given.items() if value is not None}
+        # Beside the target, on the same disk: the rename at the end is atomic, and a broken download leaves no file.
+        with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}-") as scratch:
+            received = Path(scratch) / "predictions.csv"
+            with (
+                self._report_unreachable(),
+                self._client.stream(
+                    "POST", path, params=params, content=_read_chunks(file), timeout=_EXPORT_S
+                ) as answer,
+                received.open("wb") as written,
+            ):
+                if not answer.is_success:
+                    answer.read()
+                    raise _read_error(answer)
+                for chunk in answer.iter_bytes():
+                    written.write(chunk)
+            found = describe_predictions(name, target, received, answer.headers)
+            received.replace(target)
+        return found
 
     def write_report(self, name: str, target: Path) -> ReportResult:
         """Write a study's report, which the service makes, to one HTML file.
@@ -329,16 +344,21 @@ class HttpClient:
             f"times too, kerastudy report {name}"
         )
 
-    def compare(self, names: Sequence[str], target: Path | None, report: Callable[[str], None]) -> NoReturn:
-        """Refuse a comparison: it loads models on the machine that holds the home.
+    def compare(
+        self, names: Sequence[str], target: Path | None, report: Callable[[str], None]
+    ) -> tuple[ComparisonTables, ReportResult | None]:
+        """Compare studies, on the service, and write the page of that if a target is given.
 
         Raises:
-            InputError: always.
+            InputError: if there is no such study, only one is named, or the target cannot be written.
         """
-        raise InputError(
-            f"compare works on the machine that holds the home, and {URL} names a service: run it there, as "
-            f"kerastudy --home FOLDER compare {' '.join(names)}"
-        )
+        if target is not None:
+            check_report_target(target)
+        report("the service compares them")
+        params = {"study": list(dict.fromkeys(names)), **({} if target is None else {"page": "true"})}
+        content = self._request("POST", "/v1/studies:compare", params=params, timeout=_EXPORT_S).json()
+        found = _parse(ComparisonTables, content)
+        return found, None if target is None else save_page(", ".join(names), content["page"], target)
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""
@@ -417,6 +437,14 @@ def login(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Iden
     finally:
         os.umask(before)
     return mine
+
+
+def _read_chunks(file: Path) -> Iterator[bytes]:
+    """Yield a file in parts, since it may be larger than memory."""
+    # httpx sends a generator in chunks, without a length; the service counts the bytes as they arrive.
+    with file.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            yield chunk
 
 
 def _locate_file(environ: Mapping[str, str]) -> Path:

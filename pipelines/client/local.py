@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pipelines.operations.report import ReportResult
     from pipelines.queries.hosts import HostView
     from pipelines.queries.usage import HomeUsage
-    from tracking.reports.comparison import StudyComparison
+    from tracking.reports.comparison import ComparisonTables
 
 _POLL_S = 0.5  # a log is read by eye
 _PIECE_BYTES = 1 << 16  # a log of gigabytes is never in memory as a whole
@@ -238,15 +238,16 @@ class LocalClient:
 
     def compare(
         self, names: Sequence[str], target: Path | None, report: Callable[[str], None]
-    ) -> tuple[StudyComparison, ReportResult | None]:
+    ) -> tuple[ComparisonTables, ReportResult | None]:
         """Compare studies, and write the page of that if a target is given; `report` is called with each step."""
         from pipelines.operations.compare import compare_studies, write_comparison
         from pipelines.operations.report import check_report_target
+        from tracking.reports.comparison import make_tables
 
         if target is not None:
             check_report_target(target)  # before models are scored
         found = compare_studies(self.home, names, report=report)
-        return found, None if target is None else write_comparison(found, target)
+        return make_tables(found), None if target is None else write_comparison(found, target)
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""

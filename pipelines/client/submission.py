@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipelines.operations.report import ReportResult
     from pipelines.queries.hosts import HostView
     from pipelines.queries.usage import HomeUsage
-    from tracking.reports.comparison import StudyComparison
+    from tracking.reports.comparison import ComparisonTables
 
 _POLL_S = 1.0  # a study takes minutes; each poll is a request to the service
 _MAX_SILENCE_S = 60.0  # a restart takes seconds, or half a minute on a busy machine
@@ -104,7 +104,7 @@ class StudyClient(Protocol):
 
     def compare(
         self, names: Sequence[str], target: Path | None, report: Callable[[str], None]
-    ) -> tuple[StudyComparison, ReportResult | None]:
+    ) -> tuple[ComparisonTables, ReportResult | None]:
         """Compare studies, and write the page of that if a target is given; `report` is called with each step."""
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:

@@ -69,12 +69,14 @@ class PredictionJob:
         spec: the study file's `data`, with the file as its only source.
         base: folder that the file's name starts from.
         target: CSV file to write.
+        is_sent: whether the file came from another machine, so that its rows may name no picture of this one.
     """
 
     trial: PastTrial
     spec: DataSpec
     base: str
     target: str
+    is_sent: bool = False
 
 
 @dataclass(frozen=True)

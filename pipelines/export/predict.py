@@ -69,6 +69,8 @@ def _predict_table(
     if described is None or described.columns is None:
         raise InputError(Problem("the study's data was no table, so its model takes none", "STUDY"))
     assert raw.table is not None
+    if job.is_sent:
+        _refuse_pictures(described, job)
     columns = [asdict(column) for column in described.columns.columns]
     is_user_model = "base" in read_trial_config(Path(job.trial.folder))
     loaded = KerasOnRawColumns(
@@ -88,6 +90,22 @@ def _predict_table(
     predicted = found if isinstance(found, pd.DataFrame) else name_predictions(summary.task, found)
     taken = predicted.rename(columns={name: f"{name}_predicted" for name in predicted if name in raw.table})
     return pd.concat([raw.table.reset_index(drop=True), taken], axis=1), tuple(map(str, taken.columns)), ()
+
+
+def _refuse_pictures(described: ModelDescription, job: PredictionJob) -> None:
+    """Refuse rows from another machine that name pictures: they would name files of this one.
+
+    Raises:
+        InputError: if they do.
+    """
+    assert described.columns is not None
+    for column in described.columns.columns:
+        if column.kind == "image":
+            message = (
+                f'the column "{column.name}" names pictures, which are not sent with the rows: kerastudy export '
+                "writes the model, which predicts where the pictures are"
+            )
+            raise InputError(Problem(message, job.spec.describe_source()))
 
 
 def _locate_pictures(table: pd.DataFrame, described: ModelDescription, folder: Path) -> pd.DataFrame:

@@ -61,11 +61,15 @@ def write_comparison(comparison: StudyComparison, target: Path) -> ReportResult:
         InputError: if the file's folder does not exist.
         ConflictError: if a file is there that is no report.
     """
+    return save_page(", ".join(comparison.names), render_comparison_page(comparison), target)
+
+
+def render_comparison_page(comparison: StudyComparison) -> str:
+    """Return the page of a comparison."""
     from tracking.reports.comparison_page import render_comparison  # Jinja2 takes a moment
 
     written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    page = render_comparison(comparison, version=importlib.metadata.version("kerastudy"), written=written)
-    return save_page(", ".join(comparison.names), page, target)
+    return render_comparison(comparison, version=importlib.metadata.version("kerastudy"), written=written)
 
 
 def _score_together(

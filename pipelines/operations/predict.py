@@ -45,7 +45,14 @@ class Predictions:
 
 
 def predict_file(
-    home: Home, study: str, file: Path, target: Path, *, trial: int | None = None, engine: Engine | None = None
+    home: Home,
+    study: str,
+    file: Path,
+    target: Path,
+    *,
+    trial: int | None = None,
+    engine: Engine | None = None,
+    is_sent: bool = False,
 ) -> Predictions:
     """Predict the rows of a file that has the columns of a study's data.
 
@@ -56,11 +63,26 @@ def predict_file(
         target: CSV file to write.
         trial: the number of a trial; None for the winner's delivered model.
         engine: runs the job that loads the model; a new engine if None.
+        is_sent: whether the file came from another machine, so that its rows may name no picture of this one.
 
     Raises:
         InputError: if the study, the trial or the file is unknown, or the file lacks a column.
         ConflictError: if the trial left no model.
         ModelChangedError: if the model's files are not those that were registered.
+    """
+    check_prediction_files(file, target)
+    number, job = _make_job(home, study, file, trial)
+    log = Path(job.trial.folder) / "predict.log"
+    with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
+        found = run_job(used, Job("prediction", PREDICT_ROWS, replace(job, target=str(target), is_sent=is_sent), log))
+    return Predictions(study, number, str(target), found.rows, found.columns, found.notes)
+
+
+def check_prediction_files(file: Path, target: Path) -> None:
+    """Check that the file of rows is there, and that the one to write is not.
+
+    Raises:
+        InputError: if not, or the target's folder does not exist.
     """
     if not file.exists():
         raise InputError(Problem(f"there is no file {file}", "FILE"))
@@ -68,11 +90,6 @@ def predict_file(
         raise InputError(Problem(f"{target} exists; choose another name, or remove it", "--to"))
     if not target.absolute().parent.is_dir():
         raise InputError(Problem(f"there is no folder {target.absolute().parent}; create it first", "--to"))
-    number, job = _make_job(home, study, file, trial)
-    log = Path(job.trial.folder) / "predict.log"
-    with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
-        found = run_job(used, Job("prediction", PREDICT_ROWS, replace(job, target=str(target)), log))
-    return Predictions(study, number, str(target), found.rows, found.columns, found.notes)
 
 
 def predict_frame(home: Home, study: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -60,7 +60,7 @@ def make_app(
 
     Args:
         studies: submits, lists, shows and controls studies.
-        models: exports and promotes models.
+        models: exports, promotes and compares models, and predicts with them.
         streams: limits how many clients follow events and logs.
         store: holds the tokens.
         monitors: what monitors read.
@@ -72,7 +72,7 @@ def make_app(
     app = FastAPI(
         title="kerastudy",
         version=version,
-        description="Submit studies, watch their trials, export the best model.",
+        description="Submit studies, watch their trials, export the best model, and predict with it.",
         # FastAPI's pages would load scripts from a content network; `patch_fastapi` below replaces them.
         docs_url=None,
         redoc_url=None,
@@ -88,12 +88,12 @@ def make_app(
     for router in (
         make_study_router(studies),
         make_trial_router(studies),
-        make_report_router(studies),
+        make_report_router(studies, models),
         make_upload_router(studies.uploads),
         make_control_router(studies),
         make_life_cycle_router(studies.life_cycle, studies.quotas, studies.versions),
         make_stream_router(studies, streams, callers),
-        make_model_router(models),
+        make_model_router(models, studies.hidden_paths),
         make_registered_model_router(RegisteredModels(store)),
         make_token_router(tokens, spec.token_lifetime),
         make_own_router(tokens, Accounts(store), spec.token_lifetime),

@@ -59,7 +59,9 @@ class CeilingsSpec(Section):
 
     priority: int = Field(0, ge=-100, le=100, description="Highest priority that a submitter may choose.")
     followers: int = Field(20, ge=1, le=200, description="Streams of events and logs that are open at once.")
-    exports: int = Field(1, ge=1, le=2, description="Exports and promotions at once, of two in all.")
+    exports: int = Field(
+        1, ge=1, le=2, description="Exports, promotions, predictions and comparisons at once, of two in all."
+    )
     uploads: Bytes = Field(2 * 10**9, description="Total size of the files that one submitter has uploaded.")
 
 

@@ -40,6 +40,10 @@ class SharedScores:
     scores: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
+    def list_rows(self, names: Sequence[str]) -> list[Row]:
+        """Return a line for each study: its winner's score on these rows, and what to know of it."""
+        return [(name, self.scores.get(name), self.notes.get(name, "")) for name in names]
+
 
 @dataclass(frozen=True)
 class StudyComparison:
@@ -54,8 +58,55 @@ class StudyComparison:
         return [report.study for report in self.reports]
 
 
+@dataclass(frozen=True)
+class ComparedSpace:
+    """What the studies searched of one hyperparameter.
+
+    Attributes:
+        searched: for each study its range, with the winner's value.
+        same: whether the ranges are the same.
+    """
+
+    parameter: str
+    searched: Mapping[str, str]
+    same: bool
+
+
+@dataclass(frozen=True)
+class ComparisonTables:
+    """Comparison in plain values.
+
+    Attributes:
+        studies: result and cost of each study, under the heads of `OVERVIEW`.
+        shared: scores of the winners on the same rows; None where no winner has one.
+        data: data of each study, and whether they are those of the first.
+        spaces: each hyperparameter.
+    """
+
+    studies: Sequence[Mapping[str, Value]]
+    shared: SharedScores | None
+    data: Sequence[Mapping[str, Value]]
+    spaces: Sequence[ComparedSpace]
+
+
 OVERVIEW = ("study", "state", "metric", "best", "95 % interval", "trial", "trials", "epochs", "took", "beats baselines")
 """Heads of the table of `list_overview`."""
+
+_DATA = ("study", "source", "digest", "rows", "compared")
+
+
+def make_tables(comparison: StudyComparison) -> ComparisonTables:
+    """Return a comparison as plain values."""
+    names = comparison.names
+    return ComparisonTables(
+        [dict(zip(OVERVIEW, row, strict=True)) for row in list_overview(comparison)],
+        comparison.shared,
+        [dict(zip(_DATA, row, strict=True)) for row in list_data(comparison)],
+        [
+            ComparedSpace(str(row[0]), dict(zip(names, map(str, row[1:-1]), strict=True)), row[-1] == "same")
+            for row in list_spaces(comparison)
+        ],
+    )
 
 
 def list_overview(comparison: StudyComparison) -> list[Row]:
@@ -65,10 +116,7 @@ def list_overview(comparison: StudyComparison) -> list[Row]:
 
 def list_shared(comparison: StudyComparison) -> list[Row]:
     """Return a line for each study: its winner's score on common rows, and what to know of it."""
-    shared = comparison.shared
-    if shared is None:
-        return []
-    return [(name, shared.scores.get(name), shared.notes.get(name, "")) for name in comparison.names]
+    return [] if comparison.shared is None else comparison.shared.list_rows(comparison.names)
 
 
 def list_data(comparison: StudyComparison) -> list[Row]:

@@ -140,7 +140,8 @@ class SecurityMiddleware:
 
     def _find_body_limit(self, scope: Scope) -> int:
         path = scope["path"]
-        if path.startswith("/v1/uploads/") and self._uploads is not None:
+        takes_file = path.startswith("/v1/uploads/") or (path.startswith("/v1/studies/") and path.endswith(":predict"))
+        if takes_file and self._uploads is not None:
             return self._uploads
         # MLflow reads a body into memory.
         is_artifact = scope["method"] == "PUT" or path.endswith("/upload-artifact")

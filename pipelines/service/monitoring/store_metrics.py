@@ -153,7 +153,11 @@ class ServiceStateMetrics:
     def collect(self) -> Iterable[Metric]:
         """Return the metrics as they are now."""
         yield GaugeMetricFamily("kerastudy_followers", "Clients that follow events or logs.", self._streams.count)
-        yield GaugeMetricFamily("kerastudy_exports_running", "Exports and promotions at work.", self._models.running)
+        yield GaugeMetricFamily(
+            "kerastudy_exports_running",
+            "Exports, promotions, predictions and comparisons at work.",
+            self._models.running,
+        )
         checks = {name: float(not reason) for name, reason in self._readiness.check().items()}
         yield _make_gauge("kerastudy_ready", "Whether each check of /readyz passes.", "check", checks)
 

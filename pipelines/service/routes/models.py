@@ -1,22 +1,48 @@
-"""Routes that export and promote a trial's model."""
+"""Routes that export and promote a trial's model, and predict with it."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from contextlib import ExitStack
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
+from pipelines.operations.predict import Predictions
 from pipelines.operations.promote import PromotionResult
+from pipelines.service.http.hidden_paths import HiddenPaths
 from pipelines.service.routes.parameters import MAX_TRIAL, Caller, StudyName
 from pipelines.service.studies.model_service import ModelService
 from pipelines.spec.schema import ExportFormat
 
+_MOST_NOTES = 4000  # letters; servers in front allow some kilobytes of headers
+_ROWS: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of a table with the columns of the study's data",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+_PREDICTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The rows with their predictions, which are the last columns",
+        "content": {"text/csv": {"schema": {"type": "string"}}},
+        "headers": {
+            "X-Kerastudy-Trial": {"description": "Trial whose model predicted", "schema": {"type": "integer"}},
+            "X-Kerastudy-Rows": {"description": "Number of rows", "schema": {"type": "integer"}},
+            "X-Kerastudy-Predicted": {"description": "Number of columns predicted", "schema": {"type": "integer"}},
+            "X-Kerastudy-Notes": {"description": "JSON list of notes, in ASCII", "schema": {"type": "string"}},
+        },
+    }
+}
 
-def make_model_router(service: ModelService) -> APIRouter:
-    """Return the routes of models."""
+
+def make_model_router(service: ModelService, hidden: HiddenPaths) -> APIRouter:
+    """Return the routes of models; what their headers name of this machine is hidden."""
     router = APIRouter(tags=["export"])
 
     @router.post("/v1/studies/{study}:export", response_class=FileResponse, operation_id="model.export")
@@ -51,4 +77,54 @@ def make_model_router(service: ModelService) -> APIRouter:
         """Give a trial's model an alias, if it is at least as good on test rows as the version that holds it."""
         return service.promote(study, trial, alias, caller, force=force)
 
+    @router.post(
+        "/v1/studies/{study}:predict",
+        response_class=FileResponse,
+        openapi_extra=_ROWS,
+        responses=_PREDICTED,
+        operation_id="model.predict",
+    )
+    async def predict(
+        study: StudyName,
+        caller: Caller,
+        request: Request,
+        file: Annotated[str, Query(max_length=200, description="Its name; the end is the kind of table")] = "rows.csv",
+        trial: Annotated[int | None, Query(ge=0, le=MAX_TRIAL, description="The winner by default")] = None,
+    ) -> Response:
+        """Predict the rows of a table with a trial's model; the answer is a CSV file, and neither is kept."""
+        stack = ExitStack()
+        try:
+            rows = await asyncio.to_thread(stack.enter_context, service.receive_rows(study, trial, file, caller))
+            async for chunk in request.stream():  # raises when the client disconnects
+                await asyncio.to_thread(rows.add, chunk)
+            # On the threads of exports: it takes as long, and the few of the line above are for short work.
+            done = await run_in_threadpool(service.predict, study, trial, rows, caller)
+        except BaseException:
+            await asyncio.to_thread(stack.close)
+            raise
+        return FileResponse(
+            done.file,
+            headers=_describe(done, hidden),
+            media_type="text/csv",
+            filename=f"{study}-predictions.csv",
+            background=BackgroundTask(stack.close),
+        )
+
     return router
+
+
+def _describe(done: Predictions, hidden: HiddenPaths) -> dict[str, str]:
+    """Return what the rows do not hold as headers."""
+    notes = [hidden.hide(note.encode()).decode() for note in done.notes]
+    shown = json.dumps(notes)
+    left_out = 0
+    while len(shown) > _MOST_NOTES and left_out < len(notes):
+        left_out += 1
+        more = f"{left_out} more notes, which `kerastudy predict` prints on the machine that holds the home"
+        shown = json.dumps([*notes[:-left_out], more])
+    return {
+        "X-Kerastudy-Trial": str(done.trial),
+        "X-Kerastudy-Rows": str(done.rows),
+        "X-Kerastudy-Predicted": str(len(done.columns)),
+        "X-Kerastudy-Notes": shown,
+    }

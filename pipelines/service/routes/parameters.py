@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Header, Path, Request, Security
 from fastapi.params import Depends as DependsMarker
 from fastapi.security import HTTPBearer
+from pydantic import StringConstraints
 from starlette.exceptions import HTTPException
 
 from pipelines.service.http.head_requests import IS_HEAD
@@ -17,7 +18,9 @@ from search_spaces.errors import InputError, Problem, suggest_choice
 from tracking.store.accounts import Identity
 
 # No slash and no leading dot: the name becomes a folder of the home.
-StudyName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["breast-cancer"])]
+_STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+STUDY_NAME = StringConstraints(pattern=_STUDY_NAME)
+StudyName = Annotated[str, Path(pattern=_STUDY_NAME, examples=["breast-cancer"])]
 MAX_TRIAL = 10_000_000
 MAX_INTEGER = 2**63 - 1  # the largest that a database holds
 TrialNumber = Annotated[int, Path(ge=0, le=MAX_TRIAL)]

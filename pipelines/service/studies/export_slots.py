@@ -1,4 +1,4 @@
-"""Slots of exports and promotions: a few in all, and fewer of one account."""
+"""Slots of work with models, such as exports: a few in all, and fewer of one account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pipelines.service.errors import BusyError, CeilingError
 from tracking.store.accounts import Identity
 
 MOST = 2
-"""Most exports at once: each loads TensorFlow and a model, and studies train on the same machine."""
+"""Most of them at once: each loads TensorFlow and a model, and studies train on the same machine."""
+
+SENDING = 8  # chosen: each may fill the temporary folder with a file of the size that `uploads` allows
 
 
 class ExportSlots:
@@ -19,10 +21,16 @@ class ExportSlots:
 
     Args:
         most_each: most slots of one account.
+        most: most slots of all.
+        work: name of what holds the slots, in the plural.
     """
 
-    def __init__(self, most_each: int = 1) -> None:
+    def __init__(
+        self, most_each: int = 1, most: int = MOST, work: str = "exports, promotions, predictions and comparisons"
+    ) -> None:
         self._most_each = most_each
+        self._most = most
+        self._work = work
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
@@ -38,11 +46,11 @@ class ExportSlots:
         with self._lock:
             if self._counts[caller.id] >= self._most_each:
                 raise CeilingError(
-                    f"{caller.name} runs {self._most_each} export or promotion already, as many as one account may "
-                    "(ceilings.exports): send the request again when it has ended"
+                    f"{caller.name} has {self._most_each} of the {self._work} that run, as many as one account "
+                    "may (ceilings.exports): send the request again when it has ended"
                 )
-            if self._counts.total() >= MOST:
-                raise BusyError(f"{MOST} exports run already: send the request again in a while")
+            if self._counts.total() >= self._most:
+                raise BusyError(f"{self._most} {self._work} run already: send the request again in a while")
             self._counts[caller.id] += 1
         try:
             yield

@@ -1,4 +1,4 @@
-"""Models of a service's studies: exported into an archive, promoted in MLflow.
+"""Models of a service's studies: exported into an archive, promoted in MLflow, used to predict, and compared.
 
 Models are loaded by worker processes, so the service itself loads no Keras. A promotion loads MLflow's client into the
 service, 110 MB once.
@@ -11,43 +11,54 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import psutil
+
 from pipelines.engines.fork_server import stop_servers
+from pipelines.engines.run_job import JobError
+from pipelines.operations.compare import compare_studies
 from pipelines.operations.export import export_study
+from pipelines.operations.predict import Predictions, predict_file
 from pipelines.operations.promote import PromotionResult, check_alias, promote_trial
 from pipelines.queries.study_reader import StudyReader
 from pipelines.service.config import ServiceSpec
-from pipelines.service.studies.export_slots import ExportSlots
+from pipelines.service.errors import ForbiddenError, TooMuchError
+from pipelines.service.studies.export_slots import SENDING, ExportSlots
 from pipelines.service.studies.ownership import Ownership
+from pipelines.service.studies.sent_rows import SentRows
 from pipelines.service.supervisors.bounded_engine import BoundedEngine
 from pipelines.workspace.home import Home
+from tracking.reports.comparison import StudyComparison
 from tracking.store.accounts import Identity
 from tracking.store.database import Store
 
 _LIMIT_S = 1800.0  # chosen: a large model in all formats takes minutes
+_SHARE_OF_MEMORY = 0.5  # chosen: the other half is for the studies
 
 
 class ModelService:
-    """Exports and promotions, a few at a time."""
+    """Exports, promotions, predictions and comparisons, a few at a time."""
 
     def __init__(self, home: Home, store: Store, spec: ServiceSpec) -> None:
         self._home = home
+        self._spec = spec
         self._reader = StudyReader(home, store, place="this service")
         self._ownership = Ownership(store, spec.protected_aliases)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._engines = 0
         self._slots = ExportSlots(spec.ceilings.exports)
+        self._sending = ExportSlots(spec.ceilings.exports, SENDING, "predictions whose rows are sent")
 
     @property
     def running(self) -> int:
-        """How many exports and promotions are at work."""
+        """How many exports, promotions, predictions and comparisons are at work."""
         return self._engines
 
     def stop(self) -> None:
-        """End the exports and promotions that run; their workers end within a second."""
+        """End those that run; their workers end within a second."""
         self._stopped.set()
 
     @contextmanager
@@ -93,12 +104,85 @@ class ModelService:
             return promote_trial(self._home, study, number, alias, force=force, engine=engine)
 
     @contextmanager
-    def _start_engine(self) -> Iterator[BoundedEngine]:
+    def receive_rows(self, study: str, trial: int | None, file: str, caller: Identity) -> Iterator[SentRows]:
+        """Yield an open file for rows to predict, and remove it and its predictions afterwards.
+
+        Args:
+            study: the study's name.
+            trial: a trial's number; the winner's if None.
+            file: the client's name of the file; its suffix is the kind of table.
+            caller: who sends it.
+
+        Raises:
+            UnknownError: if there is no such study or trial.
+            ConflictError: if the trial is not complete, or no trial is.
+            ForbiddenError: if this service takes no files.
+            InputError: if the suffix is no kind of table.
+            BusyError: if too many are sent, by the caller or in all.
+        """
+        # All that can be refused is refused before the body is read.
+        self._reader.find_complete_trial(study, trial)
+        if self._spec.uploads is None:
+            raise ForbiddenError(
+                "this service takes no files, and so no rows to predict: its operator can allow them with `uploads`; "
+                f"kerastudy export {study} --to FOLDER writes the model"
+            )
+        # Slots of their own: a slow line must not keep others from exports.
+        with ExitStack() as sending, tempfile.TemporaryDirectory(prefix="kerastudy-predict-") as scratch:
+            sending.enter_context(self._sending.acquire(caller))
+            # Released when they have arrived: who has the answer may send the next ones at once.
+            rows = SentRows(Path(scratch), file, self._spec.uploads, sending.close)
+            try:
+                yield rows
+            finally:
+                rows.close()
+
+    def predict(self, study: str, trial: int | None, rows: SentRows, caller: Identity) -> Predictions:
+        """Predict rows that were received; return where their predictions are, beside them.
+
+        Raises:
+            UnknownError: if there is no such study or trial.
+            ConflictError: if the trial left no model.
+            InputError: if the rows cannot be read, lack a column or name pictures.
+            TooMuchError: if they take too much memory.
+            BusyError: if too many exports or the like run, of the caller or in all.
+            KerastudyError: at the time limit, or if the model cannot be loaded.
+        """
+        rows.finish()
+        memory = self._spec.memory or int(psutil.virtual_memory().total * _SHARE_OF_MEMORY)
+        target = rows.file.with_name("predictions.out.csv")  # two dots: no name of sent rows has them
+        # The rows are a stranger's, as a study's data is: read within the same limits.
+        limit_s = min(_LIMIT_S, self._spec.data_time)
+        with self._slots.acquire(caller), self._start_engine(limit_s, memory) as engine:
+            try:
+                return predict_file(self._home, study, rows.file, target, trial=trial, engine=engine, is_sent=True)
+            except JobError as error:
+                if error.kind != "memory":
+                    raise
+                message = f"the prediction takes more than the {memory / 1e9:.1f} GB of memory that it may take here"
+                raise TooMuchError(f"{message} (memory): send fewer rows at once") from None
+
+    def compare(self, studies: Sequence[str], caller: Identity) -> StudyComparison:
+        """Compare studies; winners of different data are scored on the test rows of the first one.
+
+        Raises:
+            UnknownError: if there is no such study.
+            InputError: if only one is named.
+            BusyError: if too many exports or the like run, of the caller or in all.
+            KerastudyError: at the time limit.
+        """
+        for name in studies:  # for its error, which names no folder of this machine
+            self._reader.read_study(name)
+        with self._slots.acquire(caller), self._start_engine() as engine:
+            return compare_studies(self._home, studies, engine=engine)
+
+    @contextmanager
+    def _start_engine(self, limit_s: float = _LIMIT_S, memory: int | None = None) -> Iterator[BoundedEngine]:
         """Yield an engine; the last one to close frees the memory of the server that workers are forked from."""
         with self._lock:
             self._engines += 1
         try:
-            with closing(BoundedEngine(_LIMIT_S, self._stopped)) as engine:
+            with closing(BoundedEngine(limit_s, self._stopped, memory)) as engine:
                 yield engine
         finally:
             with self._lock:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from pipelines.engines.base import Event
+from pipelines.engines.base import Event, Job
 from pipelines.engines.local_engine import LocalEngine
 from search_spaces.errors import KerastudyError
 
@@ -17,13 +19,19 @@ class BoundedEngine(LocalEngine):
     Args:
         limit_s: seconds that all of its jobs may take together.
         stopped: set when the service stops.
+        memory_bytes: most memory that the worker of a job may hold; None for no limit.
     """
 
-    def __init__(self, limit_s: float, stopped: threading.Event) -> None:
+    def __init__(self, limit_s: float, stopped: threading.Event, memory_bytes: int | None = None) -> None:
         super().__init__(1)
+        self._memory_bytes = memory_bytes
         self._limit_s = limit_s
         self._deadline = time.monotonic() + limit_s
         self._stopped = stopped
+
+    def submit(self, job: Job[Any, Any]) -> None:
+        """Start a job within the limit of memory."""
+        super().submit(replace(job, memory_bytes=job.memory_bytes or self._memory_bytes))
 
     # The one method that every wait for a job calls, several times a second: no further thread has to watch the clock.
     def events(self, timeout_s: float) -> Sequence[Event]:

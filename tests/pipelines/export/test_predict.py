@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from exported_trials import train_one
 from fake_channel import FakeChannel
+from PIL import Image
 
 from pipelines.data.prepare import prepare
 from pipelines.data.prepared import Task
@@ -69,6 +70,21 @@ def test_a_missing_column_is_named(predict):
     table = pd.DataFrame({"size": range(40), "city": ["Oslo", "Rome"] * 20, "good": ["yes", "no"] * 20})
     with pytest.raises(InputError, match="these columns are missing: size"):
         predict(table, table[["city"]], target="good")
+
+
+def test_rows_from_another_machine_name_no_pictures(tmp_path):
+    """Their paths would be read here, so they are refused before the model is loaded."""
+    for name in ("a", "b"):
+        Image.new("L", (3, 2), ord(name)).save(tmp_path / f"{name}.png")
+    table = pd.DataFrame({"photo": ["a.png", "b.png"] * 20, "size": range(40), "good": ["yes", "no"] * 20})
+    table.to_csv(tmp_path / "d.csv", index=False)
+    spec = DataSpec.model_validate({"source": "d.csv", "target": "good"})
+    prepare(spec, tmp_path, tmp_path / "data", "mixed")
+    trial = PastTrial(str(tmp_path / "no-trial"), str(tmp_path / "data"))
+    job = PredictionJob(trial, spec, str(tmp_path), str(tmp_path / "out.csv"), is_sent=True)
+    with pytest.raises(InputError, match='"photo" names pictures, which are not sent'):
+        predict_rows(job, FakeChannel())
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_a_forecast_has_its_times(predict):

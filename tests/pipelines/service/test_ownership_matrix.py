@@ -35,6 +35,12 @@ class Things:
         return f"s{self._number}"
 
     @cached_property
+    def rival(self) -> str:
+        """Another study that waits."""
+        submit(self._service, self._owner, study_text(f"r{self._number}"))
+        return f"r{self._number}"
+
+    @cached_property
     def upload(self) -> str:
         """Name of an upload."""
         content = f"y\n{self._number}\n".encode()
@@ -83,6 +89,7 @@ ROWS = {
     "model.export": Row(ANY_TOKEN, _study),
     "model.grant": Row(OWNER, lambda things: {"name": things.study, "submitter": "bob"}),
     "model.list": Row(ANY_TOKEN),
+    "model.predict": Row(ANY_TOKEN, lambda things: {**_study(things), "body": b"x\n1\n"}),
     "model.promote": Row(OWNER, _study),
     "model.revoke": Row("?--?!!", lambda things: {"name": things.study, "submitter": "bob"}),
     "service.check_health": Row(EVERYBODY),
@@ -90,6 +97,7 @@ ROWS = {
     "service.read_metrics": Row(ANY_TOKEN),
     "study.archive": Row(OWNER, _study),
     "study.cancel": Row(OWNER, _study),
+    "study.compare": Row(ANY_TOKEN, lambda things: {"study": [things.study, things.rival]}),
     "study.delete": Row(OWNER, _study),
     "study.follow_events": Row(ANY_TOKEN, lambda things: {**_study(things), "follow": False}),
     "study.list": Row(ANY_TOKEN),

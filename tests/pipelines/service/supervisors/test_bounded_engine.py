@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from pipelines.engines.base import Job, JobFunction
+from pipelines.engines.local_engine import LocalEngine
 from pipelines.service.supervisors.bounded_engine import BoundedEngine
 from search_spaces.errors import KerastudyError
 
@@ -26,3 +29,13 @@ def test_jobs_end_at_the_time_limit():
     engine = BoundedEngine(0, threading.Event())
     with closing(engine), pytest.raises(KerastudyError, match="took longer than the 0 s that are allowed here"):
         engine.events(0)
+
+
+def test_jobs_have_the_limit_of_memory(monkeypatch):
+    """One that has a limit of its own keeps it."""
+    submitted = []
+    monkeypatch.setattr(LocalEngine, "submit", lambda self, job: submitted.append(job.memory_bytes))
+    with closing(BoundedEngine(60, threading.Event(), 1000)) as engine:
+        for own in (None, 500):
+            engine.submit(Job("a", JobFunction("pipelines.nowhere:run"), None, Path("a.log"), memory_bytes=own))
+    assert submitted == [1000, 500]
