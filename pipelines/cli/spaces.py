@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import file_argument, json_option, print_notes, set_option
+from pipelines.cli.options import WholeNumber, file_argument, json_option, print_notes, set_option
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,17 +40,35 @@ def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     "--to", "file", type=click.Path(path_type=Path), metavar="FILE", help="File to write; default: NAME.yaml."
 )
 @click.option("--name", metavar="NAME", help="The study's name; that of SOURCE by default.")
+@click.option("--time", metavar="COLUMN", help="Column of times: the study forecasts a series.")
+@click.option("--by", metavar="COLUMN", help="Column that distinguishes several series, such as a shop.")
+@click.option(
+    "--horizon", type=WholeNumber(1), metavar="N", help="Rows ahead to forecast; by the usual step if left out."
+)
 @json_option
-def init(source: str, targets: tuple[str, ...], file: Path | None, name: str | None, as_json: bool) -> None:
+def init(
+    source: str,
+    targets: tuple[str, ...],
+    file: Path | None,
+    name: str | None,
+    time: str | None,
+    by: str | None,
+    horizon: int | None,
+    as_json: bool,
+) -> None:
     """Write a study file for the data in SOURCE: a file, an image folder, or sklearn:NAME.
 
     The data is read as a study reads it. The file's comments state what was inferred, what looks wrong, and the key
     that changes it; model and space suit the columns and the rows. It is ready to run.
+
+    With --time, --by or --horizon the study forecasts: the last rows of a series are an example, the rows after them
+    its target. What is not named of the three is guessed, with the reason. A table that looks like a series has a note.
     """
     from pipelines.cli import output
     from pipelines.cli.checks import init_in_foreground
+    from pipelines.operations.starter.series import SeriesWish
 
-    written = init_in_foreground(source, targets, file, name)
+    written = init_in_foreground(source, targets, file, name, SeriesWish(time, by, horizon))
     (output.print_json if as_json else output.print_starter)(written)
 
 

@@ -20,6 +20,12 @@ from search_spaces.yaml_writer import to_yaml
 _WIDTH = 120
 _MOST_COLUMNS = 60
 _COMMON = 3
+_SERIES_KEYS = (
+    "length: rows of a window, which the model sees; space.window searches how many of them it uses",
+    "horizon: rows ahead, one output each; 0 predicts the target at a window's last row from the other columns",
+    "known: [COLUMN] under series gives a window the values of a column ahead, such as a calendar's",
+    "stride: 7 under series takes every 7th window; docs/your-data.md has all of it",
+)
 _TYPES = {"number_list": "list", "word_list": "list"}
 """Kinds of columns that `data.columns` has another word for."""
 
@@ -61,13 +67,14 @@ def write_document(starter: Starter) -> str:
 def _write_opening(starter: Starter) -> list[str]:
     summary, file = starter.summary, starter.file
     kinds = f", {summary.report.describe_kinds()} columns" if summary.report and summary.report.columns else ""
+    counted = "windows" if "series" in starter.data else "rows"
     lines = [
         *_comment(f"A study of {summary.source}, written by `kerastudy init`."),
         "#",
         *_comment(f"  kerastudy validate {file}", f"  kerastudy run {file}"),
         "#",
         *_comment(
-            f"{_count_rows(starter)} rows{kinds}. Comments state what was inferred, and the key that changes it."
+            f"{_count_rows(starter)} {counted}{kinds}. Comments state what was inferred, and the key that changes it."
         ),
     ]
     if starter.notes:
@@ -90,13 +97,16 @@ def _write_data(starter: Starter) -> list[str]:
             lines += _comment(_describe_target(starter), before="  ")
     if starter.facts.form == "table":
         lines += _write_columns(starter)
+    if "series" in starter.data:
+        lines += _comment(*_SERIES_KEYS, before="  ", indent="  ")
     return lines
 
 
 def _describe_target(starter: Starter) -> str:
     summary = starter.summary
     known = summary.report.targets if summary.report else ()
-    details = "; ".join(filter(None, (_describe_values(each) for each in known[:_COMMON])))
+    most = 1 if "series" in starter.data else _COMMON  # the rows ahead are of one kind
+    details = "; ".join(filter(None, (_describe_values(each) for each in known[:most])))
     kind = summary.task.kind.replace("_", " ")
     return f"task: {kind}{f' ({details})' if details else ''}; data.task changes it"
 
@@ -113,12 +123,9 @@ def _write_columns(starter: Starter) -> list[str]:
     columns = starter.summary.report.columns if starter.summary.report else ()
     dates = [column.name for column in columns if column.kind == "date"]
     lines = []
-    if dates:
+    if dates and starter.facts.series is None:
         order = format_flow({"split": {"order": dates[0], "validation": 0.2, "test": 0.1}})[1:-1]
         lines += _comment(f"so that the newest rows are the test rows: {order}", before="  ")
-        if starter.summary.task.kind == "regression":
-            series = format_flow({"series": {"time": dates[0], "length": 28, "horizon": 7}})[1:-1]
-            lines += _comment(f"to forecast 7 rows from windows of 28, with model: series: {series}", before="  ")
     if not columns:
         return lines
     lines += _comment("columns, as inferred; uncomment this key and the lines that are wrong:", before="  ")

@@ -19,6 +19,7 @@ from pipelines.operations.check import check_study, prepare_data
 from pipelines.operations.starter.document import Starter, format_flow, write_document
 from pipelines.operations.starter.mend import add_missing_key
 from pipelines.operations.starter.plan import choose_plan
+from pipelines.operations.starter.series import NO_WISH, SeriesWish, describe_series, drop_other_channels
 from pipelines.operations.starter.source import Form, SourceFacts, read_source
 from pipelines.operations.starter.text_folder import holds_texts, write_loader
 from pipelines.study.check_listener import CheckListener
@@ -65,6 +66,7 @@ def init_study(
     *,
     file: Path | None = None,
     name: str | None = None,
+    wish: SeriesWish = NO_WISH,
     engine: Engine | None = None,
     listener: CheckListener | None = None,
 ) -> StarterFile:
@@ -75,6 +77,7 @@ def init_study(
         targets: names of the target columns; empty to guess it.
         file: the file to write; named as the source, in the current folder, by default.
         name: the study's name; the source's by default.
+        wish: the series to forecast, if any.
         engine: runs the jobs; a new engine if None.
         listener: is called with each step.
 
@@ -95,17 +98,27 @@ def init_study(
         if loader is not None:
             stack.callback(_remove_unless, loader, file.exists)
         data, reasons = {"source": f"{loader.name}:load" if loader else _write_source(source, base)}, dict[str, str]()
-        facts = _read(data, reasons, base, targets)
+        facts = _read(data, reasons, base, targets, wish)
         used = engine or stack.enter_context(closing(LocalEngine(1)))
         summary = _prepare(data, reasons, facts, base, Path(scratch), used, listener)
-        text, study, notes = _write(Starter(file.name, name, data, reasons, facts, summary, choose_plan(summary)), base)
+        notes = (*_note_series(facts, source), *summary.notes)
+        starter = Starter(file.name, name, data, reasons, facts, summary, choose_plan(summary), notes=notes)
+        text, study = _write(starter, base)
         # As `validate` does: what is written is ready to run.
         checked = check_study(study, Path(scratch) / "check", used, listener=listener)
         write_text(file, text)
-    decided = (f"data.{key}: {format_flow(data[key])} ({reasons[key]})" for key in reasons if key != "split")
+    shown = [key for key in reasons if key != "split" or facts.looks_like_series]
+    decided = (f"data.{key}: {format_flow(data[key])} ({reasons[key]})" for key in shown)
     return StarterFile(
         str(file), name, facts.targets, checked.summary.describe_task(), study.spec.model, (*decided, *notes)
     )
+
+
+def _note_series(facts: SourceFacts, source: str) -> Sequence[str]:
+    """Return a note on a table that looks like a series, where no forecast is wished for."""
+    if facts.series is None or not facts.looks_like_series:
+        return ()
+    return (describe_series(facts.series, source, facts.targets[0]),)
 
 
 def _write_loader(source: str, name: str, base: Path) -> Path | None:
@@ -128,8 +141,10 @@ def _remove_unless(file: Path, is_needed: Callable[[], bool]) -> None:
         file.unlink(missing_ok=True)
 
 
-def _read(data: dict[str, Any], reasons: dict[str, str], base: Path, targets: Sequence[str]) -> SourceFacts:
-    """Read the source and add the target to the section, and the keys that reading cannot do without.
+def _read(
+    data: dict[str, Any], reasons: dict[str, str], base: Path, targets: Sequence[str], wish: SeriesWish
+) -> SourceFacts:
+    """Read the source and add target and series to the section, and the keys that reading cannot do without.
 
     Raises:
         InputError: if it cannot be read, or has no such column.
@@ -138,7 +153,7 @@ def _read(data: dict[str, Any], reasons: dict[str, str], base: Path, targets: Se
         data["target"] = targets[0] if len(targets) == 1 else list(targets)
     while True:
         try:
-            facts = read_source(data, base)
+            facts = read_source(data, base, wish)
             break
         except InputError as error:
             if not add_missing_key(data, reasons, error):
@@ -147,6 +162,13 @@ def _read(data: dict[str, Any], reasons: dict[str, str], base: Path, targets: Se
         data["target"], reasons["target"] = facts.targets[0], facts.why
     if facts.holds_lists:
         data["task"], reasons["task"] = "multi_label", "cells of the target hold several labels"
+    if facts.series is not None:
+        # Before the data is prepared, which notes a split at random.
+        data["split"] = _choose_split(facts)
+    if facts.form == "series" and facts.series is not None:
+        data["series"] = facts.series.to_key()
+        if facts.series.reason:
+            reasons["series"] = facts.series.reason
     return facts
 
 
@@ -186,15 +208,42 @@ def _prepare(
         try:
             summary = prepare_data(study, scratch / str(attempt), engine, listener=listener)
         except InputError as error:
-            if not add_missing_key(data, reasons, error):
+            if not (add_missing_key(data, reasons, error) or _drop_channel(data, reasons, error)):
                 raise
         else:
             if not _drop_identifiers(data, reasons, summary):
                 break
     if facts.targets:
-        data["split"] = _SPLIT
-        reasons["split"] = ", ".join(f"{rows:,} {part}" for part, rows in summary.rows.items()) + _OTHER_SPLITS
+        data["split"] = data.pop("split", _SPLIT)
+        reasons["split"] = _describe_split(facts, summary)
     return summary
+
+
+def _describe_split(facts: SourceFacts, summary: DataSummary) -> str:
+    rows = ", ".join(f"{rows:,} {part}" for part, rows in summary.rows.items())
+    if facts.form == "series":
+        return f"{rows} windows, divided in time: the newest are the test rows; or by rolling origins, folds: 5"
+    in_time = "" if not facts.looks_like_series else "in time, a guess, since the rows look like a series: "
+    return f"{in_time}{rows}{_OTHER_SPLITS}"
+
+
+def _choose_split(facts: SourceFacts) -> dict[str, Any]:
+    """Return how the rows are divided: in time where they look like a series, as windows of one are."""
+    if facts.series is None:
+        return _SPLIT
+    # Both are drawn in time, and take no seed.
+    order = {"order": facts.series.time} if facts.looks_like_series else {}
+    return {**order, **{key: share for key, share in _SPLIT.items() if key != "seed"}}
+
+
+def _drop_channel(data: dict[str, Any], reasons: dict[str, str], error: InputError) -> bool:
+    """Leave out a column that cannot be a channel of a window; return whether there was one."""
+    name = drop_other_channels(data, error)
+    if name is None:
+        return False
+    data["drop"] = [*data.get("drop", ()), name]
+    reasons["drop"] = "the channels of a series are numbers"
+    return True
 
 
 def _drop_identifiers(data: dict[str, Any], reasons: dict[str, str], summary: DataSummary) -> bool:
@@ -209,14 +258,13 @@ def _drop_identifiers(data: dict[str, Any], reasons: dict[str, str], summary: Da
     return True
 
 
-def _write(starter: Starter, base: Path) -> tuple[str, Study, tuple[str, ...]]:
-    """Return the text of a study file, the study in it, and what is to be noted."""
+def _write(starter: Starter, base: Path) -> tuple[str, Study]:
+    """Return the text of a study file, and the study in it."""
     plan = starter.plan
     keys = {"study": starter.name, "data": dict(starter.data), "model": plan.model, "space": dict(plan.space)}
     objective = _check(keys, base).resolve_task_objective(starter.summary.task)
-    notes = starter.summary.notes
-    text = write_document(replace(starter, objective=objective, notes=notes))
-    return text, check_document(parse_document(text, starter.file), base, with_code=True), notes
+    text = write_document(replace(starter, objective=objective))
+    return text, check_document(parse_document(text, starter.file), base, with_code=True)
 
 
 def _check(keys: dict[str, Any], base: Path) -> Study:

@@ -41,6 +41,8 @@ def choose_plan(summary: DataSummary) -> Plan:
     if model == "mlp":
         name = "mlp-small" if rows < _SMALL else "mlp-large" if rows >= _LARGE else "mlp"
     space = _fit_batches(_drop_idle(_read_written(name), model, summary.features), rows)
+    if model == "series" and summary.features.series is not None:
+        space = _add_window(space, summary.features.series[0])
     is_light = model == "mlp"
     time = "10m" if rows < _SMALL else "30m" if rows < _LARGE else "1h"
     return Plan(model, why, others, space, name, 30 if is_light else 20, time)
@@ -84,6 +86,14 @@ def _drop_idle(space: Mapping[str, Any], model: str, features: Features) -> dict
         for name, value in space.items()
         if (each := found[name]) is None or not each.forms or any(getattr(features, form) for form in each.forms)
     }
+
+
+def _add_window(space: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """Return a space that searches how many of a window's steps are used, by quarters; as it is for short windows."""
+    if (quarter := steps // 4) < 1:
+        return dict(space)
+    # From the end: all steps are among the choices.
+    return {**space, "window": {"type": "int", "low": steps - 3 * quarter, "high": steps, "step": quarter}}
 
 
 def _fit_batches(space: Mapping[str, Any], rows: int) -> dict[str, Any]:
