@@ -94,9 +94,14 @@ def summarize_numbers(y: Array, predicted: Array, names: Sequence[str], losses: 
         **_measure(len(y), _add_loss(measures, losses), {"bias": float(errors.mean())}),
         "residuals": {
             names[each]: [(float(predicted[row, each]), float(y[row, each])) for row in chosen]
-            for each in range(min(len(names), _MOST_OUTPUTS))
+            for each in _spread(len(names), _MOST_OUTPUTS)
         },
     }
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return some of several places, the first and the last among them, such as the steps of a forecast."""
+    return [round(float(place)) for place in np.linspace(0, count - 1, min(count, most))]
 
 
 def compute_auc(positive: Array, scores: Array) -> float:

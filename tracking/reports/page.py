@@ -258,7 +258,13 @@ def _describe_constants(report: StudyReport) -> str:
     constant = {
         name: value for trial in report.complete[:50] for name, value in trial.params.items() if name not in varied
     }
-    return ", ".join(f"{name} {shorten(value, 30)}" for name, value in constant.items())
+    return ", ".join(f"{name} {_format_value(value)}" for name, value in constant.items())
+
+
+def _format_value(value: Value) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return format_number(value)
+    return shorten(value, 30)
 
 
 def _list_trials(report: StudyReport, names: Sequence[str]) -> Iterator[tuple[int, bool, Row, str]]:

@@ -93,14 +93,17 @@ def _advise_on_failures(report: StudyReport) -> Iterator[Advice]:
     yield Advice(
         "failures",
         f"{len(failed)} of {len(ended)} trials failed, most often with: {most.reason}",
-        f"See kerastudy logs {report.study} {most.numbers[0]}. {_explain_failure(most.reason)}",
+        f"See kerastudy logs {report.study} {most.numbers[0]}. {_explain_failure(report, most.reason)}",
     )
 
 
-def _explain_failure(reason: str) -> str:
+def _explain_failure(report: StudyReport, reason: str) -> str:
     text = reason.lower()
     if "nan" in text or "inf" in text or "finite" in text:
-        return "Losses that are not finite come from large learning rates: lower space.learning_rate.high."
+        rate = next((each for each in report.parameters if each.name == "learning_rate"), None)
+        # A value that is fixed has no bound.
+        key = "space.learning_rate.high" if rate is not None and rate.high is not None else "space.learning_rate"
+        return f"Losses that are not finite come from large learning rates: lower {key}."
     if "memory" in text:
         return "Lower the largest sizes of the space, or set limits.model_memory to refuse such models before training."
     if "time" in text:

@@ -36,7 +36,7 @@ def draw_curves(report: StudyReport) -> Figure | None:
     return Figure(
         name="learning-curves",
         title="Learning curves",
-        summary=f"{report.metric} by epoch of the best {len(best)} trials"
+        summary=f"{report.metric} by epoch of {_count_best(len(best))}"
         + (f", and of {ended_early} that were pruned or paused." if ended_early else "."),
         panels=panels,
         legend=[*legend, *((_QUIET[state], f"other {state} trials") for state in states)],
@@ -76,8 +76,12 @@ def _draw_winner(report: StudyReport, winner: ReportTrial) -> Panel:
         marks.append(Line("winner", [(x, 0), (x, 1)], 1.2, is_dashed=True))
         side = "left" if x > 0.6 else "right"
         marks.append(Label((x, 0.05), f"best epoch {winner.best_epoch}", side, "winner"))
-    title = f"winner, trial {winner.number}: {name}, training dashed"
+    title = f"winner, trial {winner.number}; training dashed"
     return Panel(across.make_axis("epoch"), up.make_axis(name), marks, title)
+
+
+def _count_best(count: int) -> str:
+    return "the best trial" if count == 1 else f"the best {count} trials"
 
 
 def _trace(

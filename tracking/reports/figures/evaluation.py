@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tracking.reports.content import Evaluation, PartEvaluation
+from tracking.reports.figures.drawn import join_notes
 from tracking.reports.figures.figure import Axis, Box, Dots, Figure, Label, Line, Mark, Panel
 from tracking.reports.figures.palette import choose_series, choose_shade
 from tracking.reports.figures.scale import Scale, format_number, shorten
@@ -90,7 +91,7 @@ def _draw_matrix(title: str, counts: Sequence[Sequence[int]], classes: Sequence[
             if size <= _WITH_NUMBERS and count:
                 colour = "ground" if count / total > 0.5 else "ink"
                 marks.append(Label(((guess + 0.5) / size, top - 0.5 / size), str(count), colour=colour))
-    ticks = [((place + 0.5) / size, shorten(name, 12)) for place, name in enumerate(classes)]
+    ticks = [((place + 0.5) / size, " ".join(name.split())) for place, name in enumerate(classes)]
     down = [(1 - place, text) for place, text in ticks]
     side = min(560, max(330, 150 + 32 * size))
     # Names that are too long for their column stand upright.
@@ -164,8 +165,13 @@ def _draw_calibration(evaluation: Evaluation) -> Figure | None:
 def _draw_residuals(evaluation: Evaluation) -> Figure | None:
     panels, drawn = [], 0
     parts = {name: part for name, part in evaluation.parts.items() if part.residuals}
+    # The first and the last, such as the nearest and the farthest steps of a forecast, and some between.
+    outputs = list(next(iter(parts.values())).residuals) if parts else []
+    count = min(len(outputs), _MOST_OUTPUTS)
+    shown = [outputs[round(place * (len(outputs) - 1) / max(1, count - 1))] for place in range(count)]
     for name, part in parts.items():
-        for output, pairs in list(part.residuals.items())[:_MOST_OUTPUTS]:
+        for output in shown:
+            pairs = part.residuals.get(output, ())
             drawn = max(drawn, len(pairs))
             across = Scale.from_numbers(predicted for predicted, _ in pairs)
             errors = [true - predicted for predicted, true in pairs]
@@ -197,5 +203,8 @@ def _draw_residuals(evaluation: Evaluation) -> Figure | None:
         summary=f"Errors of the predictions by their size on {name} rows" + (f": {measured}." if measured else "."),
         panels=panels,
         legend=[("trial", "row"), ("ink", "no error")],
-        note=f"{drawn:,} rows at most are drawn in each panel." if first.rows > drawn else "",
+        note=join_notes(
+            f"{drawn:,} rows at most are drawn in each panel." if first.rows > drawn else "",
+            f"Of the outputs, {', '.join(shown)} are drawn." if len(shown) < len(outputs) else "",
+        ),
     )

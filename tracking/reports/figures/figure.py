@@ -61,12 +61,17 @@ class Box:
 
 @dataclass(frozen=True)
 class Label:
-    """Text at a place; `side` is the side of the place that the text is on."""
+    """Text at a place; `side` is the side of the place that the text is on.
+
+    Attributes:
+        whole: what was cut, for those who point at it; empty where nothing was.
+    """
 
     at: Point
     text: str
     side: str = "middle"
     colour: str = "ink"
+    whole: str = ""
 
 
 Mark = Dots | Line | Box | Label
@@ -78,8 +83,8 @@ class Panel:
 
     Attributes:
         size: width and height in pixels, with texts and margins.
-        left: width of the margin for the texts of the vertical axis.
-        bottom: height of the margin for those of the horizontal axis.
+        left: least width of the margin for the texts of the vertical axis; names that are longer make it larger.
+        bottom: least height of the margin for those of the horizontal axis, likewise.
         has_frame: whether lines show the axes.
     """
 

@@ -105,12 +105,15 @@ def _summarize(report: StudyReport) -> str:
         return f"No trial is complete; {report.metric} of those that were ended early is shown."
     first, best = leaders[0], leaders[-1]
     after = sum(1 for trial in report.complete if trial.number > best.number)
+    if len(report.complete) == 1:
+        return f"{report.metric} of the only complete trial was {format_number(first.score or 0.0)}."
     start = f"{report.metric} of the first complete trial was {format_number(first.score or 0.0)}"
     if best is first:
         return f"{start}, and no later one was better."
+    followed = format_count(after, "complete trial") if after else "none"
     return (
         f"{start}; the best, {format_number(best.score or 0.0)}, is trial {best.number}, "
-        f"after {format_count(len(leaders) - 1, 'improvement')}; {format_count(after, 'complete trial')} followed it."
+        f"after {format_count(len(leaders) - 1, 'improvement')}; {followed} followed it."
         f"{_explain_tie(report, best)}"
     )
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracking.reports.figures.figure import Box, Dots, Label, Line, Panel, Point
-from tracking.reports.figures.scale import shorten
+from tracking.reports.figures.scale import shorten, shorten_all
 
 _TOP, _RIGHT = 12, 14
 _TITLE = 20
+_BESIDE, _UNDER = 32, 32  # beside and under the names on an axis, for its title
+_LEAST_PLOT = 216
+_LONGEST_NAME = 22  # letters; a longer one is cut, and shown whole to those who point at it
 _TICK_SIZE, _TITLE_SIZE, _HEAD_SIZE = 11, 12, 13
 LETTER = 0.56
 """Width of a letter in its size: of Aileron and of most fonts of systems, on average."""
@@ -58,13 +61,37 @@ class Text:
     colour: str = "ink"
     is_upright: bool = False
     is_bold: bool = False
+    whole: str = ""  # what was cut
 
 
 Shape = Stroke | Spots | Area | Text
 
 
+def fit_margins(panel: Panel) -> Panel:
+    """Return a panel with the margins that the names on its axes need, up to a length; it grows where it must."""
+    across, (width, height) = [text for _, text in panel.x.ticks], panel.size
+    left = max(panel.left, math.ceil(_measure([text for _, text in panel.y.ticks]) + _BESIDE))
+    # No wider than it must: letters would be smaller on a page, where panels share a row.
+    wide = max(width, left + min(_LEAST_PLOT, width - panel.left - _RIGHT) + _RIGHT)
+    bottom = panel.bottom
+    if _must_turn(across, wide - left - _RIGHT):
+        bottom = max(bottom, math.ceil(_measure(across) + _UNDER))
+    size = (wide, height + bottom - panel.bottom)
+    return replace(panel, left=left, bottom=bottom, size=size)
+
+
+def _measure(texts: Sequence[str]) -> float:
+    """Return the width of the longest text, as far as texts are shown."""
+    return min(max(map(len, texts), default=0), _LONGEST_NAME) * _TICK_SIZE * LETTER
+
+
+def _must_turn(texts: Sequence[str], width: float) -> bool:
+    """Return whether the texts of a horizontal axis would touch each other."""
+    return max(map(len, texts), default=0) * _TICK_SIZE * LETTER > width / max(1, len(texts)) - 4
+
+
 def lay_out(panel: Panel) -> list[Shape]:
-    """Return the shapes of a panel in the order to draw them."""
+    """Return the shapes of a panel, whose margins fit, in the order to draw them."""
     return list(_Layout(panel).list_shapes())
 
 
@@ -101,9 +128,9 @@ class _Layout:
         if panel.title:
             yield Text((self._left, self._top - 10), panel.title, _HEAD_SIZE, is_bold=True)
         yield from self._write_across(bottom)
-        for place, text in panel.y.ticks:
-            fitting = shorten(text, max(4, int((panel.left - 20) / (_TICK_SIZE * LETTER))))
-            yield Text((self._left - 7, self._place((0, place))[1] + 4), fitting, _TICK_SIZE, "end", "quiet")
+        for place, text, whole in _shorten_ticks(panel.y.ticks, panel.left - _BESIDE):
+            at = (self._left - 7, self._place((0, place))[1] + 4)
+            yield Text(at, text, _TICK_SIZE, "end", "quiet", whole=whole)
         if panel.y.title:
             middle = (13.0, self._top + self._height / 2)
             longest = int(self._height / (_TITLE_SIZE * LETTER))
@@ -111,17 +138,14 @@ class _Layout:
 
     def _write_across(self, bottom: float) -> Iterator[Shape]:
         """Write the texts of the horizontal axis, turned where they would touch each other."""
-        panel, ticks = self._panel, list(self._panel.x.ticks)
-        room = self._width / max(1, len(ticks))
-        longest = max((len(text) for _, text in ticks), default=0) * _TICK_SIZE * LETTER
-        is_upright = longest > room - 4
-        for place, text in ticks:
-            x = self._place((place, 0))[0]
-            if is_upright:
-                fitting = shorten(text, max(3, int((panel.bottom - 24) / (_TICK_SIZE * LETTER))))
-                yield Text((x + 4, bottom + 6), fitting, _TICK_SIZE, "end", "quiet", is_upright=True)
-            else:
-                yield Text((x, bottom + 16), text, _TICK_SIZE, "middle", "quiet")
+        panel, ticks = self._panel, self._panel.x.ticks
+        if _must_turn([text for _, text in ticks], self._width):
+            for place, text, whole in _shorten_ticks(ticks, panel.bottom - _UNDER):
+                at = (self._place((place, 0))[0] + 4, bottom + 6)
+                yield Text(at, text, _TICK_SIZE, "end", "quiet", is_upright=True, whole=whole)
+        else:
+            for place, text in ticks:
+                yield Text((self._place((place, 0))[0], bottom + 16), text, _TICK_SIZE, "middle", "quiet")
         if panel.x.title:
             at = (self._left + self._width / 2, panel.size[1] - 8.0)
             title = shorten(panel.x.title, int(self._width / (_TITLE_SIZE * LETTER)))
@@ -140,12 +164,20 @@ class _Layout:
             case Box(colour, left, bottom, right, top, text, trial):
                 (x0, y1), (x1, y0) = self._place((left, bottom)), self._place((right, top))
                 yield Area(colour, (min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)), text, trial)
-            case Label(at, text, side, colour):
+            case Label(at, text, side, colour, whole):
                 x, y = self._place(at)
                 shift = {"right": 6, "left": -6}.get(side, 0)
                 anchor = {"right": "start", "left": "end"}.get(side, "middle")
                 lift = {"above": -6, "below": 14}.get(side, 4)
-                yield Text((x + shift, y + lift), text, _TICK_SIZE, anchor, colour)
+                yield Text((x + shift, y + lift), text, _TICK_SIZE, anchor, colour, whole=whole)
+
+
+def _shorten_ticks(ticks: Sequence[tuple[float, str]], room: float) -> Iterator[tuple[float, str, str]]:
+    """Yield place, text as it fits, and the whole text where it was cut."""
+    letters = max(4, int(room / (_TICK_SIZE * LETTER) + 1e-9))
+    cut = shorten_all([text for _, text in ticks], letters)
+    for (place, text), fitting in zip(ticks, cut, strict=True):
+        yield place, fitting, "" if fitting == text else text
 
 
 def _is_in(at: Point) -> bool:

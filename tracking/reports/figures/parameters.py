@@ -13,11 +13,13 @@ from tracking.reports.content import ReportTrial, StudyReport
 from tracking.reports.figures.drawn import describe_beyond, describe_drawn, join_notes, make_score_scale, select_drawn
 from tracking.reports.figures.figure import Axis, Box, Dots, Figure, Label, Line, Mark, Panel
 from tracking.reports.figures.palette import choose_shade
-from tracking.reports.figures.scale import Scale, format_count, shorten
+from tracking.reports.figures.scale import Scale, format_count, shorten, shorten_all
 
 _MOST_SLICES = 9
 _MOST_AXES = 10
 _MOST_LINES = 300
+_STEP, _WIDEST_STEP, _BESIDE_AXIS = 110, 170, 14  # pixels from one upright axis to the next
+_LETTER = 6.2  # of a text on such an axis
 _MOST_PAIRS = 6
 _CELLS = 22
 _BANDWIDTH = 0.09
@@ -199,9 +201,11 @@ def draw_parallel(report: StudyReport, order: Sequence[str]) -> Figure | None:
         is_winner = trial.number == report.winner
         colour = "winner" if is_winner else choose_shade(shares[trial.number])
         marks.append(Line(colour, points, 2.6 if is_winner else 1.1, trial.number))
+    longest = max((len(text) for scale in scales for _, text in scale.make_axis(most=4).ticks), default=0)
+    step = max(640 / count, min(_WIDEST_STEP, max(_STEP, longest * _LETTER + _BESIDE_AXIS)))
     for x, name, scale in zip(places, [*names, report.metric], [*scales, scores], strict=True):
-        marks += _draw_upright_axis(x, name, scale)
-    width = max(640, 110 * count)
+        marks += _draw_upright_axis(x, name, scale, int((step - _BESIDE_AXIS) / _LETTER))
+    width = round(step * count)
     panel = Panel(Axis(), Axis(), marks, size=(width, 380), left=14, bottom=34, has_frame=False)
     left_out = len(order) - len(names)
     more = f"Left out: {format_count(left_out, 'further parameter')}." if left_out else ""
@@ -231,11 +235,14 @@ def make_parameter_scale(report: StudyReport, name: str, values: Sequence[Value]
     return Scale.from_values(values)
 
 
-def _draw_upright_axis(x: float, name: str, scale: Scale) -> list[Mark]:
+def _draw_upright_axis(x: float, name: str, scale: Scale, letters: int) -> list[Mark]:
     marks: list[Mark] = [Line("line", [(x, 0), (x, 1)], 1.2)]
-    for place, text in scale.make_axis(most=4).ticks:
-        marks.append(Label((x, place), shorten(text, 10), "right", "quiet"))
-    marks.append(Label((x, -0.015), shorten(name, 17), "below"))
+    ticks = scale.make_axis(most=4).ticks
+    cut = shorten_all([text for _, text in ticks], letters)
+    for (place, text), fitting in zip(ticks, cut, strict=True):
+        marks.append(Label((x, place), fitting, "right", "quiet", "" if fitting == text else text))
+    fitting = shorten(name, letters + 1)
+    marks.append(Label((x, -0.015), fitting, "below", whole="" if fitting == name else name))
     return marks
 
 

@@ -26,6 +26,20 @@ def shorten(text: object, longest: int = _LONGEST_TEXT) -> str:
     return whole if len(whole) <= longest else f"{whole[: longest - 1]}\u2026"
 
 
+def shorten_all(texts: Sequence[str], longest: int = _LONGEST_TEXT) -> list[str]:
+    """Return texts that stand side by side, cut where they are long; in the middle where their ends tell them apart.
+
+    >>> shorten_all(["abcdefgh", "xbcdefgh"], 5), shorten_all(["abcdefg1", "abcdefg2"], 5)
+    (['abcd\u2026', 'xbcd\u2026'], ['ab\u2026g1', 'ab\u2026g2'])
+    """
+    cut = [shorten(text, longest) for text in texts]
+    if len(set(cut)) == len(set(texts)):
+        return cut
+    whole = [" ".join(text.split()) for text in texts]
+    before, after = longest // 2, max(1, longest - longest // 2 - 1)
+    return [text if len(text) <= longest else f"{text[:before]}\u2026{text[-after:]}" for text in whole]
+
+
 def format_number(value: float) -> str:
     """Return a number for people, with at most five digits that matter.
 
@@ -115,7 +129,7 @@ class Scale:
         """Return the axis with ticks at round numbers."""
         if self.names:
             step = math.ceil(len(self.names) / 12)
-            named = [(self.place(name), shorten(name, 14)) for name in self.names[::step]]
+            named = [(self.place(name), " ".join(name.split())) for name in self.names[::step]]
             return Axis(title, named, has_grid=False)
         values = self._list_log_ticks(most) if self.is_log else self._list_ticks(most)
         texts = _format_ticks(values)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup, escape
 
 from tracking.reports.figures.figure import Figure, Panel, Point
-from tracking.reports.figures.layout import Area, Shape, Spots, Stroke, Text, lay_out
+from tracking.reports.figures.layout import Area, Shape, Spots, Stroke, Text, fit_margins, lay_out
 from tracking.reports.figures.palette import DARK, LIGHT
 
 _PHONE = 440
@@ -20,6 +20,7 @@ _PHONE = 440
 
 def render_panel(panel: Panel, label: str) -> Markup:
     """Return a panel as an element `svg`; `label` is its name for screen readers."""
+    panel = fit_margins(panel)
     width, height = panel.size
     shapes = Markup("").join(map(_render_shape, lay_out(panel)))
     style = f"max-width:{width * 1.25:.0f}px" + (f";min-width:{width * 0.8:.0f}px" if width > _PHONE else "")
@@ -59,6 +60,8 @@ def render_style(place: str = ":root") -> str:
     rules.append(
         "svg .o{stroke-linecap:round}svg .l{stroke-linejoin:round;stroke-linecap:round}svg .d{stroke-dasharray:5 4}"
     )
+    # Names of values stand among lines.
+    rules.append("svg text.quiet{paint-order:stroke;stroke:var(--ground);stroke-width:3px;stroke-linejoin:round}")
     for name in LIGHT:
         rules.append(f"svg path.{name}{{stroke:var(--{name})}}svg rect.{name},svg text.{name}{{fill:var(--{name})}}")
         rules.append(f".key.{name}{{background:var(--{name})}}")
@@ -94,8 +97,9 @@ def _render_text(text: Text) -> Markup:
     x, y = map(_short, text.at)
     turned = Markup(' transform="rotate(-90 {} {})"').format(x, y) if text.is_upright else ""
     bold = Markup(' font-weight="600"') if text.is_bold else ""
-    return Markup('<text class="{}" x="{}" y="{}" font-size="{}" text-anchor="{}"{}{}>{}</text>').format(
-        text.colour, x, y, text.size, text.anchor, turned, bold, escape(text.text)
+    title = Markup("<title>{}</title>").format(text.whole) if text.whole else ""
+    return Markup('<text class="{}" x="{}" y="{}" font-size="{}" text-anchor="{}"{}{}>{}{}</text>').format(
+        text.colour, x, y, text.size, text.anchor, turned, bold, escape(text.text), title
     )
 
 

@@ -64,7 +64,7 @@ def draw_timeline(report: StudyReport) -> Figure | None:
     return Figure(
         name="timeline",
         title="Timeline of trials",
-        summary=f"Up to {len(lanes)} trials at once over {format_number(round((end - start) / seconds, 1))} {unit}"
+        summary=f"{_count_lanes(len(lanes))} over {format_number(round((end - start) / seconds, 1))} {unit}"
         + (f", by {', '.join(sorted(trained))}" if trained else "")
         + f"; lanes were busy for {min(1.0, busy):.0%} of the time.",
         panels=[panel],
@@ -73,6 +73,10 @@ def draw_timeline(report: StudyReport) -> Figure | None:
         else [(colour, kind) for kind, colour in _COLOURS.items() if kind in kinds],
         note=" ".join(filter(None, notes)),
     )
+
+
+def _count_lanes(count: int) -> str:
+    return "One trial after the other" if count == 1 else f"Up to {count} trials at once"
 
 
 def divide_into_lanes(spans: Sequence[Span]) -> list[list[Span]]:

@@ -144,6 +144,9 @@ def test_many_failures():
     (text,) = advise(make_report(make_trials(20, states=("complete", "failed"))))["failures"]
     assert "10 of 20 trials failed" in text
     assert "space.learning_rate.high" in text
+    fixed = [replace(each, low=None, high=None, choices=(1e9,)) for each in PARAMETERS]
+    (text,) = advise(make_report(make_trials(4, states=("failed",)), parameters=fixed))["failures"]
+    assert text.endswith("lower space.learning_rate.")
     assert "failures" not in advise(make_report(make_trials(40, states=("complete",) * 19 + ("failed",))))
 
 

@@ -175,3 +175,23 @@ def test_forecasts_without_dates_or_a_naive_one():
     figures = draw_figures(make_report(make_trials(12), evaluation=evaluation))
     assert all(text.replace(",", "").isdecimal() for _, text in figures["forecasts"].panels[0].x.ticks)
     assert figures["forecasts"].summary.endswith("from 3 times.")
+
+
+def test_one_trial_is_spoken_of_as_one():
+    """A study of one trial has no first among several, and nothing at once."""
+    trials = make_trials(1)
+    figures = draw_figures(make_report(trials, curves={0: make_curve(20)}))
+    assert "of the only complete trial" in figures["optimization-history"].summary
+    assert "by epoch of the best trial." in figures["learning-curves"].summary
+    assert figures["timeline"].summary.startswith("One trial after the other over")
+
+
+def test_outputs_that_are_left_out_are_named():
+    """Of seven steps of a forecast the nearest and the farthest are drawn, and two between."""
+    report = make_report(make_trials(3), evaluation=make_regression_evaluation())
+    part = report.evaluation.parts["validation"]
+    residuals = {f"y+{step}": part.residuals[next(iter(part.residuals))] for step in range(1, 8)}
+    many = replace(report.evaluation, parts={"validation": replace(part, residuals=residuals)})
+    figure = draw_figures(replace(report, evaluation=many))["residuals"]
+    assert [panel.title.split(",")[0] for panel in figure.panels] == ["y+1", "y+3", "y+5", "y+7"]
+    assert "y+1, y+3, y+5, y+7 are drawn" in figure.note
