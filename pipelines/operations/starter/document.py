@@ -24,6 +24,7 @@ _SERIES_KEYS = (
     "length: rows of a window, which the model sees; space.window searches how many of them it uses",
     "horizon: rows ahead, one output each; 0 predicts the target at a window's last row from the other columns",
     "known: [COLUMN] under series gives a window the values of a column ahead, such as a calendar's",
+    "by_input: true under series gives a model the name of a window's series, so that it learns a level for each",
     "stride: 7 under series takes every 7th window; docs/your-data.md has all of it",
 )
 _TYPES = {"number_list": "list", "word_list": "list"}

@@ -19,7 +19,7 @@ from pipelines.operations.check import check_study, prepare_data
 from pipelines.operations.starter.document import Starter, format_flow, write_document
 from pipelines.operations.starter.mend import add_missing_key
 from pipelines.operations.starter.plan import choose_plan
-from pipelines.operations.starter.series import NO_WISH, SeriesWish, describe_series, drop_other_channels
+from pipelines.operations.starter.series import NO_WISH, SeriesWish, describe_series, list_other_columns
 from pipelines.operations.starter.source import Form, SourceFacts, read_source
 from pipelines.operations.starter.text_folder import holds_texts, write_loader
 from pipelines.study.check_listener import CheckListener
@@ -208,7 +208,7 @@ def _prepare(
         try:
             summary = prepare_data(study, scratch / str(attempt), engine, listener=listener)
         except InputError as error:
-            if not (add_missing_key(data, reasons, error) or _drop_channel(data, reasons, error)):
+            if not (add_missing_key(data, reasons, error) or _drop_columns(data, reasons, error)):
                 raise
         else:
             if not _drop_identifiers(data, reasons, summary):
@@ -236,13 +236,13 @@ def _choose_split(facts: SourceFacts) -> dict[str, Any]:
     return {**order, **{key: share for key, share in _SPLIT.items() if key != "seed"}}
 
 
-def _drop_channel(data: dict[str, Any], reasons: dict[str, str], error: InputError) -> bool:
-    """Leave out a column that cannot be a channel of a window; return whether there was one."""
-    name = drop_other_channels(data, error)
-    if name is None:
+def _drop_columns(data: dict[str, Any], reasons: dict[str, str], error: InputError) -> bool:
+    """Leave out columns that windows cannot hold; return whether there were any."""
+    names = list_other_columns(data, error)
+    if not names:
         return False
-    data["drop"] = [*data.get("drop", ()), name]
-    reasons["drop"] = "the channels of a series are numbers"
+    data["drop"] = [*data.get("drop", ()), *names]
+    reasons["drop"] = "windows hold numbers, dates and categories"
     return True
 
 

@@ -204,12 +204,13 @@ def describe_series(facts: SeriesFacts, source: str, target: str) -> str:
     )
 
 
-def drop_other_channels(data: Mapping[str, Any], error: InputError) -> str | None:
-    """Return the column that an error of windows asks to leave out; None for any other error."""
+def list_other_columns(data: Mapping[str, Any], error: InputError) -> list[str]:
+    """Return the columns that an error of windows asks to leave out; none for any other error."""
     if "series" not in data:
-        return None
-    mark, advice = 'are numbers, but column "', "name it in data.drop"
-    for problem in error.problems:
-        if mark in problem.message and advice in problem.message:
-            return problem.message.partition(mark)[2].partition('" is ')[0]
-    return None
+        return []
+    mark, advice = ', but column "', "name it in data.drop"
+    found = [problem.message for problem in error.problems if problem.path == "data.series"]
+    # All or none: what is left would be refused all the same.
+    if len(found) < len(error.problems) or not all(mark in each and advice in each for each in found):
+        return []
+    return [each.partition(mark)[2].partition('" holds ')[0] for each in found]

@@ -83,19 +83,22 @@ def test_a_folder_of_texts_gets_a_loader(folder):
 def write_visits():
     when = [*pd.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d")] * 2
     visits = [(number % 7) * 10.5 + number % 3 for number in range(240)]
-    table = {"day": when, "museum": ["art"] * 120 + ["war"] * 120, "weather": ["dry", "wet"] * 120, "visits": visits}
+    remarks = [f"on day {day} the rain came early and {day * 3} guests left again" for day in range(240)]
+    table = {"day": when, "museum": ["art"] * 120 + ["war"] * 120, "remark": remarks, "visits": visits}
     pd.DataFrame(table).to_csv("v.csv", index=False)
 
 
 def test_a_forecast_is_written(folder):
-    """Windows, their split in time and the windows' lengths to search; words are left out."""
+    """Windows, their split in time and the windows' lengths to search; text is left out."""
     write_visits()
     written = init_study("v.csv", ["visits"], wish=SeriesWish("day", "museum", 7), engine=InlineEngine())
     study = load_study(folder / "v.yaml")
     series, text = study.spec.data.series, (folder / "v.yaml").read_text()
     assert (written.model, series.time, series.by, series.length, series.horizon) == ("series", "day", "museum", 24, 7)
-    assert study.spec.data.drop == ["weather"]
-    assert any(note.startswith("data.drop: [weather] (the channels of a series are numbers") for note in written.notes)
+    assert study.spec.data.drop == ["remark"]
+    assert any(
+        note.startswith("data.drop: [remark] (windows hold numbers, dates and categories") for note in written.notes
+    )
     assert [(each.low, each.high) for each in study.space.declared if each.name == "window"] == [(6, 24)]
     assert "windows, divided in time: the newest are the test rows" in text
     assert "# known: [COLUMN] under series" in text
@@ -106,7 +109,7 @@ def test_rows_that_look_like_a_series_are_noted(folder):
     """They are divided in time, and the note has the command that forecasts them."""
     write_visits()
     written = init_study("v.csv", engine=InlineEngine())
-    assert written.model == "mlp"
+    assert written.model == "text"
     assert load_study(folder / "v.yaml").spec.data.split.order == "day"
     assert any("kerastudy init v.csv --target visits --time day --by museum" in note for note in written.notes)
     assert any(note.startswith("data.split: {order: day") for note in written.notes)

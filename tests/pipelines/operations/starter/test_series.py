@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipelines.data.reading.sources import load
-from pipelines.operations.starter.series import NO_WISH, SeriesWish, describe_series, drop_other_channels, find_series
+from pipelines.operations.starter.series import NO_WISH, SeriesWish, describe_series, find_series, list_other_columns
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 
@@ -97,13 +97,12 @@ def test_the_note_has_the_command(find):
     assert "kerastudy init d.csv --target y --time 'the day' --horizon 7" in note
 
 
-def test_columns_that_are_no_channels_are_found():
-    """Only the error of windows names one to leave out."""
-    error = InputError(
-        Problem(
-            'the channels of a series are numbers, but column "a "b"" is string; name it in data.drop', "data.series"
-        )
-    )
-    assert drop_other_channels({"series": {}}, error) == 'a "b"'
-    assert drop_other_channels({}, error) is None
-    assert drop_other_channels({"series": {}}, InputError("there is no column")) is None
+def test_columns_that_windows_cannot_hold_are_found():
+    """Only errors of windows name some to leave out, and none does where another error stands beside them."""
+    errors = [
+        Problem(f'windows hold numbers, but column "{name}" holds text; name it in data.drop', "data.series")
+        for name in ('a "b"', "c")
+    ]
+    assert list_other_columns({"series": {}}, InputError(errors)) == ['a "b"', "c"]
+    assert list_other_columns({}, InputError(errors)) == []
+    assert list_other_columns({"series": {}}, InputError([*errors, Problem("no such column", "data.series.by")])) == []
