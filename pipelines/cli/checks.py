@@ -13,7 +13,7 @@ from pipelines.cli.status_line import StatusListener
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.check import check_study
 from pipelines.operations.starter.init_study import StarterFile, init_study
-from pipelines.operations.starter.series import SeriesWish
+from pipelines.operations.starter.series import SeriesRequest
 from pipelines.study.study import Study
 
 
@@ -34,7 +34,7 @@ def validate_in_foreground(study: Study, *, as_json: bool) -> None:
 
 
 def init_in_foreground(
-    source: str, targets: Sequence[str], file: Path | None, name: str | None, wish: SeriesWish
+    source: str, targets: Sequence[str], file: Path | None, name: str | None, request: SeriesRequest
 ) -> StarterFile:
     """Write a study file for a data source, and show the steps on a terminal.
 
@@ -44,4 +44,4 @@ def init_in_foreground(
     # On standard error, so that `--json` output can be read by another program.
     status = make_console(stderr=True).status("reading the data")
     with status:
-        return init_study(source, targets, file=file, name=name, wish=wish, listener=StatusListener(status))
+        return init_study(source, targets, file=file, name=name, request=request, listener=StatusListener(status))

@@ -66,9 +66,9 @@ def init(
     """
     from pipelines.cli import output
     from pipelines.cli.checks import init_in_foreground
-    from pipelines.operations.starter.series import SeriesWish
+    from pipelines.operations.starter.series import SeriesRequest
 
-    written = init_in_foreground(source, targets, file, name, SeriesWish(time, by, horizon))
+    written = init_in_foreground(source, targets, file, name, SeriesRequest(time, by, horizon))
     (output.print_json if as_json else output.print_starter)(written)
 
 

@@ -19,7 +19,7 @@ from pipelines.operations.check import check_study, prepare_data
 from pipelines.operations.starter.document import Starter, format_flow, write_document
 from pipelines.operations.starter.mend import add_missing_key
 from pipelines.operations.starter.plan import choose_plan
-from pipelines.operations.starter.series import NO_WISH, SeriesWish, describe_series, list_other_columns
+from pipelines.operations.starter.series import NO_REQUEST, SeriesRequest, describe_series, list_other_columns
 from pipelines.operations.starter.source import Form, SourceFacts, read_source
 from pipelines.operations.starter.text_folder import holds_texts, write_loader
 from pipelines.study.check_listener import CheckListener
@@ -66,7 +66,7 @@ def init_study(
     *,
     file: Path | None = None,
     name: str | None = None,
-    wish: SeriesWish = NO_WISH,
+    request: SeriesRequest = NO_REQUEST,
     engine: Engine | None = None,
     listener: CheckListener | None = None,
 ) -> StarterFile:
@@ -77,7 +77,7 @@ def init_study(
         targets: names of the target columns; empty to guess it.
         file: the file to write; named as the source, in the current folder, by default.
         name: the study's name; the source's by default.
-        wish: the series to forecast, if any.
+        request: the series to forecast, if any.
         engine: runs the jobs; a new engine if None.
         listener: is called with each step.
 
@@ -98,7 +98,7 @@ def init_study(
         if loader is not None:
             stack.callback(_remove_unless, loader, file.exists)
         data, reasons = {"source": f"{loader.name}:load" if loader else _write_source(source, base)}, dict[str, str]()
-        facts = _read(data, reasons, base, targets, wish)
+        facts = _read(data, reasons, base, targets, request)
         used = engine or stack.enter_context(closing(LocalEngine(1)))
         summary = _prepare(data, reasons, facts, base, Path(scratch), used, listener)
         notes = (*_note_series(facts, source), *summary.notes)
@@ -115,7 +115,7 @@ def init_study(
 
 
 def _note_series(facts: SourceFacts, source: str) -> Sequence[str]:
-    """Return a note on a table that looks like a series, where no forecast is wished for."""
+    """Return a note on a table that looks like a series, where no forecast is requested."""
     if facts.series is None or not facts.looks_like_series:
         return ()
     return (describe_series(facts.series, source, facts.targets[0]),)
@@ -142,7 +142,7 @@ def _remove_unless(file: Path, is_needed: Callable[[], bool]) -> None:
 
 
 def _read(
-    data: dict[str, Any], reasons: dict[str, str], base: Path, targets: Sequence[str], wish: SeriesWish
+    data: dict[str, Any], reasons: dict[str, str], base: Path, targets: Sequence[str], request: SeriesRequest
 ) -> SourceFacts:
     """Read the source and add target and series to the section, and the keys that reading cannot do without.
 
@@ -153,7 +153,7 @@ def _read(
         data["target"] = targets[0] if len(targets) == 1 else list(targets)
     while True:
         try:
-            facts = read_source(data, base, wish)
+            facts = read_source(data, base, request)
             break
         except InputError as error:
             if not add_missing_key(data, reasons, error):

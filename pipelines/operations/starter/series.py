@@ -36,7 +36,7 @@ _MOST_SERIES = 0.5  # of the rows; more are no series
 
 
 @dataclass(frozen=True)
-class SeriesWish:
+class SeriesRequest:
     """What a person stated of the series in a table; None where it is to be guessed."""
 
     time: str | None = None
@@ -45,11 +45,11 @@ class SeriesWish:
 
     @property
     def is_stated(self) -> bool:
-        """Whether a forecast is wished for."""
+        """Whether a forecast is requested."""
         return (self.time, self.by, self.horizon) != (None, None, None)
 
 
-NO_WISH = SeriesWish()
+NO_REQUEST = SeriesRequest()
 
 
 @dataclass(frozen=True)
@@ -79,32 +79,34 @@ class SeriesFacts:
         return {"time": self.time, **by, "length": self.length, "horizon": self.horizon}
 
 
-def find_series(raw: RawData, spec: DataSpec, targets: Sequence[str], wish: SeriesWish) -> SeriesFacts | None:
-    """Return the series of a table; None where none is wished for and the table does not look like one.
+def find_series(raw: RawData, spec: DataSpec, targets: Sequence[str], request: SeriesRequest) -> SeriesFacts | None:
+    """Return the series of a table; None where none is requested and the table does not look like one.
 
     Raises:
-        InputError: if one is wished for, and a column is missing or no column is time.
+        InputError: if one is requested, and a column is missing or no column is time.
     """
     assert raw.table is not None
     names = [str(name) for name in raw.table.columns]
-    for option, named in (("--time", wish.time), ("--by", wish.by)):
+    for option, named in (("--time", request.time), ("--by", request.by)):
         if named is not None and named not in names:
             raise InputError(Problem(f'there is no column "{named}"; {suggest_choice(named, names)}', option))
-    if wish.horizon is not None and wish.horizon < 1:
-        raise InputError(Problem(f"expected a number of rows ahead, such as 7, got {wish.horizon}", "--horizon"))
-    candidates = [wish.time] if wish.time is not None else [name for name in names if name not in (*targets, wish.by)]
-    reads = wish.time is not None
+    if request.horizon is not None and request.horizon < 1:
+        raise InputError(Problem(f"expected a number of rows ahead, such as 7, got {request.horizon}", "--horizon"))
+    candidates = (
+        [request.time] if request.time is not None else [name for name in names if name not in (*targets, request.by)]
+    )
+    reads = request.time is not None
     for name in candidates:
         times = _read_times(raw, name, spec, with_numbers=reads)
         if times is None:
             continue
-        facts = _describe(raw.table, name, times, [*targets, name], wish)
-        if facts is not None and (wish.is_stated or facts.is_even):
+        facts = _describe(raw.table, name, times, [*targets, name], request)
+        if facts is not None and (request.is_stated or facts.is_even):
             return facts
-    if not wish.is_stated:
+    if not request.is_stated:
         return None
-    if wish.time is not None:
-        message = f'column "{wish.time}" has no time in each row, or two rows of one time in each series'
+    if request.time is not None:
+        message = f'column "{request.time}" has no time in each row, or two rows of one time in each series'
         raise InputError(Problem(f"{message}: --by names the column that distinguishes series", "--time"))
     raise InputError(Problem(f"no column holds times; name it by --time: {', '.join(names[:20])}", "--time"))
 
@@ -125,12 +127,12 @@ def _read_times(raw: RawData, name: str, spec: DataSpec, *, with_numbers: bool) 
 
 
 def _describe(
-    table: pd.DataFrame, name: str, times: Array, taken: Sequence[str], wish: SeriesWish
+    table: pd.DataFrame, name: str, times: Array, taken: Sequence[str], request: SeriesRequest
 ) -> SeriesFacts | None:
     """Return the series that a column of times makes; None where a time is missing, or stands twice in a series."""
     if not np.isfinite(times).all():
         return None
-    by, groups = _find_groups(table, times, taken, wish.by)
+    by, groups = _find_groups(table, times, taken, request.by)
     if groups is None:
         return None
     order = np.lexsort((times, groups))
@@ -142,10 +144,10 @@ def _describe(
     usual = float(np.median(steps))
     share = float((np.abs(steps - usual) <= 0.15 * usual).mean())  # months differ by a tenth
     step, ahead, length = _find_habit(usual)
-    horizon = wish.horizon or max(1, min(ahead, longest // _SHARE_AHEAD))
+    horizon = request.horizon or max(1, min(ahead, longest // _SHARE_AHEAD))
     length = max(2, min(max(length, 2 * horizon), longest // _SHARE_OF_WINDOW))
     is_even = share >= _SHARE_OF_USUAL_STEPS and longest >= _LEAST_ROWS
-    guessed = list(_list_guesses(name, by, step, horizon, wish))
+    guessed = list(_list_guesses(name, by, step, horizon, request))
     return SeriesFacts(name, by, step, length, horizon, is_even, "a guess: " + "; ".join(guessed) if guessed else "")
 
 
@@ -183,12 +185,12 @@ def _find_habit(step: float) -> tuple[str, int, int]:
     return next(((name, ahead, length) for most, name, ahead, length in _HABITS if 0 < step <= most), _OTHER)
 
 
-def _list_guesses(name: str, by: str | None, step: str, horizon: int, wish: SeriesWish) -> Iterator[str]:
-    if wish.time is None:
+def _list_guesses(name: str, by: str | None, step: str, horizon: int, request: SeriesRequest) -> Iterator[str]:
+    if request.time is None:
         yield f"{name} holds the times"
-    if wish.by is None and by is not None:
+    if request.by is None and by is not None:
         yield f"{by} distinguishes series, as each time stands once in each"
-    if wish.horizon is None:
+    if request.horizon is None:
         yield f"{horizon} rows ahead, by the usual step of a {step}"
 
 
@@ -205,7 +207,7 @@ def describe_series(facts: SeriesFacts, source: str, target: str) -> str:
 
 
 def list_other_columns(data: Mapping[str, Any], error: InputError) -> list[str]:
-    """Return the columns that an error of windows asks to leave out; none for any other error."""
+    """Return the columns that an error of windows names to be left out; none for any other error."""
     if "series" not in data:
         return []
     mark, advice = ', but column "', "name it in data.drop"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipelines.data.raw import RawData
 from pipelines.data.reading.sources import load
-from pipelines.operations.starter.series import NO_WISH, SeriesFacts, SeriesWish, find_series
+from pipelines.operations.starter.series import NO_REQUEST, SeriesFacts, SeriesRequest, find_series
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
 
@@ -32,7 +32,7 @@ class SourceFacts:
         targets: names of the target columns; empty where the labels come with the source.
         why: why these are the targets, in words.
         holds_lists: whether a single target has cells of several labels, such as `red|blue`.
-        series: the series that are wished for, or that the table looks like; None if neither.
+        series: the series that are requested, or that the table looks like; None if neither.
     """
 
     form: Form
@@ -45,17 +45,17 @@ class SourceFacts:
 
     @property
     def looks_like_series(self) -> bool:
-        """Whether the rows of a table look like a series that nobody wished to forecast."""
+        """Whether the rows of a table look like a series that nobody requested to forecast."""
         return self.series is not None and self.form == "table"
 
 
-def read_source(data: Mapping[str, Any], base: Path, wish: SeriesWish = NO_WISH) -> SourceFacts:
+def read_source(data: Mapping[str, Any], base: Path, request: SeriesRequest = NO_REQUEST) -> SourceFacts:
     """Read a source; guess its target, unless the section has one, and whether its rows are series.
 
     Args:
         data: the section `data` of the study file.
         base: folder that its paths start from.
-        wish: what a person stated of its series.
+        request: what a person stated of its series.
 
     Raises:
         InputError: if the source cannot be read, or has no such column.
@@ -65,7 +65,7 @@ def read_source(data: Mapping[str, Any], base: Path, wish: SeriesWish = NO_WISH)
     targets = (given,) if isinstance(given, str) else tuple(given or ())
     raw = load(spec, base, "mixed")
     if raw.table is None or raw.labels is not None:
-        if wish.is_stated:
+        if request.is_stated:
             message = "a forecast needs a table with a column of times, and this source has no columns"
             raise InputError(Problem(message, "--time"))
         if targets:
@@ -78,11 +78,11 @@ def read_source(data: Mapping[str, Any], base: Path, wish: SeriesWish = NO_WISH)
     if len(names) < 2:
         message = f"expected a column to predict and others to predict it from, got one column ({', '.join(names)})"
         raise InputError(Problem(message, "data.source"))
-    others = [name for name in names if name not in (wish.time, wish.by)]
+    others = [name for name in names if name not in (request.time, request.by)]
     chosen, why = (targets, "") if targets else _guess_target(raw.table[others])
-    series = find_series(raw, spec, chosen, wish)
+    series = find_series(raw, spec, chosen, request)
     holds_lists = len(chosen) == 1 and _holds_lists(raw.table[chosen[0]])
-    form: Form = "series" if wish.is_stated else "table"
+    form: Form = "series" if request.is_stated else "table"
     return SourceFacts(form, raw.rows, names, chosen, why, holds_lists, series)
 
 

@@ -27,7 +27,7 @@ def shorten(text: object, longest: int = _LONGEST_TEXT) -> str:
 
 
 def shorten_all(texts: Sequence[str], longest: int = _LONGEST_TEXT) -> list[str]:
-    """Return texts that stand side by side, cut where they are long; in the middle where their ends tell them apart.
+    """Return texts that stand side by side, cut where they are long; in the middle where only their ends differ.
 
     >>> shorten_all(["abcdefgh", "xbcdefgh"], 5), shorten_all(["abcdefg1", "abcdefg2"], 5)
     (['abcd\u2026', 'xbcd\u2026'], ['ab\u2026g1', 'ab\u2026g2'])

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipelines.operations.check import check_study
 from pipelines.operations.starter.init_study import init_study
-from pipelines.operations.starter.series import SeriesWish
+from pipelines.operations.starter.series import SeriesRequest
 from pipelines.study.load import load_study
 from search_spaces.errors import InputError
 
@@ -91,7 +91,7 @@ def write_visits():
 def test_a_forecast_is_written(folder):
     """Windows, their split in time and the windows' lengths to search; text is left out."""
     write_visits()
-    written = init_study("v.csv", ["visits"], wish=SeriesWish("day", "museum", 7), engine=InlineEngine())
+    written = init_study("v.csv", ["visits"], request=SeriesRequest("day", "museum", 7), engine=InlineEngine())
     study = load_study(folder / "v.yaml")
     series, text = study.spec.data.series, (folder / "v.yaml").read_text()
     assert (written.model, series.time, series.by, series.length, series.horizon) == ("series", "day", "museum", 24, 7)

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 
 from pipelines.data.reading.sources import load
-from pipelines.operations.starter.series import NO_WISH, SeriesWish, describe_series, find_series, list_other_columns
+from pipelines.operations.starter.series import (
+    NO_REQUEST,
+    SeriesRequest,
+    describe_series,
+    find_series,
+    list_other_columns,
+)
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 
@@ -16,10 +22,12 @@ from search_spaces.errors import InputError, Problem
 def find(tmp_path):
     """Return a function that finds the series of a table whose target is y."""
 
-    def run(table, wish=NO_WISH, **wished):
+    def run(table, request=NO_REQUEST, **requested):
         pd.DataFrame(table).to_csv(tmp_path / "d.csv", index=False)
         spec = DataSpec(source="d.csv", target="y")
-        return find_series(load(spec, tmp_path, "mixed"), spec, ["y"], SeriesWish(**wished) if wished else wish)
+        return find_series(
+            load(spec, tmp_path, "mixed"), spec, ["y"], SeriesRequest(**requested) if requested else request
+        )
 
     return run
 
@@ -73,7 +81,7 @@ def test_what_is_stated_is_taken(find):
 
 
 @pytest.mark.parametrize(
-    ("wished", "message"),
+    ("requested", "message"),
     [
         ({"time": "wen"}, '--time: there is no column "wen"; did you mean "when"'),
         ({"by": "shp"}, '--by: there is no column "shp"; did you mean "shop"'),
@@ -83,10 +91,10 @@ def test_what_is_stated_is_taken(find):
         ({"horizon": 3}, "no column holds times; name it by --time"),
     ],
 )
-def test_a_wish_that_cannot_hold_is_refused(find, wished, message):
+def test_a_request_that_cannot_hold_is_refused(find, requested, message):
     """The option is named, and what to write."""
     with pytest.raises(InputError) as refused:
-        find({"when": [*days(2)] * 50, "shop": ["a", "a", "b", "b"] * 25, "y": range(100)}, **wished)
+        find({"when": [*days(2)] * 50, "shop": ["a", "a", "b", "b"] * 25, "y": range(100)}, **requested)
     assert message in str(refused.value)
 
 
