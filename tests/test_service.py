@@ -150,8 +150,9 @@ def test_rows_are_predicted_and_studies_compared_as_on_the_home(service, call, m
     local = kerastudy_here("compare", mine, "rival", "--home", service.home, cwd=call.folder)
     assert "winners on the same 16 test rows, those of mine" in local.stdout
     printed = call("compare", mine, "rival", "--to", "both.html")
-    # The table's columns are as wide as the places of the home, which a service hides.
-    here, there = local.stdout.replace(str(service.home), "HOME").split(), printed.split()
+    # The table's columns are as wide as the places of the machine, which a service hides.
+    hidden = local.stdout.replace(str(service.home), "HOME").replace(f"{service.folder / 'data'}/", "")
+    here, there = hidden.split(), printed.split()
     assert there[: len(here)] == here
     assert printed.splitlines()[-1].startswith("both.html: comparison")
     assert str(service.home) not in (call.folder / "both.html").read_text(encoding="utf-8")
