@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared import DataSummary, Task
 from pipelines.data.report import ColumnReport, TargetReport
 from pipelines.models.catalogue import find_family
 from pipelines.operations.starter.plan import Plan
@@ -106,10 +106,18 @@ def _write_data(starter: Starter) -> list[str]:
 def _describe_target(starter: Starter) -> str:
     summary = starter.summary
     known = summary.report.targets if summary.report else ()
+    if summary.task.heads:
+        values = {each.name: _describe_values(each) for each in known}
+        tasks = (_describe_task(head, values.get(head.targets[0], "")) for head in summary.task.list_heads())
+        return f"tasks: {'; '.join(tasks)}; data.tasks changes one"
     most = 1 if "series" in starter.data else _COMMON  # the rows ahead are of one kind
     details = "; ".join(filter(None, (_describe_values(each) for each in known[:most])))
     kind = summary.task.kind.replace("_", " ")
     return f"task: {kind}{f' ({details})' if details else ''}; data.task changes it"
+
+
+def _describe_task(head: Task, values: str) -> str:
+    return f"{head.targets[0]} {head.kind.replace('_', ' ')}{f' ({values})' if values else ''}"
 
 
 def _describe_values(target: TargetReport) -> str:

@@ -1,6 +1,7 @@
 """Text of a starter's study file."""
 
 import doctest
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,23 @@ def test_what_is_written_is_what_is_read():
     )
     assert "  #   age: {type: numeric}  # 40 values from 18 to 80, 2 missing\n" in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_each_target_with_a_head_has_its_task():
+    """The comment names the task and the values of each target, and the key that changes one."""
+    sold, price = Task("binary", ("sold",), ("no", "yes")), Task("regression", ("price",))
+    starter = make_starter(target=["sold", "price"])
+    counts = {"no": {"train": 3}, "yes": {"train": 1}}
+    low, high = {"train": 2.0}, {"train": 9.0}
+    report = replace(
+        starter.summary.report,
+        targets=(TargetReport("sold", counts), TargetReport("price", low=low, high=high)),
+    )
+    task = Task("multi_task", ("sold", "price"), heads=(price, sold))
+    text = write_document(replace(starter, summary=replace(starter.summary, task=task, report=report)))
+    read = " ".join(line.strip(" #") for line in text.splitlines())
+    comment = "tasks: sold binary (no 3 (75.0%), yes 1 (25.0%)); price regression (from 2 to 9); data.tasks changes one"
+    assert comment in read
 
 
 def test_names_of_columns_end_no_comment():
