@@ -204,7 +204,10 @@ def _expand(source: str, base: Path) -> list[Path]:
 
 def _find_problem(path: Path, written: str, key: str) -> Problem | None:
     if not path.exists():
-        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        if not path.parent.is_dir():
+            where = "; a relative path begins at the study file's folder" if not Path(written).is_absolute() else ""
+            return Problem(f"there is no file or folder {written}, nor the folder that it would be in{where}", key)
+        beside = [entry.name for entry in path.parent.iterdir()]
         # A folder of data may hold millions of files; the hint needs a few.
         beside = [name for name in beside if not name.startswith(".")][:_MOST_BESIDE]
         return Problem(f"there is no file or folder {written}; {suggest_choice(path.name, beside)}", key)

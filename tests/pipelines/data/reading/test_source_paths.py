@@ -40,7 +40,12 @@ def test_paths_start_from_the_study_file(tmp_path):
             "e.csv",
             'there is no file or folder e.csv; did you mean "d.csv"? The choices are: d.csv, empty.csv, notes.doc',
         ),
-        ("deep/d.csv", "there is no file or folder deep/d.csv; there are no choices here"),
+        (
+            "deep/d.csv",
+            "there is no file or folder deep/d.csv, nor the folder that it would be in; a relative path begins at the "
+            "study file's folder",
+        ),
+        ("/deep/d.csv", "there is no file or folder /deep/d.csv, nor the folder that it would be in"),
         ("empty.csv", "empty.csv is empty"),
         ("notes.doc", 'got a file ending in ".doc"'),
     ],
