@@ -24,6 +24,8 @@ _PLATEAU: Final = 0.5
 _SMALL_GAIN: Final = 0.02
 _AT_END: Final = 0.7
 _LOSS_GROWTH: Final = 0.15
+_LEAST_RISE: Final = 0.02
+"""Share of its fall since the first epoch that a loss must have risen: near 0, noise makes many times the least."""
 _GAP: Final = 0.15
 _MANY_FAILED: Final = 0.2
 _FEW_FAILED: Final = 3
@@ -241,7 +243,7 @@ def _find_growth(curve: Curve, winner: ReportTrial) -> str:
     least = min(finite)
     at = losses.index(least) + 1
     growth = finite[-1] / least - 1
-    if at > 0.8 * len(losses) or growth < _LOSS_GROWTH:
+    if at > 0.8 * len(losses) or growth < _LOSS_GROWTH or finite[-1] - least < _LEAST_RISE * (finite[0] - least):
         return ""
     return f"its val_loss was least after epoch {at}, and {growth:.0%} higher after the last"
 

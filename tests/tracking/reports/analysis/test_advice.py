@@ -106,6 +106,7 @@ def test_a_search_that_still_gains():
         (make_curve(20), None),
         ([], None),
         ([{"val_accuracy": math.nan, "val_loss": math.nan}] * 9, None),
+        ([{"val_loss": loss} for loss in (0.7, 0.1, 6e-5, 2e-4, 5e-4, 9e-4, 9e-4)], None),
     ],
 )
 def test_overfitting(curve, expected):
