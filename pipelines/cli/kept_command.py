@@ -20,6 +20,7 @@ import psutil
 
 from pipelines.cli.command_process import get_command_environment
 from pipelines.engines.fork_server import ForkedProcess, join_server, leave_server
+from pipelines.engines.warm.settings import SECONDS, read_warm_settings
 
 _MODULE = "pipelines.cli.preload_supervisor"
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -44,10 +45,22 @@ def run_forked() -> int | None:
     return code
 
 
-def prepare_next() -> None:
-    """Leave a server for the next command, unless one runs; return at once."""
-    if (environ := get_command_environment()) is not None:
-        leave_server(_MODULE, environ)
+def prepare_next() -> str:
+    """Leave a server for the next command, unless one runs; return at once, with a line on what stays.
+
+    The line is empty where nothing stays, and where the command itself was forked: the first one had it.
+    """
+    environ = get_command_environment()
+    if environ is None or not leave_server(_MODULE, environ):
+        return ""
+    # Here, since a process that only waits for a forked one has no use for it.
+    from pipelines.supervisor.event_text import format_duration
+
+    settings = read_warm_settings(environ)
+    kept = format_duration(settings.kept_s) if settings else ""
+    return (
+        f"kept {kept} for the next command: what this one loaded; `kerastudy warm` lists it, {SECONDS}=0 keeps nothing"
+    )
 
 
 @contextmanager

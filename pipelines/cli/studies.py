@@ -77,7 +77,8 @@ def run(
     from pipelines.cli.foreground import run_in_foreground
 
     code = run_in_foreground(study, home, evolve=evolve, with_timings=timings)
-    prepare_next()
+    if line := prepare_next():
+        click.echo(line)
     sys.exit(code)
 
 

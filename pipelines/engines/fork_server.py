@@ -53,11 +53,15 @@ def join_server(module: str) -> bool:
         return module in _servers
 
 
-def leave_server(module: str, environ: Mapping[str, str]) -> None:
-    """Start the server that a later command of an environment may join, unless it runs or none is kept."""
+def leave_server(module: str, environ: Mapping[str, str]) -> bool:
+    """Start the server that a later command of an environment may join, unless it runs; return whether one is kept."""
     with _lock:
-        if module not in _servers and (server := _open_kept_server(module, environ)) is not None:
+        if module in _servers:
+            return True
+        server = _open_kept_server(module, environ)
+        if server is not None:
             server.release()
+        return server is not None
 
 
 def stop_servers() -> None:

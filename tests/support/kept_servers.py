@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
+from multiprocessing import resource_tracker, util
 from pathlib import Path
 
 import psutil
@@ -37,6 +37,8 @@ def keep_for_session() -> None:
     """Keep servers in the session's folder, which its first process makes."""
     global _is_first
     if _is_first := FOLDER not in os.environ:
+        # Python removes it with this process, when the session's folder is gone.
+        util.get_temp_dir()
         # What pytest keeps for a look at it after the session stays where it was.
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-")  # short, as a socket's path has to be

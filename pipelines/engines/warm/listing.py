@@ -47,13 +47,14 @@ def end_kept() -> tuple[KeptProcess, ...]:
     with suppress(OSError):
         folder = WarmFolder()
         with folder.lock():
-            records = folder.read()
-            for record in records:
+            # Viewed first: when a process was last used stands in the record, which goes.
+            viewed = [(record, _view(folder, record)) for record in folder.read()]
+            for record, _ in viewed:
                 folder.retire(record)
         ended = time.monotonic() + _END_S
-        while any(record.is_running for record in records) and time.monotonic() < ended:
+        while any(record.is_running for record, _ in viewed) and time.monotonic() < ended:
             time.sleep(0.02)
-        return tuple(_view(folder, record) for record in records if record.is_running)
+        return tuple(view for record, view in viewed if record.is_running)
     return ()
 
 
