@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.load import check_document
@@ -120,8 +120,16 @@ def explain_difference(study: Study, known: StudyRecord) -> Problem:
 @lru_cache(maxsize=512)
 def _load(name: str, document: str, folder: str) -> Study:
     keys, values = (_ReadPlaces(document, name, which) for which in ("key_places", "value_places"))
-    # By JSON's parser: YAML's takes nine times as long, and a study that it parsed holds more memory.
-    return check_document(Document(json.loads(document), name, keys, values), Path(folder))
+    return check_document(Document(_read(name, document), name, keys, values), Path(folder))
+
+
+def _read(name: str, document: str) -> Any:
+    """Return the values of a stored study, which is JSON; one that was put there by hand may be YAML."""
+    try:
+        # YAML's parser takes nine times as long, and a study that it parsed holds more memory.
+        return json.loads(document)
+    except json.JSONDecodeError:
+        return parse_document(document, name).data
 
 
 class _ReadPlaces(Mapping[KeyPath, Place]):
