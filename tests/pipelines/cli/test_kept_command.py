@@ -34,7 +34,8 @@ from pipelines.cli.kept_command import _end_with_command
 threading.Thread(target=_end_with_command, daemon=True).start()
 print("child", os.getpid(), flush=True)
 try:
-    time.sleep(60)
+    while True:  # a signal that comes with SIGCONT may interrupt another thread, not this one's sleep
+        time.sleep(0.1)
 except KeyboardInterrupt:
     sys.exit(130)
 """

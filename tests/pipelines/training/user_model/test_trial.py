@@ -123,7 +123,7 @@ def test_a_model_that_keras_trains_is_paused(job, by_fit, trainer):
     paused = train_trial(its, Supervised(pauses=True))
     assert (paused.kind, paused.result.trainer, len(paused.result.epochs)) == ("paused", trainer, 1)
     channel = Supervised(pauses=True)
-    done = train_trial(its, channel).result
+    done = train_trial(replace(its, resumed_after=1), channel).result
     assert (done.state, len(done.epochs)) == ("complete", 3)
     assert not [message for message in channel.requested if isinstance(message, RungReached)]
 
