@@ -94,6 +94,8 @@ def test_another_backup_does_not_go_on_with_it(backup, servers, tmp_path, monkey
     before = Home(tmp_path / "before", str(tmp_path / "before"))
     with monkeypatch.context() as there:
         there.delenv("MLFLOW_TRACKING_URI")
+        with Store.open(before.store) as store:
+            Desk(store, before).run(FakeEngine(scores(1.0)), trials=3)
         back_up(before, tmp_path / "second")
     with pytest.raises(InputError, match="a restoration of another backup"):
         restore_backup(home, tmp_path / "second")

@@ -172,6 +172,7 @@ def test_several_targets_are_evaluated_each(predict):
     assert "test_price_r2_score" in list_evaluation_metrics(evaluation)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["saved_model", "onnx", "openvino", "litert"])
 def test_a_file_answers_each_target_by_its_name(predict, name, tmp_path):
     """Every format has a named output for each target, which predicts as the Keras model does."""

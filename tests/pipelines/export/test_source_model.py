@@ -114,6 +114,7 @@ def test_inputs_and_outputs_keep_their_names_and_order(train, tmp_path):
     assert mean == (pytest.approx(mean[1], rel=1e-5), mean[1], "loss")
 
 
+@pytest.mark.long
 def test_a_model_that_draws_random_numbers_is_compared_with_itself_first(train, tmp_path):
     """Its files pass where they differ as much as it does from itself, which their note says; others name the layer."""
     trial = train("load_noise", "build_noise")

@@ -203,6 +203,7 @@ def test_bad_trials_are_pruned(tuner, tmp_path):
     assert tags == {"pruned", "complete"}
 
 
+@pytest.mark.long
 def test_failed_trials(tuner, tmp_path):
     """A trial whose code raises fails in Optuna too; three in a row end the search, as KerasTuner has it."""
 
@@ -214,6 +215,7 @@ def test_failed_trials(tuner, tmp_path):
     assert [trial.state.name for trial in optuna_study(tmp_path).trials] == ["FAIL"] * 3
 
 
+@pytest.mark.long
 def test_a_score_that_is_not_finite_fails(tuner, tmp_path):
     """Optuna would take -inf for the best value there can be."""
 
@@ -332,6 +334,7 @@ def test_trials_are_trained_several_times_and_retried(tuner, tmp_path):
     assert [trial.state.name for trial in optuna_study(tmp_path).trials] == ["COMPLETE", "COMPLETE"]
 
 
+@pytest.mark.long
 def test_it_is_listed_like_other_studies(tuner, tmp_path):
     """`list`, `show`, `trials` and `best` know it as keras_tuner/<name>; its models are the tuner's."""
     trials = search(tuner(max_trials=2))

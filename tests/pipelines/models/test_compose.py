@@ -63,6 +63,7 @@ np.savez({out!r}, keras=model(raw), saved=loaded.serve(raw))
 """
 
 
+@pytest.mark.long
 def test_it_loads_where_kerastudy_is_not_installed(preprocessing, core, tmp_path):
     """The .keras file (in safe mode) and the SavedModel hold stock Keras only and predict the same."""
     deployed = compose(preprocessing, core)

@@ -336,6 +336,7 @@ def test_a_study_whose_supervisor_was_killed_is_told_anew(desk, home, another_ml
     assert [run.info.status for run in children.values()] == ["FINISHED", "FINISHED", "SCHEDULED"]
 
 
+@pytest.mark.long
 def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
     """Trials of earlier generations are rebuilt as they ended then, with their times."""
     desk.run(FakeEngine(scores(3.0, 2.0, 2.5)), trials=3, keep=1)

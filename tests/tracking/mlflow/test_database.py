@@ -33,6 +33,7 @@ def _own_tables(monkeypatch):
     monkeypatch.setattr(database, "_write_tables", mlflow_tables.write_tables)
 
 
+@pytest.mark.long
 def test_a_kill_during_the_creation_leaves_none(tmp_path):
     """Killed half way, it is not there; the next process makes it, and nothing of the first is left."""
     file = tmp_path / "mlflow.db"

@@ -36,6 +36,7 @@ def test_every_address_is_described(running):
             assert secured == (path not in ("/healthz", "/readyz")), (path, method)
 
 
+@pytest.mark.long
 def test_no_request_is_a_defect(running):
     """Streams are read up to their present end, and not followed."""
     service, who = running

@@ -26,6 +26,7 @@ def test_importance_finds_what_matters(count):
     assert {each.name for each in rest} <= {parameter.name for parameter in PARAMETERS}
 
 
+@pytest.mark.long
 def test_intervals_narrow_with_trials():
     """With few trials the interval is wide; more trials narrow it."""
     few, many = (estimate_importances(make_trials(count), PARAMETERS, "maximize")[0] for count in (20, 400))
