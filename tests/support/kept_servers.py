@@ -1,7 +1,7 @@
-"""Fork servers that all processes of a test session share, in the session's folder of temporary files.
+"""Folder of temporary files of a test session, and the end of all processes that have it in their environment.
 
-As for people: workers of the next test, and of the next command, are forked from the server that an earlier one has
-left, which has loaded TensorFlow or JAX. Tests of what is not kept set `KERASTUDY_WARM_SECONDS` to 0.
+Fork servers can be kept for the next test there. They are not: three files of tests took 50 s without and 65 s with
+them (two processes on two cores), since each of a session's processes finds, checks and joins servers again and again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FOLDER = "KERASTUDY_TEST_FOLDER"
 """Variable with the folder; each process that a test starts has it, so that one that outlives the session is found."""
 
 _OF_A_TEST = frozenset(["PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"])
-_KEPT_S = 600  # as for people; those of a session that was killed end then too
+_KEPT_S = 0
 _is_first = False
 _END_S = 60.0  # chosen; on a busy machine a process takes seconds to end
 
