@@ -1,4 +1,4 @@
-"""Fixtures of all tests, and what the processes of a session share: fork servers and a real PostgreSQL server."""
+"""Fixtures of all tests, and what the processes of a session share: a folder and a real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import kept_servers
 import postgresql as cluster
 import pytest
+import session_processes
 from hypothesis import HealthCheck, settings
 from mlflow_tables import make_tables_once
 
 # A second for each study, also in processes that tests start; the tests of baselines turn them on.
 os.environ.setdefault("KERASTUDY_BASELINES", "off")
-kept_servers.keep_for_session()
+session_processes.begin_session()
 # No example may fail because a machine is busy.
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     """End what the session shares; a process that has outlived its test fails the session."""
     result = yield
-    if left := kept_servers.end_session():
+    if left := session_processes.end_session():
         print("\nprocesses have outlived their tests:", *left, sep="\n", file=sys.stderr)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     return result

@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
 
-from kept_servers import make_command_settings
+from session_processes import make_command_settings
 
 COMMAND = Path(sys.executable).with_name("kerastudy")
 
