@@ -7,12 +7,14 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import postgresql as cluster
 import psutil
 import pytest
 from command import COMMAND, environment, kerastudy_here
+from process_tree import find_descendants
 from promises import find_broken_promises
 
 from pipelines.queries.hosts import list_hosts
@@ -48,11 +50,13 @@ class Host:
     def kill(self) -> None:
         """End all processes of the host at once, as a loss of power does."""
         root = psutil.Process(self.process.pid)
-        family = [root, *root.children(recursive=True)]
+        family = [root, *find_descendants(root.pid)]
         for each in family:
-            each.suspend()  # none sees another one die
-        for each in [*family, *root.children(recursive=True)]:
-            each.kill()
+            with suppress(psutil.NoSuchProcess):
+                each.suspend()  # none sees another one die
+        for each in [*family, *find_descendants(root.pid)]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         self.process.wait()
 
 

@@ -32,12 +32,22 @@ def find_descendants(process: int) -> set[psutil.Process]:
         return set()
 
 
+def read_command_line(process: psutil.Process) -> list[str]:
+    """Return the words of a command line; none where the process has ended, also if nobody has waited for it yet."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def is_kept_server(process: psutil.Process) -> bool:
     """Return whether a process is a fork server that outlives the one that started it."""
-    try:
-        return any("engines.warm.server" in word for word in process.cmdline())
-    except psutil.Error:
-        return False
+    return any("engines.warm.server" in word for word in read_command_line(process))
+
+
+def find_named(process: int, name: str) -> set[psutil.Process]:
+    """Return the running descendants of a process whose program has a name."""
+    return {child for child in find_descendants(process) if _read_name(child) == name}
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -48,5 +58,12 @@ def is_running(process: psutil.Process) -> bool:
         return False
 
 
+def _read_name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
 def _is_fork_server(process: psutil.Process) -> bool:
-    return any("multiprocessing.forkserver" in word for word in process.cmdline())
+    return any("multiprocessing.forkserver" in word for word in read_command_line(process))

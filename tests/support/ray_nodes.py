@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def _list_processes(node: Any) -> list[psutil.Process]:
     found = []
     for infos in list(node.all_processes.values()):
         for info in infos:
-            if psutil.pid_exists(info.process.pid):
+            with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(info.process.pid)
                 found += [process, *process.children(recursive=True)]
     return found
@@ -76,6 +76,6 @@ def _list_processes(node: Any) -> list[psutil.Process]:
 
 def _kill_processes(processes: list[psutil.Process]) -> None:
     for process in processes:
-        if process.is_running():
+        with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
     psutil.wait_procs(processes, timeout=10)

@@ -12,6 +12,7 @@ from multiprocessing import resource_tracker, util
 from pathlib import Path
 
 import psutil
+from process_tree import read_command_line
 
 from pipelines.engines import fork_server
 from pipelines.engines.warm.settings import SECONDS
@@ -56,7 +57,7 @@ def end_session() -> list[str]:
     deadline = time.monotonic() + _END_S
     while (left := _list_processes(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    lines = [" ".join(process.cmdline()) for process in left]
+    lines = [" ".join(read_command_line(process)) for process in left]
     for process in left:
         with suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from command import COMMAND, environment, list_below
+from process_tree import find_descendants
 
 from pipelines.operations.replay.comparison import ItemComparison
 from pipelines.operations.replay.replay import ReplayResult
@@ -282,7 +283,7 @@ def test_an_interrupt_pauses_the_study(finished, tmp_path):
             if line.startswith("maximize"):
                 break
         wait_for_workers(tmp_path / "home" / "studies" / "cancer")
-        workers = psutil.Process(running.pid).children(recursive=True)
+        workers = find_descendants(running.pid)
         os.kill(running.pid, signal.SIGINT)
         rest = running.stdout.read()
         assert running.wait(timeout=60) == signal.SIGINT + 128

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from engine_contract import FOLDER, EngineContract, end_of, job
+from process_tree import find_descendants, find_named
 
 from pipelines.engines.base import EngineLostError, Failed, Finished, Requested
 from pipelines.engines.ray_engine import RayEngine
@@ -106,7 +107,7 @@ def test_a_cluster_of_no_use_is_refused(tmp_path, changes, message):
 
 
 def list_raylets():
-    return {each.pid for each in psutil.Process().children(recursive=True) if each.name() == "raylet"}
+    return {each.pid for each in find_named(os.getpid(), "raylet")}
 
 
 def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
@@ -195,8 +196,8 @@ def test_nothing_outlives_the_supervisor(tmp_path):
     )
     assert parent.stdout.readline() == b"started\n"
     time.sleep(3.0)
-    children = psutil.Process(parent.pid).children(recursive=True)
-    assert any(each.name() == "raylet" for each in children)
+    children = find_descendants(parent.pid)
+    assert find_named(parent.pid, "raylet")
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()

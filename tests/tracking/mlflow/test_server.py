@@ -1,6 +1,7 @@
 """MLflow's server: delivery through it, and its pages in a real browser."""
 
 import html
+import os
 import re
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from browser import BROWSER, needs_browser
 from mlflow.entities import ViewType
+from process_tree import find_descendants, read_command_line
 
 from search_spaces.errors import KerastudyError
 from tracking.mlflow import urls
@@ -96,7 +98,7 @@ def test_a_server_that_comes_back_gets_everything(tmp_path, a_study):
             left = delivery.stop(60)
             assert (left.pending, left.set_aside) == (0, 0), left.last_error
             (shown,) = list_study_pages(base, base)
-            servers = [child for child in psutil.Process().children(recursive=True) if f"{port}" in child.cmdline()]
+            servers = [child for child in find_descendants(os.getpid()) if f"{port}" in read_command_line(child)]
             assert servers
     assert not any(child.is_running() for child in servers)
     assert (shown.study, shown.leaderboard.startswith(f"http://127.0.0.1:{port}/#/experiments/")) == ("late", True)
@@ -123,7 +125,7 @@ def test_a_server_ends_with_the_process_that_started_it(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
         server = psutil.Process(int(starter.stdout.readline()))
         deadline = time.monotonic() + 120
-        while not any("sleep" in " ".join(child.cmdline()) for child in server.children(recursive=True)):
+        while not any("sleep" in " ".join(read_command_line(child)) for child in server.children(recursive=True)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         started = [server, *server.children(recursive=True)]
