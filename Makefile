@@ -16,7 +16,7 @@ PYTEST_WORKERS ?= 3
 KILLS ?= 200
 # The theme prints a notice on MkDocs 2, which the lock does not hold.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
-PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
+TESTS := scripts/run_tests.sh $(BIN) $(PYTEST_WORKERS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow chaos check docs docs-site dist lock image-check bench-fleets bench-overhead bench-ask-in-flight bench-search bench-service bench-scale clean
@@ -34,10 +34,10 @@ demo: $(STAMP) ## Run a real study from its file to an exported model.
 	scripts/demo.sh $(BIN)
 
 test: $(STAMP) ## Run the tests but for the long ones, which `make check` runs too.
-	$(PYTEST) -m "not slow and not long"
+	$(TESTS) -m "not slow and not long"
 
 test-slow: $(STAMP) ## Run the tests that are too slow for `make test`.
-	$(PYTEST) -m slow
+	$(TESTS) -m slow
 
 chaos: $(STAMP) ## Break studies in every way: the slow tests of faults, then KILLS=200 random kills; ARGS="--store postgresql".
 	$(BIN)/python -m pytest -m slow -rA --durations 0 tests/faults
@@ -51,7 +51,7 @@ check: $(STAMP) ## Format, lint, types, layers, spelling, the docs site, and the
 	$(BIN)/codespell
 	$(BIN)/python scripts/tidy_files.py --check
 	$(MKDOCS) build --strict
-	COVERAGE_FILE="$(CURDIR)/.coverage" $(PYTEST) -m "not slow" --cov --cov-report=term
+	COVERAGE_FILE="$(CURDIR)/.coverage" $(TESTS) -m "not slow" --cov --cov-report=term
 
 lock: $(STAMP) ## Write the lock files anew; UPGRADE=1 takes the newest releases.
 	scripts/lock.sh $(BIN) $(if $(UPGRADE),--upgrade)

@@ -44,6 +44,10 @@ _LONGEST = (
 """Files of minutes: started last, one of them would keep a process busy when all others are done."""
 
 
+_OUTLIVED = 10
+"""Exit status of a session with processes left: no test has failed that could run again."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that take longest; each file stays together and in order."""
     rank = {name: place for place, name in enumerate(_LONGEST)}
@@ -56,7 +60,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     result = yield
     if left := session_processes.end_session():
         print("\nprocesses have outlived their tests:", *left, sep="\n", file=sys.stderr)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.exitstatus = _OUTLIVED
     return result
 
 
