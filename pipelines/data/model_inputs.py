@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from tracking.mlflow.cell_values import CellForm
 from tracking.mlflow.list_values import list_words
 from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, TensorDescription
 from tracking.mlflow.picture_values import write_data_uri
+from tracking.mlflow.time_values import write_time
 
 _FILE: Final = "model_inputs.json"
 _EXAMPLE_ROWS: Final = 3
@@ -160,10 +160,7 @@ def _restore_source_value(value: Any, kind: str, form: CellForm) -> Any:
         return value == 1.0
     if kind != "date":
         return value
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=value)
-    if form.date_format:
-        return at.strftime(form.date_format)
-    return at.date().isoformat() if value == int(value) else at.isoformat(timespec="seconds")
+    return write_time(value, form.date_format, form.unit)
 
 
 def _replace_nonfinite(value: Any) -> Any:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from pipelines.spec.section import Section
 from pipelines.spec.source_urls import explain_refused_url
@@ -105,11 +112,31 @@ class ColumnSpec(Section):
     thousands: ThousandsMark | None = Field(None, description="As `data.thousands`, for this column.")
     dayfirst: bool | None = Field(None, description="As `data.dayfirst`, for this column.")
     format: str | None = Field(
-        None, min_length=1, description='Form of the dates, as Python\'s `strptime` takes it, such as `"%d.%m.%Y"`.'
+        None,
+        min_length=1,
+        description='Form of the dates, as Python\'s `strptime` takes it, such as `"%d.%m.%Y"`; `%q` is a quarter. '
+        'With `type: numeric` the clock of durations, `"%H:%M"` or `"%M:%S"`.',
+    )
+    unit: Literal["s", "ms", "us", "ns", "D", "excel"] | None = Field(
+        None,
+        description="Unit of numbers that are dates, as pandas has it: seconds (`s`) to nanoseconds (`ns`) or days "
+        "(`D`) since 1970-01-01, or the day numbers of Excel (`excel`).",
     )
     replace: dict[str, str] = Field(
         default={}, description='Cells that stand for others, with these: `{"YES": "yes"}`. The target may have it too.'
     )
+
+    @model_validator(mode="after")
+    def _check_unit(self) -> Self:
+        if self.unit is not None and self.format is not None:
+            raise ValueError("expected either format or unit, got both; a unit is for numbers that are dates")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        # A study without this key is that of versions that had none: it stays out of fingerprints.
+        return written if self.unit is not None else {key: each for key, each in written.items() if key != "unit"}
 
 
 class SeriesSpec(Section):

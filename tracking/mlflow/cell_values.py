@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+# Relative: beside this file in kerastudy and in a model's folder, where the package has another name.
+from .time_values import count_days_in, parse_dates, read_duration
+
 MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none", "<na>"})
 """Words that mean "missing" among numbers, Booleans and dates, in lower case."""
 
@@ -55,7 +58,9 @@ class CellForm:
         decimal: mark before the fraction of a number.
         thousands: mark between groups of digits; empty for none.
         factors: texts around a number, such as "$" or "k", each with the factor that it stands for.
-        date_format: form of a date as `datetime.strptime` takes it; empty for ISO 8601.
+        date_format: form of a date as `datetime.strptime` takes it, with `%q` for a quarter; empty for ISO 8601.
+        unit: unit of numbers that are dates, such as "s" since 1970; empty where none are.
+        duration: clock of a column of durations (see `time_values`), which are seconds; empty for other numbers.
         digits: digits of a column of codes such as 00501, which whole numbers are padded to; 0 where none is.
         refuses_numbers: whether a number is no word of this column of strings, as in "007" beside "42".
         absent: the word of a column of strings that a missing value stands for, where training had none missing.
@@ -68,6 +73,8 @@ class CellForm:
     thousands: str = ""
     factors: tuple[tuple[str, float], ...] = ()
     date_format: str = ""
+    unit: str = ""
+    duration: str = ""
     digits: int = 0
     refuses_numbers: bool = False
     absent: str = ""
@@ -84,7 +91,7 @@ class CellForm:
     @property
     def is_time(self) -> bool:
         """Whether a date is a time of day alone."""
-        return bool(self.date_format) and not re.search(r"%[dmYyjUWbB]", self.date_format)
+        return bool(self.date_format) and not re.search(r"%[dmYyjUWbBqGV]", self.date_format)
 
 
 PLAIN = CellForm()
@@ -127,6 +134,8 @@ def read_words(words: Sequence[str], kind: str, form: CellForm = PLAIN) -> Any:
         return np.array([BOOLEANS.get(word.lower(), math.nan) for word in words], dtype=np.float64)
     if kind == "date":
         return _read_dates(words, form)
+    if form.duration:
+        return np.array([read_duration(word, form.duration) for word in words], dtype=np.float64)
     if form.decimal == "." and not form.thousands and not any("_" in word for word in words):
         try:
             return np.array(words, dtype=str).astype(np.float64)  # a tenth of the time, for most columns
@@ -179,21 +188,17 @@ def _read_digits(body: str, form: CellForm) -> float:
 def _read_dates(words: Sequence[str], form: CellForm) -> Any:
     import pandas as pd  # a deployed model of tensors does without
 
+    if form.unit:
+        return count_days_in([read_number(word) for word in words], form.unit)
     if form.date_format:
-        dates = _parse_dates(words, form.date_format)
+        dates = parse_dates(words, form.date_format)
         if "%b" in form.date_format and dates.isna().any():
-            dates = dates.fillna(_parse_dates([translate_months(word) for word in words], form.date_format))
+            dates = dates.fillna(parse_dates([translate_months(word) for word in words], form.date_format))
     else:
         plain = [word.replace("/", "-") for word in words]
         dates = pd.to_datetime(pd.Series(plain), utc=True, format="ISO8601", errors="coerce")
     days = count_days(dates)
     return np.mod(days, 1) if form.is_time else days
-
-
-def _parse_dates(words: Sequence[str], date_format: str) -> Any:
-    import pandas as pd
-
-    return pd.to_datetime(pd.Series(list(words), dtype=object), utc=True, format=date_format, errors="coerce")
 
 
 def translate_months(word: str) -> str:

@@ -30,7 +30,15 @@ from typing import Any, Final, Literal
 import numpy as np
 from ruamel.yaml import YAML
 
-from tracking.mlflow import cell_values, head_answers, list_values, model_loader, picture_values, series_values
+from tracking.mlflow import (
+    cell_values,
+    head_answers,
+    list_values,
+    model_loader,
+    picture_values,
+    series_values,
+    time_values,
+)
 from tracking.mlflow.cell_values import PLAIN, CellForm
 from tracking.mlflow.head_answers import describe_answers
 from tracking.mlflow.series_values import list_columns
@@ -177,7 +185,7 @@ def _copy_loader(package: Path) -> None:
     """Copy the loader as a package of its own, which imports the other files by relative names, as here."""
     package.mkdir(parents=True)
     shutil.copyfile(Path(model_loader.__file__), package / "__init__.py")
-    for module in (cell_values, head_answers, list_values, picture_values, series_values):
+    for module in (cell_values, head_answers, list_values, picture_values, series_values, time_values):
         file = Path(str(module.__file__))
         shutil.copyfile(file, package / file.name)
 

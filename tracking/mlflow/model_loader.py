@@ -185,7 +185,7 @@ class KerasOnRawColumns:
         # pandas' nullable types hold NA, which NumPy's have no value for: they go value by value below.
         if (
             kind != "string"
-            and not form.date_format
+            and not (form.date_format or form.unit)
             and isinstance(cells.dtype, np.dtype)
             and cells.dtype.kind in "biuf"
         ):
@@ -273,8 +273,11 @@ def _make_word(value: Any, form: CellForm) -> str | None:
     if isinstance(value, datetime.time):
         return str(value)
     # A table reader takes 20200131 for a number.
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return str(int(value)) if form.date_format and is_number and float(value).is_integer() else None
+    if not (form.date_format or form.unit) or isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return None
+    if float(value).is_integer():
+        return str(int(value))
+    return repr(float(value)) if form.unit else None
 
 
 def _convert_value(value: Any, kind: str, name: str, row: int) -> float:
@@ -292,6 +295,10 @@ def _convert_value(value: Any, kind: str, name: str, row: int) -> float:
 
 
 def _describe_kind(kind: str, form: CellForm) -> str:
+    if form.duration:
+        return "a duration such as 1h 30m or 01:30:00"
+    if form.unit:
+        return f"a date as a number ({form.unit})"
     return f'a date of the form "{form.date_format}"' if form.date_format else _EXPECTED[kind]
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .time_values import write_time
+
 _LONG = 1.5  # of the usual step, from which rows are missing
 _SHORT = 0.6
 _MOST_NAMED = 5
@@ -224,8 +226,10 @@ def _format_time(value: float, facts: Mapping[str, Any]) -> str:
     if facts["time"]["kind"] != "date":
         return f"{value:g}"
     at = (pd.Timestamp(0) + pd.Timedelta(days=value)).round("s")
-    if date_format := (facts["time"].get("form") or {}).get("date_format"):
-        return str(at.strftime(date_format))
+    form = facts["time"].get("form") or {}
+    date_format, unit = form.get("date_format", ""), form.get("unit", "")
+    if date_format or unit:
+        return str(write_time((at - pd.Timestamp(0)) / pd.Timedelta(days=1), date_format, unit))
     return at.date().isoformat() if at == at.normalize() else at.isoformat(timespec="seconds")
 
 

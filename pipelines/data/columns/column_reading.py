@@ -11,6 +11,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns.cell_text import clean_text, find_cell_rules, mark_missing_words
 from pipelines.data.columns.date_forms import measure_fit
+from pipelines.data.columns.duration_forms import find_duration_form
 from pipelines.data.columns.list_columns import is_list_column, read_list_column
 from pipelines.data.columns.number_forms import NO_MARKS, FormConflict, Marks
 from pipelines.data.columns.source_types import ColumnKind, convert_values, find_source_kind, mark_missing_cells
@@ -20,8 +21,10 @@ from pipelines.data.columns.text_types import (
     ReadingRules,
     TextType,
     describe_word_form,
+    find_amounts,
     find_dates,
     find_numbers,
+    find_time_type,
     find_word_form,
     has_leading_zeros,
     infer_type,
@@ -32,6 +35,7 @@ from pipelines.data.raw import RawData
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 from tracking.mlflow.cell_values import PLAIN, CellForm, list_missing_numbers, read_number, read_words
+from tracking.mlflow.time_values import split_duration
 
 MIXED_FROM = 0.1
 """Share of numbers among other words from which a column has mixed types."""
@@ -73,7 +77,7 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
     """
     series = series.rename(name)
     chosen = spec.columns.get(name)
-    declared = (chosen.type or ("date" if chosen.format else None)) if chosen else None
+    declared = (chosen.type or ("date" if chosen.format or chosen.unit else None)) if chosen else None
     cell_rules = find_cell_rules(name, spec)
     if name in raw.pictures:
         return ColumnReading("image", raw.pictures[name], why="data.columns" if declared else "every value")
@@ -117,6 +121,8 @@ def _look_at_words(words: list[str], name: str, rules: ReadingRules) -> TextType
     if words and column.str.fullmatch(ISO_DATE).all():
         note = f'column "{name}" holds text that is read as dates; for categories set data.columns.{name}.type: string'
         return TextType("date", note=note)
+    if words and (found := _find_times(words, name, rules)) is not None:
+        return found
     if len(words) > _FEW_WORDS and not has_leading_zeros(words) and all(map(is_number, words)):
         # Codes have no fractions.
         if (form := _find_fractions(words, rules)) is not None:
@@ -126,6 +132,15 @@ def _look_at_words(words: list[str], name: str, rules: ReadingRules) -> TextType
         shown = f'column "{name}" holds numbers as text, such as {words[0]!r}, which are taken for categories'
         return TextType("string", note=f"{shown}; for numbers set data.columns.{name}.type: numeric")
     return TextType("string")
+
+
+def _find_times(words: list[str], name: str, rules: ReadingRules) -> TextType | None:
+    """Return the type of durations and of dates that are not ISO's; of what is in doubt strings, with a note."""
+    try:
+        return find_time_type(words, name, rules)
+    except FormConflict as conflict:
+        shown = f"{_explain_conflict(str(conflict), name)}; it is read as categories"
+        return TextType("string", note=shown)
 
 
 def _find_fractions(words: list[str], rules: ReadingRules) -> CellForm | None:
@@ -173,7 +188,7 @@ def _find_declared_form(words: list[str], kind: ColumnKind, name: str, rules: Re
         if kind == "numeric":
             plain = CellForm(rules.decimal or ".", rules.thousands or "")
             numbers = [word for word in words if is_number(word)]
-            return find_numbers(words, rules) or (find_numbers(numbers, rules) if numbers else None) or plain
+            return find_amounts(words, name, rules) or (find_numbers(numbers, rules) if numbers else None) or plain
         if (form := find_dates(words, rules)) is not None:
             return form
         date_format, share = measure_fit(words)
@@ -209,10 +224,22 @@ def _check_unmixed(words: list[str], cells: pd.Series, name: str, raw: RawData) 
     iso = read_words(known.tolist(), "date")
     if np.isfinite(iso).mean() >= MIXED_FROM and known.str.fullmatch(r"\d{4}[-/].*").mean() >= MIXED_FROM:
         raise InputError(_explain_mixed_types(known, np.isfinite(iso), "date", name, raw))
+    if (fits := _mark_durations(known, words, name)).mean() >= _DRESSED_FROM:
+        raise InputError(_explain_mixed_types(known, fits, "duration", name, raw))
     date_format, share = measure_fit(words)
     if share >= _DRESSED_FROM:
         fits = np.isfinite(read_words(known.tolist(), "date", CellForm(date_format=date_format)))
         raise InputError(_explain_mixed_types(known, fits, "date", name, raw))
+
+
+def _mark_durations(known: pd.Series, words: list[str], name: str) -> Array:
+    """Return which cells are durations, bool [cell]; none where these have no form in common."""
+    durations = [word for word in words if split_duration(word) is not None]
+    try:
+        form = find_duration_form(durations, name, is_number=False)
+    except FormConflict:
+        form = None
+    return known.isin(durations if form is not None else []).to_numpy(dtype=bool)
 
 
 def _explain_mixed_types(known: pd.Series, fits: Array, word: str, name: str, raw: RawData) -> Problem:
@@ -288,15 +315,22 @@ def parse_cells(cells: pd.Series, type_: TextType, name: str, raw: RawData, spec
     bad = np.flatnonzero(np.isnan(values) & ~missing)
     if not len(bad):
         return values
-    expected = _EXPECTED[type_.kind]
-    if type_.form.date_format:
-        expected = f'a date of the form "{type_.form.date_format}"'
-    elif type_.form.decimal == ",":
-        expected = 'a number with "," before its decimals'
+    expected = _describe_expected(type_)
     message = f'column "{name}": expected {expected}, got {cells.iloc[bad[0]]!r} at {raw.format_place(int(bad[0]))}'
     more = f" ({len(bad)} such values, at {raw.format_places(bad)})" if len(bad) > 1 else ""
     key = f"data.columns.{name}" if name in spec.columns else "data.source"
     raise InputError(Problem(message + more, f"{key}.type" if key != "data.source" else key))
+
+
+def _describe_expected(type_: TextType) -> str:
+    form = type_.form
+    if form.unit:
+        return f"a number of the unit {form.unit}, which is a date"
+    if form.date_format:
+        return f'a date of the form "{form.date_format}"'
+    if form.duration:
+        return "a duration such as 1h 30m or 01:30:00"
+    return 'a number with "," before its decimals' if form.decimal == "," else _EXPECTED[type_.kind]
 
 
 def finish_numbers(values: Array, kind: ColumnKind, form: CellForm, spec: DataSpec, why: str) -> ColumnReading:

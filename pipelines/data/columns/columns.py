@@ -27,6 +27,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns.cell_text import clean_text, mark_missing_words
 from pipelines.data.columns.column_reading import ColumnReading, read_column
+from pipelines.data.columns.duration_forms import DURATION_CLOCKS
 from pipelines.data.columns.input_names import make_input_names
 from pipelines.data.columns.number_forms import NO_MARKS, Marks
 from pipelines.data.columns.source_types import ColumnKind
@@ -223,10 +224,14 @@ def _find_idle_settings(name: str, found: ColumnReading, chosen: ColumnSpec | No
     of_kind: Mapping[Literal["text", "numeric", "date"], tuple[str, ...]] = {
         "text": ("length", "vocabulary"),
         "numeric": ("decimal", "thousands"),
-        "date": ("dayfirst", "format"),
+        "date": ("dayfirst", "format", "unit"),
     }
+    if chosen.unit is not None and found.kind == "date" and not found.form.unit:
+        yield Problem("a unit is for numbers, but the column holds dates; remove this key", f"data.columns.{name}.unit")
     for kind, settings in of_kind.items():
         for setting in settings:
+            if setting == "format" and found.form.duration and chosen.format in DURATION_CLOCKS:
+                continue
             if getattr(chosen, setting) is not None and found.kind != kind:
                 words = {"numeric": "numbers", "date": "dates", "text": "text"}[kind]
                 message = (

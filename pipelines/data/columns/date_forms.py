@@ -1,4 +1,4 @@
-"""Forms of dates in a column's text, other than ISO 8601: 31/12/2020, 05 Feb 2020, Dec-2019, 20200131, 14:05.
+"""Forms of dates in a column's text: 31/12/2020, 05 Feb 2020, Dec-2019, 20200131, 14:05, 2020Q1, 2020-W05.
 
 A form is found where every known value of a column is a date in it. Where day and month could change places in every
 value, the study file must state which comes first.
@@ -127,6 +127,14 @@ def _list_date_formats(date: str) -> Iterator[str]:
         yield f"%Y{found[1]}%m"
     elif found := re.fullmatch(r"\d{1,2}([/-])\d{4}", date):
         yield f"%m{found[1]}%Y"
+    elif found := re.fullmatch(r"\d{4}([ /-]?)([Qq])[1-4]", date):
+        yield f"%Y{found[1]}{found[2]}%q"
+    elif found := re.fullmatch(r"([Qq])[1-4]([ /-]?)\d{4}", date):
+        yield f"{found[1]}%q{found[2]}%Y"
+    elif found := re.fullmatch(r"[1-4]([Qq])([ /-]?)\d{4}", date):
+        yield f"%q{found[1]}{found[2]}%Y"
+    elif found := re.fullmatch(r"\d{4}([ -]?)W\d{2}(-[1-7])?", date):
+        yield f"%G{found[1]}W%V{'-%u' if found[2] else ''}"
     else:
         yield from _list_named_formats(date)
 

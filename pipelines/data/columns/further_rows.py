@@ -39,7 +39,9 @@ def read_further_rows(
     if first.kind in ("string", "text"):
         return replace(first, values=clean_text(series, spec).to_numpy(dtype=object))
     found = None if raw.text else find_source_kind(series, name, raw, rules.missing)
-    if found is not None and found != "string":
+    # A number whose settings make a date of it is read as text.
+    is_dressed = bool(first.form.unit or first.form.date_format)
+    if found is not None and found != "string" and not is_dressed:
         if found != first.kind:
             message = f'column "{name}" is {first.kind} in its first rows, and {found} from {raw.format_place(0)} on'
             raise InputError(Problem(f"{message}; set data.columns.{name}.type", "data.source"))

@@ -41,7 +41,12 @@ _UNITS: tuple[dict[str, float], ...] = (
     {"m²": 1.0, "m2": 1.0, "sqm": 1.0, "qm": 1.0, "ha": 1e4, "km²": 1e6, "km2": 1e6},
     {"sqft": 1.0, "sq ft": 1.0},
     {"m³": 1.0, "m3": 1.0},
-    {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "mins": 60.0, "h": 3600.0, "hr": 3600.0, "hrs": 3600.0},
+    {
+        **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "Sek"), 1.0),
+        **dict.fromkeys(("min", "mins", "minute", "minutes", "Min"), 60.0),
+        **dict.fromkeys(("h", "hr", "hrs", "hour", "hours", "Std", "Stunden"), 3600.0),
+        "ms": 1e-3,
+    },
     {"day": 1.0, "days": 1.0, "week": 7.0, "weeks": 7.0, "d": 1.0},
     {"month": 1.0, "months": 1.0, "year": 12.0, "years": 12.0, "yrs": 12.0},
     {"°C": 1.0, "℃": 1.0},

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.columns.date_forms import find_date_form
+from pipelines.data.columns.duration_forms import DURATION_CLOCKS, find_duration_form, note_durations
 from pipelines.data.columns.number_forms import (
     NO_MARKS,
     FormConflict,
@@ -25,6 +26,7 @@ from pipelines.data.columns.number_forms import (
 from pipelines.data.columns.source_types import ColumnKind
 from pipelines.spec.data_spec import DataSpec
 from tracking.mlflow.cell_values import PLAIN, CellForm, read_number, read_words, split_number, write_word
+from tracking.mlflow.time_values import split_duration
 
 ISO_DATE = r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 PANDAS_MISSING = frozenset({"NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA"})
@@ -65,7 +67,8 @@ class ReadingRules:
 
     Attributes:
         dayfirst: whether dates have the day before the month; None where their words decide.
-        date_format: form of its dates as `strptime` takes it; empty where it is found.
+        date_format: form of its dates or durations as `strptime` takes it; empty where it is found.
+        unit: unit of numbers that are dates; empty where they are none.
         others: the marks that other columns of the file show.
     """
 
@@ -73,6 +76,7 @@ class ReadingRules:
     thousands: str | None = None
     dayfirst: bool | None = None
     date_format: str = ""
+    unit: str = ""
     others: Marks = NO_MARKS
 
     @classmethod
@@ -84,8 +88,8 @@ class ReadingRules:
             own = getattr(chosen, key, None)
             return getattr(spec, key) if own is None else own
 
-        date_format = (chosen.format if chosen else None) or ""
-        return cls(choose("decimal"), choose("thousands"), choose("dayfirst"), date_format, others)  # type: ignore[arg-type]
+        date_format, unit = (chosen.format or "", chosen.unit or "") if chosen else ("", "")
+        return cls(choose("decimal"), choose("thousands"), choose("dayfirst"), date_format, unit, others)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,17 @@ def infer_type(words: Sequence[str], name: str, rules: ReadingRules) -> TextType
         return TextType("numeric", form, _note_numbers(words, form, name, rules))
     if pd.Series(list(words)).str.fullmatch(ISO_DATE).all():
         return TextType("date")
+    return find_time_type(words, name, rules)
+
+
+def find_time_type(words: Sequence[str], name: str, rules: ReadingRules) -> TextType | None:
+    """Return the type of words that are durations, or dates in another form than ISO's; None where they are neither.
+
+    Raises:
+        FormConflict: if the words fit several forms.
+    """
+    if (form := find_duration_form(words, name, is_number=False)) is not None:
+        return TextType("numeric", form, note_durations(words, form, name))
     if (form := find_dates(words, rules)) is not None:
         return TextType("date", form, _note_dates(words, form, name))
     return None
@@ -137,6 +152,31 @@ def find_numbers(words: Sequence[str], rules: ReadingRules) -> CellForm | None:
         return None
     form = make_form(_resolve_marks(marks, rules, parts[0].before if is_money(factors) else None), factors)
     return form if np.isfinite(read_words(finite, "numeric", form)).all() else None
+
+
+def find_amounts(words: Sequence[str], name: str, rules: ReadingRules) -> CellForm | None:
+    """Return the form in which all words are numbers, or durations in seconds; None where there is none.
+
+    Raises:
+        FormConflict: if there are several.
+    """
+    clock = rules.date_format if rules.date_format in DURATION_CLOCKS else ""
+    form = None if clock else find_numbers(words, rules)
+    return form or find_duration_form(words, name, clock, is_number=True)
+
+
+def find_target_form(words: Sequence[str], name: str, rules: ReadingRules) -> CellForm | None:
+    """Return the form in which all words of a target are numbers or durations; None where there is none.
+
+    Two numbers of a clock, such as 08:30, are classes: nothing shows whether they are hours or minutes.
+
+    Raises:
+        FormConflict: if there are several.
+    """
+    if (form := find_numbers(words, rules)) is not None:
+        return form
+    is_short = all((split_duration(word) or ("",))[0] == "short clock" for word in words)
+    return None if is_short else find_duration_form(words, name, is_number=True)
 
 
 def find_file_marks(columns: Sequence[Sequence[str]]) -> Marks:
@@ -163,7 +203,9 @@ def find_dates(words: Sequence[str], rules: ReadingRules) -> CellForm | None:
     Raises:
         FormConflict: if there are several.
     """
-    return CellForm(date_format=rules.date_format) if rules.date_format else find_date_form(words, rules.dayfirst)
+    if rules.unit or rules.date_format:
+        return CellForm(date_format=rules.date_format, unit=rules.unit)
+    return find_date_form(words, rules.dayfirst)
 
 
 def find_word_form(words: Sequence[str], *, has_gaps: bool = True) -> CellForm:
@@ -298,6 +340,11 @@ def _note_dates(words: Sequence[str], form: CellForm, name: str) -> str:
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=days)
     shown = at.strftime("%H:%M") if form.is_time else f"{at:%Y-%m-%d}" if days == int(days) else f"{at:%Y-%m-%d %H:%M}"
     what = "times of day" if form.is_time else "dates"
+    if form.is_time and not re.search("[AaPp][Mm]", words[0]):
+        return (
+            f'column "{name}" holds times of day such as {words[0]!r}, read as {shown}; for durations set '
+            f'data.columns.{name}.type: numeric, for another form data.columns.{name}.format (now "{form.date_format}")'
+        )
     return (
         f'column "{name}" holds {what} such as {words[0]!r}, read as {shown}; if another form is meant, set '
         f'data.columns.{name}.format (now "{form.date_format}") or its type'

@@ -17,7 +17,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns.cell_text import clean_text, mark_missing_words
 from pipelines.data.columns.columns import find_source_marks
-from pipelines.data.columns.text_types import ReadingRules, find_numbers
+from pipelines.data.columns.text_types import ReadingRules, find_target_form
 from pipelines.data.raw import Origin, RawData, select_column
 from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.data.streaming.column_files import NumberFile, StoredRows, WordFile, Words
@@ -233,7 +233,7 @@ def _read_numbers(stored: StoredRows, first: pd.DataFrame, raw: RawData, spec: D
 def _find_form(series: pd.Series, name: str, raw: RawData, spec: DataSpec) -> CellForm | None:
     cells = clean_text(series.reset_index(drop=True).rename(name), spec, is_target=True)
     words = pd.unique(cells[~mark_missing_words(cells)]).tolist()
-    return find_numbers(words, ReadingRules.of_column(name, spec, find_source_marks(raw, spec)))
+    return find_target_form(words, name, ReadingRules.of_column(name, spec, find_source_marks(raw, spec)))
 
 
 def _convert(cells: Array, form: CellForm | None) -> Array:

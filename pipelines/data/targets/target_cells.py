@@ -11,11 +11,12 @@ from pipelines.data.array_types import Array
 from pipelines.data.columns.cell_text import clean_text, mark_missing_words
 from pipelines.data.columns.columns import find_source_marks
 from pipelines.data.columns.number_forms import FormConflict
-from pipelines.data.columns.text_types import ReadingRules, find_doubtful_dot, find_numbers, has_leading_zeros
+from pipelines.data.columns.text_types import ReadingRules, find_doubtful_dot, find_target_form, has_leading_zeros
 from pipelines.data.raw import RawData
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 from tracking.mlflow.cell_values import PLAIN, read_number, read_words
+from tracking.mlflow.time_values import read_duration
 
 MOST_MIXED_CLASSES = 20  # classes such as 1, 2 and "3+" are fewer
 
@@ -120,7 +121,7 @@ def _read_numbers(cells: pd.Series, empty: Array, raw: RawData, spec: DataSpec) 
         return None, ""
     try:
         rules = ReadingRules.of_column(name, spec, find_source_marks(raw, spec))
-        form = find_numbers(words.tolist(), rules)
+        form = find_target_form(words.tolist(), name, rules)
     except FormConflict as conflict:
         message = (
             f'the target "{name}" {conflict}; or set {spec.name_task(name, "multiclass")} if its values are classes'
@@ -134,6 +135,10 @@ def _read_numbers(cells: pd.Series, empty: Array, raw: RawData, spec: DataSpec) 
         mark = f'data.columns.{name}.thousands: "."'
         shown = f'the target "{name}" holds {doubtful}, read as {float(doubtful):.12g}'
         return numbers, f'{shown}; if "." stands between thousands, set {mark}'
+    if form.duration:
+        shown = f"{words[0]!r}, read as {read_duration(words[0], form.duration):.12g} seconds"
+        advice = f"if its values are classes, set {spec.name_task(name, 'multiclass')}"
+        return numbers, f'the target "{name}" holds durations such as {shown}; {advice}'
     example = next((word for word in words if form != PLAIN and read_number(word) != read_number(word, form)), "")
     note = (
         f'the target "{name}" holds numbers such as {example!r}, read as {read_number(example, form):.12g}; if its '

@@ -33,6 +33,14 @@ def written(tmp_path_factory):
             "fans": [f"{value:.1f}k" if row % 2 else f"{value:.0f}" for row, value in enumerate(amounts / 100)],
             "day": [f"{date:%d/%m/%Y}" for date in dates],
             "compact": [f"{date:%Y%m%d}" for date in dates],
+            "took": [f"{row % 5}h {row}m" if row % 2 else f"{row} min" for row in range(ROWS)],
+            "lasted": [f"{row}:{row % 60:02d}:07" for row in range(ROWS)],
+            "lap": [f"{1 + row % 30}:{row % 60:02d}" for row in range(ROWS)],
+            "iso": [f"PT{row}H30M" for row in range(ROWS)],
+            "quarter": [f"{2015 + row % 7}-Q{1 + row % 4}" for row in range(ROWS)],
+            "week": [f"2020-W{1 + row % 52:02d}" for row in range(ROWS)],
+            "stamp": [str(1_577_836_800 + 86_400 * row) for row in range(ROWS)],
+            "serial": [f"{43_831.25 + row}" for row in range(ROWS)],
             "clock": [f"{row % 24:02d}:{row % 60:02d}" for row in range(ROWS)],
             "zip": [f"{value:05d}" for value in random.integers(1, 40, ROWS) * 700],
             "age": [str(value) if value > 20 else "-9" for value in random.integers(18, 60, ROWS)],
@@ -42,11 +50,17 @@ def written(tmp_path_factory):
             "t": random.choice(["no", "yes"], ROWS),
         }
     )
-    table.loc[::11, ["cost", "day", "zip"]] = ""
+    table.loc[::11, ["cost", "day", "zip", "took", "week", "stamp"]] = ""
     table.to_csv(folder / "data.csv", index=False)
     keys = {
         "missing_values": {"age": ["-9"]},
-        "columns": {"smokes": {"type": "boolean"}, "size": {"replace": {"s": "S"}}},
+        "columns": {
+            "smokes": {"type": "boolean"},
+            "size": {"replace": {"s": "S"}},
+            "stamp": {"unit": "s"},
+            "serial": {"type": "date", "unit": "excel"},
+            "lap": {"type": "numeric", "format": "%M:%S"},
+        },
         "split": {"test": 0.1, "validation": 0.3},
     }
     spec = DataSpec.model_validate({"source": "data.csv", "target": "t", **keys})
@@ -89,9 +103,14 @@ def test_types_and_notes(written):
     """Each form is found, and a note states it with its key."""
     _, summary = written
     kinds = {column.column: column.kind for column in summary.raw}
-    assert {name for name, kind in kinds.items() if kind == "date"} == {"day", "compact", "clock"}
+    assert {name for name, kind in kinds.items() if kind == "date"} == {
+        *("day", "compact", "clock", "quarter", "week", "stamp", "serial")
+    }
     assert {name for name, kind in kinds.items() if kind == "string"} == {"zip", "size", "land"}
-    for name in ("cost", "rate", "comma", "fans", "day", "compact", "clock", "zip"):
+    for name in (
+        *("cost", "rate", "comma", "fans", "day", "compact", "clock", "zip"),
+        *("took", "lasted", "iso", "quarter", "week"),
+    ):
         assert any(f'column "{name}"' in note and f"data.columns.{name}" in note for note in summary.notes), name
 
 

@@ -44,6 +44,9 @@ def make_table():
             "flag": random.choice([True, False], ROWS),
             "text": [f"{' '.join(random.choice(words, 7))} w{number}" for number in range(ROWS)],
             "pair": [f"[{one:.2f}, {other:.2f}]" for one, other in random.normal(size=(ROWS, 2))],
+            "took": [f"{number // 60}h {number % 60}m" for number in random.integers(60, 900, ROWS)],
+            "quarter": [f"{year}Q{1 + year % 4}" for year in random.integers(1990, 2020, ROWS)],
+            "stamp": 1_577_836_800 + 3_600 * random.integers(0, 9_000, ROWS),
             "weight": random.uniform(0.5, 2, ROWS),
             "same": 1.5,
         }
@@ -116,6 +119,16 @@ def test_every_kind_of_column_is_prepared_as_in_memory(folder, source):
     """Numbers, tails, categories, codes, hashes, dates, times, Booleans, text and lists, with their gaps."""
     drop = ["pair"] if source == "rows.parquet" else []
     assert_equal(folder, *read(folder, {"source": source, "target": "number", "drop": drop}))
+
+
+@pytest.mark.parametrize("source", ["rows.csv", "rows.parquet"])
+def test_numbers_that_are_dates_are_prepared_as_in_memory(folder, source):
+    """A unit makes dates of the numbers of a text file and of those of a typed one."""
+    columns = {"stamp": {"unit": "s"}}
+    drop = ["pair", "text", "many", "code"]
+    memory, streamed = read(folder, {"source": source, "target": "number", "drop": drop, "columns": columns})
+    assert_equal(folder, memory, streamed)
+    assert {column.column for column in memory.raw if column.kind == "date"} == {"day", "at", "quarter", "stamp"}
 
 
 @pytest.mark.parametrize(
