@@ -18,7 +18,6 @@ GET /version
 GET /static-files/<path>
 GET /get-artifact
 GET /model-versions/get-artifact
-GET /graphql
 POST /graphql
 """
 # Below `/api/` and `/ajax-api/` alike.

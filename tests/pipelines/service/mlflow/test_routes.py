@@ -179,6 +179,7 @@ def test_graphql_changes_nothing(listed: str) -> None:
         ("POST", "/static-files/../api/2.0/mlflow/experiments/create"),
         ("GET", "/static-files/../ajax-api/3.0/mlflow/gateway/secrets/list"),
         ("GET", "//api/2.0/mlflow/webhooks"),
+        ("GET", "/graphql"),
         ("TRACE", "/"),
     ],
 )
