@@ -143,7 +143,9 @@ def test_rows_are_predicted_and_studies_compared_as_on_the_home(service, call, m
     assert "80 rows with bought" in call("predict", mine, rows, "--to", "predicted.csv")
     assert (call.folder / "predicted.csv").read_text(encoding="utf-8") == local.stdout
     (call.folder / "less.csv").write_text("age\n1\n")
+    # By the process that has loaded the model already.
     assert "these columns are missing: " in call("predict", mine, "less.csv", status=2)
+    assert call("predict", mine, rows) == local.stdout
     file = call.folder / "rival.yaml"
     file.write_text(study_text("rival"))
     call("submit", file, "--wait")

@@ -70,6 +70,7 @@ class PredictionJob:
         base: folder that the file's name starts from.
         target: CSV file to write.
         is_sent: whether the file came from another machine, so that its rows may name no picture of this one.
+        digest: of the model's files: the worker keeps the model for the next job with the same one. Empty to keep none.
     """
 
     trial: PastTrial
@@ -77,6 +78,7 @@ class PredictionJob:
     base: str
     target: str
     is_sent: bool = False
+    digest: str = ""
 
 
 @dataclass(frozen=True)

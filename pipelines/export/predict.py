@@ -17,7 +17,7 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import RawData
 from pipelines.data.reading.sources import load_new_rows
 from pipelines.export.jobs import PredictionJob, PredictionResult
-from pipelines.training.deployed_model import load_deployed_model
+from pipelines.export.kept_model import open_model
 from pipelines.training.trial_folder import read_trial_config
 from search_spaces.errors import InputError, Problem
 from tracking.mlflow.model_folder import ModelDescription
@@ -73,20 +73,21 @@ def _predict_table(
         _refuse_pictures(described, job)
     columns = [asdict(column) for column in described.columns.columns]
     is_user_model = "base" in read_trial_config(Path(job.trial.folder))
-    loaded = KerasOnRawColumns(
-        load_deployed_model(job.trial),
-        columns,
-        list(described.columns.missing_values),
-        takes=described.takes,
-        # What a user model's outputs mean is its code's affair.
-        heads=[] if is_user_model else [dict(head) for head in described.heads],
-    )
-    try:
-        found = loaded.predict(_locate_pictures(raw.table, described, Path(job.base)))
-    except Exception as error:
-        if type(error).__name__ != "MlflowException":
-            raise
-        raise InputError(Problem(str(error), job.spec.describe_source())) from None
+    with open_model(job.trial, job.digest) as model:
+        loaded = KerasOnRawColumns(
+            model,
+            columns,
+            list(described.columns.missing_values),
+            takes=described.takes,
+            # What a user model's outputs mean is its code's affair.
+            heads=[] if is_user_model else [dict(head) for head in described.heads],
+        )
+        try:
+            found = loaded.predict(_locate_pictures(raw.table, described, Path(job.base)))
+        except Exception as error:
+            if type(error).__name__ != "MlflowException":
+                raise
+            raise InputError(Problem(str(error), job.spec.describe_source())) from None
     predicted = found if isinstance(found, pd.DataFrame) else name_predictions(summary.task, found)
     taken = predicted.rename(columns={name: f"{name}_predicted" for name in predicted if name in raw.table})
     return pd.concat([raw.table.reset_index(drop=True), taken], axis=1), tuple(map(str, taken.columns)), ()
@@ -126,13 +127,12 @@ def _forecast(
         message = "an earlier version of kerastudy prepared this study's data; run its file again, then predict"
         raise InputError(Problem(message, "STUDY"))
     assert raw.table is not None
-    loaded = KerasOnRawColumns(
-        load_deployed_model(job.trial), [], [], takes=described.takes, series=dict(described.series or {})
-    )
-    try:
-        rows, values, notes = loaded.forecast(raw.table)
-    except ValueError as error:
-        raise InputError(Problem(str(error), job.spec.describe_source())) from None
+    with open_model(job.trial, job.digest) as model:
+        loaded = KerasOnRawColumns(model, [], [], takes=described.takes, series=dict(described.series or {}))
+        try:
+            rows, values, notes = loaded.forecast(raw.table)
+        except ValueError as error:
+            raise InputError(Problem(str(error), job.spec.describe_source())) from None
     series, targets = len(rows) // max(1, facts.horizon), list(facts.targets)
     if summary.task.classes or isinstance(values, dict) or np.size(values) != len(rows) * len(targets):
         # Classes and other outputs are no steps of a forecast.

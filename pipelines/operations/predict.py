@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import closing, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from pipelines.engines.run_job import run_job
 from pipelines.export.jobs import PREDICT_ROWS, PredictionJob
 from pipelines.queries.study_reader import StudyReader
 from pipelines.selection.model_locations import find_winning_model, locate_trial
-from pipelines.selection.registered_files import check_registered_files
+from pipelines.selection.registered_files import check_registered_files, compute_model_digest
 from pipelines.training.trial_folder import explain_missing_model, has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, Problem
@@ -51,7 +52,7 @@ def predict_file(
     target: Path,
     *,
     trial: int | None = None,
-    engine: Engine | None = None,
+    open_engine: Callable[[PredictionJob], AbstractContextManager[Engine]] | None = None,
     is_sent: bool = False,
 ) -> Predictions:
     """Predict the rows of a file that has the columns of a study's data.
@@ -62,7 +63,8 @@ def predict_file(
         file: a table, read as the study's data is; of a study of series, the rows that forecasts start from.
         target: CSV file to write.
         trial: the number of a trial; None for the winner's delivered model.
-        engine: runs the job that loads the model; a new engine if None.
+        open_engine: opens the engine that runs the job; its process keeps the model that it loads for the next job with
+            the same files. A new engine, which ends, if None.
         is_sent: whether the file came from another machine, so that its rows may name no picture of this one.
 
     Raises:
@@ -73,8 +75,11 @@ def predict_file(
     check_prediction_files(file, target)
     number, job = _make_job(home, study, file, trial)
     log = Path(job.trial.folder) / "predict.log"
-    with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
-        found = run_job(used, Job("prediction", PREDICT_ROWS, replace(job, target=str(target), is_sent=is_sent), log))
+    job = replace(
+        job, target=str(target), is_sent=is_sent, digest=compute_model_digest(job.trial) if open_engine else ""
+    )
+    with open_engine(job) if open_engine else closing(LocalEngine(1)) as engine:
+        found = run_job(engine, Job("prediction", PREDICT_ROWS, job, log))
     return Predictions(study, number, str(target), found.rows, found.columns, found.notes)
 
 

@@ -6,6 +6,7 @@ written anew. A model is checked before kerastudy loads it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -65,6 +66,15 @@ def check_registered_files(home: Home, model: PastTrial) -> None:
     """Check the files of a model of a home, where it is registered; see `RegisteredFiles.check`."""
     with Store.open(home.store) as store:
         RegisteredFiles(home, store).check(model)
+
+
+def compute_model_digest(model: PastTrial) -> str:
+    """Return a digest of all that a model is loaded from: its files, and which prepared data lies beside it."""
+    folder, data = Path(model.folder), Path(model.data)
+    files = compute_digests(folder, _list_files(folder))
+    # Not read: prepared rows may be as large as the disk, and are never changed in place.
+    prepared = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in sorted(data.glob("*"))]
+    return hashlib.sha256(repr((sorted(files.items()), prepared)).encode()).hexdigest()
 
 
 def _list_files(folder: Path) -> list[Path]:

@@ -91,7 +91,7 @@ def make_app(
         make_report_router(studies, models),
         make_upload_router(studies.uploads),
         make_control_router(studies),
-        make_life_cycle_router(studies.life_cycle, studies.quotas, studies.versions),
+        make_life_cycle_router(studies.life_cycle, studies.quotas, studies.versions, models),
         make_stream_router(studies, streams, callers),
         make_model_router(models, studies.hidden_paths),
         make_registered_model_router(RegisteredModels(store)),

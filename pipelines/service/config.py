@@ -169,6 +169,11 @@ class ServiceSpec(Section):
     memory: Bytes | None = Field(
         None, description='Most memory of one worker of a study, such as "8GB", whatever its file requests.'
     )
+    kept_models: Bytes | None = Field(
+        None,
+        description='Most memory, such as "4GB", of the processes that keep a model for the next prediction with it; '
+        "a tenth of the machine's when left out, and 1MB keeps none.",
+    )
     data_time: Seconds = Field(
         3600.0, description='Longest preparation of a study\'s data, such as "1h", whatever its file requests.'
     )

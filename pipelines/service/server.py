@@ -93,7 +93,7 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
         recorded = RequestRecorder(secured, monitors.metrics.observe_request, is_logged=spec.logs.requests)
         server = ServiceServer(make_uvicorn_config(recorded, spec), print_start, end_long_requests)
         upkeep = UpkeepThread(supervisors, HostPresence(store, spec.studies), monitors.upkeep, mlflow)
-        housekeeper = Housekeeper(home, store, spec.retention, spec.audit_age)
+        housekeeper = Housekeeper(home, store, spec.retention, spec.audit_age, models.end_idle)
         notifier = Notifier(home, store, spec.notify, monitors.metrics.observe_event)
         with _ignore_signals():
             upkeep.start()

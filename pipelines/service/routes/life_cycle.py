@@ -11,11 +11,14 @@ from pipelines.operations.delete import DeletionResult
 from pipelines.queries.usage import HomeUsage
 from pipelines.service.routes.parameters import Caller, StudyName, make_precondition
 from pipelines.service.studies.life_cycle import LifeCycle
+from pipelines.service.studies.model_service import ModelService
 from pipelines.service.studies.quotas import Quotas
 from pipelines.service.studies.study_versions import StudyVersions
 
 
-def make_life_cycle_router(service: LifeCycle, quotas: Quotas, versions: StudyVersions) -> APIRouter:
+def make_life_cycle_router(
+    service: LifeCycle, quotas: Quotas, versions: StudyVersions, models: ModelService
+) -> APIRouter:
     """Return the routes of the life cycle."""
     router = APIRouter(tags=["life cycle"])
     unchanged = [make_precondition(versions)]
@@ -27,7 +30,9 @@ def make_life_cycle_router(service: LifeCycle, quotas: Quotas, versions: StudyVe
         force: Annotated[bool, Query(description="Also if a promoted model or another study needs it")] = False,
     ) -> DeletionResult:
         """Delete a study with its files, its runs in MLflow and its registered versions."""
-        return service.delete(study, caller, force=force)
+        deleted = service.delete(study, caller, force=force)
+        models.forget(study)
+        return deleted
 
     @router.post("/v1/studies/{study}:archive", operation_id="study.archive", dependencies=unchanged)
     def archive(study: StudyName, caller: Caller) -> ArchiveResult:

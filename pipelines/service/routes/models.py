@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from pipelines.operations.predict import Predictions
 from pipelines.operations.promote import PromotionResult
 from pipelines.service.http.hidden_paths import HiddenPaths
+from pipelines.service.routes.departures import run_for_client
 from pipelines.service.routes.parameters import MAX_TRIAL, Caller, StudyName
 from pipelines.service.studies.model_service import ModelService
 from pipelines.spec.schema import ExportFormat
@@ -46,20 +49,26 @@ def make_model_router(service: ModelService, hidden: HiddenPaths) -> APIRouter:
     router = APIRouter(tags=["export"])
 
     @router.post("/v1/studies/{study}:export", response_class=FileResponse, operation_id="model.export")
-    def export(
+    async def export(
         study: StudyName,
         caller: Caller,
+        request: Request,
         trial: Annotated[int | None, Query(ge=0, le=MAX_TRIAL, description="The winner by default")] = None,
         format: Annotated[list[ExportFormat] | None, Query()] = None,
         ensemble: Annotated[bool, Query(description="The ensemble of the winner")] = False,
     ) -> Response:
         """Download a trial's model as a ZIP archive, each format proven equal to the Keras model."""
         stack = ExitStack()
-        try:
+
+        def begin(left: threading.Event) -> Path:
             # A context that outlives this function: the answer is sent after it has returned.
-            archive = stack.enter_context(service.export(study, trial, format or (), caller, ensemble=ensemble))
+            exported = service.export(study, trial, format or (), caller, ensemble=ensemble, left=left)
+            return stack.enter_context(exported)
+
+        try:
+            archive = await run_for_client(request, begin)
         except BaseException:
-            stack.close()
+            await asyncio.to_thread(stack.close)
             raise
         # The archive is removed once it is sent, or the client has gone.
         return FileResponse(
@@ -98,7 +107,7 @@ def make_model_router(service: ModelService, hidden: HiddenPaths) -> APIRouter:
             async for chunk in request.stream():  # raises when the client disconnects
                 await asyncio.to_thread(rows.add, chunk)
             # On the threads of exports: it takes as long, and the few of the line above are for short work.
-            done = await run_in_threadpool(service.predict, study, trial, rows, caller)
+            done = await run_for_client(request, partial(service.predict, study, trial, rows, caller))
         except BaseException:
             await asyncio.to_thread(stack.close)
             raise

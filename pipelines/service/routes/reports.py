@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from pipelines.operations.compare import render_comparison_page
 from pipelines.operations.report import render_study_report
 from pipelines.queries.report_reader import ReportReader
 from pipelines.service.monitoring.audit_recorder import OBJECT
+from pipelines.service.routes.departures import run_for_client
 from pipelines.service.routes.parameters import STUDY_NAME, Caller, StudyName
 from pipelines.service.studies.model_service import ModelService
 from pipelines.service.studies.study_service import StudyService
@@ -40,7 +42,7 @@ def make_report_router(service: StudyService, models: ModelService) -> APIRouter
 
     # Its worker may score models for minutes, so it is no GET, which clients and proxies repeat.
     @router.post(":compare", operation_id="study.compare")
-    def compare(
+    async def compare(
         study: Annotated[list[Annotated[str, STUDY_NAME]], Query(max_length=_MOST_COMPARED, description="Two or more")],
         caller: Caller,
         request: Request,
@@ -48,7 +50,11 @@ def make_report_router(service: StudyService, models: ModelService) -> APIRouter
     ) -> ServedComparison:
         """Compare studies: results, spaces and data, and their winners on the same test rows."""
         request.scope[OBJECT] = " ".join(study)
-        found = models.compare(study, caller)
-        return ServedComparison(**vars(make_tables(found)), page=render_comparison_page(found) if page else None)
+
+        def work(left: threading.Event) -> ServedComparison:
+            found = models.compare(study, caller, left)
+            return ServedComparison(**vars(make_tables(found)), page=render_comparison_page(found) if page else None)
+
+        return await run_for_client(request, work)
 
     return router

@@ -1,10 +1,11 @@
-"""Housekeeping of a service: deletions that were cut off are completed, and the rules of retention run once a day."""
+"""Housekeeping of a service: idle processes end, deletions that were cut off are completed, rules of retention run."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from pipelines.operations.delete import continue_deletions
 from pipelines.operations.gc import collect_garbage
@@ -34,13 +35,22 @@ class Housekeeper:
         store: its store.
         rules: the rules of retention.
         audit_s: how long lines of the audit log are kept; None for ever.
+        end_idle: ends processes that were kept for nobody; called every minute.
     """
 
-    def __init__(self, home: Home, store: Store, rules: RetentionSpec, audit_s: float | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        rules: RetentionSpec,
+        audit_s: float | None = None,
+        end_idle: Callable[[], None] = lambda: None,
+    ) -> None:
         self._home = home
         self._store = store
         self._rules = rules
         self._audit_s = audit_s
+        self._end_idle = end_idle
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -53,7 +63,8 @@ class Housekeeper:
         self._stopped.set()
 
     def step(self) -> None:
-        """Complete deletions, and run the rules if the last run is a day ago."""
+        """End idle processes, complete deletions, and run the rules if the last run is a day ago."""
+        self._end_idle()
         if Deletions(self._store).list():
             for end in continue_deletions(self._home, self._store):
                 if isinstance(end, KerastudyError):

@@ -1,7 +1,7 @@
 """Models of a service's studies: exported into an archive, promoted in MLflow, used to predict, and compared.
 
-Models are loaded by worker processes, so the service itself loads no Keras. A promotion loads MLflow's client into the
-service, 110 MB once.
+Models are loaded by worker processes, so the service itself loads no Keras. The process of a prediction stays a while
+for the next one with its model; see `kept_models`. A promotion loads MLflow's client into the service, 110 MB once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psutil
 
 from pipelines.engines.fork_server import stop_servers
 from pipelines.engines.run_job import JobError
+from pipelines.export.jobs import PredictionJob
 from pipelines.operations.compare import compare_studies
 from pipelines.operations.export import export_study
 from pipelines.operations.predict import Predictions, predict_file
@@ -26,6 +27,7 @@ from pipelines.queries.study_reader import StudyReader
 from pipelines.service.config import ServiceSpec
 from pipelines.service.errors import ForbiddenError, TooMuchError
 from pipelines.service.studies.export_slots import SENDING, ExportSlots
+from pipelines.service.studies.kept_models import KeptModels, ServedModel
 from pipelines.service.studies.ownership import Ownership
 from pipelines.service.studies.sent_rows import SentRows
 from pipelines.service.supervisors.bounded_engine import BoundedEngine
@@ -36,6 +38,7 @@ from tracking.store.database import Store
 
 _LIMIT_S = 1800.0  # chosen: a large model in all formats takes minutes
 _SHARE_OF_MEMORY = 0.5  # chosen: the other half is for the studies
+_KEPT_SHARE = 0.1  # chosen: as much as what is kept for the next command
 
 
 class ModelService:
@@ -50,6 +53,8 @@ class ModelService:
         self._lock = threading.Lock()
         self._engines = 0
         self._slots = ExportSlots(spec.ceilings.exports)
+        room = spec.kept_models if spec.kept_models is not None else int(_total_memory() * _KEPT_SHARE)
+        self._kept = KeptModels(room)
         self._sending = ExportSlots(spec.ceilings.exports, SENDING, "predictions whose rows are sent")
 
     @property
@@ -58,14 +63,36 @@ class ModelService:
         return self._engines
 
     def stop(self) -> None:
-        """End those that run; their workers end within a second."""
+        """End those that run, and what is kept; their workers end within a second."""
         self._stopped.set()
+        self._kept.close()
+
+    def forget(self, study: str) -> None:
+        """End the processes that keep models of a study, which was deleted."""
+        with self._lock:
+            self._kept.drop(study)
+            self._stop_unused_servers()
+
+    def end_idle(self) -> None:
+        """End the processes whose models nobody used for long, or whose studies are gone."""
+        with self._lock:
+            self._kept.end_idle(lambda study: self._home.locate_study(study).exists())
+            self._stop_unused_servers()
 
     @contextmanager
     def export(
-        self, study: str, trial: int | None, formats: Sequence[str], caller: Identity, *, ensemble: bool = False
+        self,
+        study: str,
+        trial: int | None,
+        formats: Sequence[str],
+        caller: Identity,
+        *,
+        ensemble: bool = False,
+        left: threading.Event | None = None,
     ) -> Iterator[Path]:
         """Yield a ZIP archive with a model in the formats, as `export_study` chooses it, and remove it afterwards.
+
+        Once `left` is set, the client has gone and the work ends.
 
         Raises:
             UnknownError: if there is no such study or trial.
@@ -77,7 +104,7 @@ class ModelService:
         # Up to the end of the download: archives are as large as models.
         with self._slots.acquire(caller), tempfile.TemporaryDirectory(prefix="kerastudy-export-") as scratch:
             folder = Path(scratch) / f"{study}-t{number:03d}"
-            with self._start_engine() as engine:
+            with self._start_engine(left) as engine:
                 export_study(self._home, study, trial, formats or None, folder, ensemble=ensemble, engine=engine)
             yield _archive(folder)
 
@@ -137,8 +164,12 @@ class ModelService:
             finally:
                 rows.close()
 
-    def predict(self, study: str, trial: int | None, rows: SentRows, caller: Identity) -> Predictions:
+    def predict(
+        self, study: str, trial: int | None, rows: SentRows, caller: Identity, left: threading.Event | None = None
+    ) -> Predictions:
         """Predict rows that were received; return where their predictions are, beside them.
+
+        Once `left` is set, the client has gone and the work ends.
 
         Raises:
             UnknownError: if there is no such study or trial.
@@ -149,21 +180,30 @@ class ModelService:
             KerastudyError: at the time limit, or if the model cannot be loaded.
         """
         rows.finish()
-        memory = self._spec.memory or int(psutil.virtual_memory().total * _SHARE_OF_MEMORY)
+        memory = self._spec.memory or int(_total_memory() * _SHARE_OF_MEMORY)
         target = rows.file.with_name("predictions.out.csv")  # two dots: no name of sent rows has them
         # The rows are a stranger's, as a study's data is: read within the same limits.
         limit_s = min(_LIMIT_S, self._spec.data_time)
-        with self._slots.acquire(caller), self._start_engine(limit_s, memory) as engine:
+
+        def open_engine(job: PredictionJob) -> AbstractContextManager[BoundedEngine]:
+            model = ServedModel(study, job.trial, job.digest)
+            return self._take_engine(model, limit_s, memory, left)
+
+        with self._slots.acquire(caller):
             try:
-                return predict_file(self._home, study, rows.file, target, trial=trial, engine=engine, is_sent=True)
+                return predict_file(
+                    self._home, study, rows.file, target, trial=trial, open_engine=open_engine, is_sent=True
+                )
             except JobError as error:
                 if error.kind != "memory":
                     raise
                 message = f"the prediction takes more than the {memory / 1e9:.1f} GB of memory that it may take here"
                 raise TooMuchError(f"{message} (memory): send fewer rows at once") from None
 
-    def compare(self, studies: Sequence[str], caller: Identity) -> StudyComparison:
+    def compare(self, studies: Sequence[str], caller: Identity, left: threading.Event | None = None) -> StudyComparison:
         """Compare studies; winners of different data are scored on the test rows of the first one.
+
+        Once `left` is set, the client has gone and the work ends.
 
         Raises:
             UnknownError: if there is no such study.
@@ -173,23 +213,48 @@ class ModelService:
         """
         for name in studies:  # for its error, which names no folder of this machine
             self._reader.read_study(name)
-        with self._slots.acquire(caller), self._start_engine() as engine:
+        with self._slots.acquire(caller), self._start_engine(left) as engine:
             return compare_studies(self._home, studies, engine=engine)
 
     @contextmanager
-    def _start_engine(self, limit_s: float = _LIMIT_S, memory: int | None = None) -> Iterator[BoundedEngine]:
-        """Yield an engine; the last one to close frees the memory of the server that workers are forked from."""
+    def _start_engine(self, left: threading.Event | None = None) -> Iterator[BoundedEngine]:
+        """Yield an engine, and end it."""
+        with self._count_engine(), closing(BoundedEngine(_LIMIT_S, self._stopped, left=left)) as engine:
+            yield engine
+
+    @contextmanager
+    def _take_engine(
+        self, model: ServedModel, limit_s: float, memory: int, left: threading.Event | None
+    ) -> Iterator[BoundedEngine]:
+        """Yield the engine whose process has loaded a model, or a new one, and keep it for the next prediction."""
+        with self._count_engine():
+            engine = self._kept.take(model) or BoundedEngine(limit_s, self._stopped, memory)
+            engine.begin_request(limit_s, left)
+            try:
+                yield engine
+            finally:
+                self._kept.put(model, engine)
+
+    @contextmanager
+    def _count_engine(self) -> Iterator[None]:
+        """Count an engine; the last one frees the memory of the server that workers are forked from."""
         with self._lock:
             self._engines += 1
         try:
-            with closing(BoundedEngine(limit_s, self._stopped, memory)) as engine:
-                yield engine
+            yield
         finally:
             with self._lock:
                 self._engines -= 1
-                # Under the lock: another engine may be starting with this server.
-                if self._engines == 0:
-                    stop_servers()
+                self._stop_unused_servers()
+
+    def _stop_unused_servers(self) -> None:
+        # Under the lock: another engine may be starting with this server. It ends after the last of its processes.
+        if self._engines == 0 and len(self._kept) == 0:
+            stop_servers()
+
+
+def _total_memory() -> int:
+    return int(psutil.virtual_memory().total)
 
 
 def _archive(folder: Path) -> Path:

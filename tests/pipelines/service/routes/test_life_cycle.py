@@ -25,10 +25,13 @@ def test_others_may_not(method, path, service, bob, reader):
     assert names(service, reader) == ["s"]
 
 
-def test_an_owner_deletes_a_study_and_the_name_is_free(service, ann, bob):
+def test_an_owner_deletes_a_study_and_the_name_is_free(service, ann, bob, monkeypatch):
     """The study is gone, with its name: another submitter may take it."""
+    forgotten = []
+    monkeypatch.setattr(service.models, "forget", forgotten.append)
     answer = service.client.delete("/v1/studies/s", headers=ann)
     assert answer.status_code == 200, answer.text
+    assert forgotten == ["s"]  # its model, which a process may keep
     assert answer.json()["study"] == "s"
     detail(service.client.get("/v1/studies/s", headers=ann), 404)
     assert submit(service, bob, study_text()).status_code == 202

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from served import detail, run_service, study_text, submit
 
 from pipelines.client.http import HttpClient
 from pipelines.engines.base import Failed, Job
 from pipelines.engines.run_job import JobError
-from pipelines.export.jobs import PREDICT_ROWS
+from pipelines.export.jobs import PREDICT_ROWS, PredictionJob
 from pipelines.operations.predict import Predictions
 from pipelines.service.studies import model_service
+from pipelines.spec.data_spec import DataSpec
+from pipelines.training.messages import PastTrial
 from search_spaces.errors import InputError
 from tracking.store.tokens import Tokens
 
@@ -28,9 +32,10 @@ def predicted(service, ann, monkeypatch):
     submit(service, ann, study_text())
     found = []
 
-    def predict(home, study, file, target, *, trial, engine, is_sent):
+    def predict(home, study, file, target, *, trial, open_engine, is_sent):
         assert is_sent
-        found.append((file, file.read_bytes(), engine))
+        with open_engine(PredictionJob(PastTrial("t", "d"), DataSpec(source="x.csv"), "", "")) as engine:
+            found.append((file, file.read_bytes(), engine))
         target.write_text("x,y,sure\n1,1,0.5\n2,1,0.5\n")
         notes = ("decimal commas \u2013 read as such", f"read from {home.folder}/x")
         return Predictions(study, trial or 7, str(target), 2, ("y", "sure"), notes)
@@ -156,3 +161,21 @@ def test_notes_fit_their_header(service, ann, predicted, monkeypatch):
     first, *_, last = json.loads(shown)
     assert first == notes[0]
     assert last.startswith(f"{40 - len(json.loads(shown)) + 1} more notes")
+
+
+def test_the_work_ends_when_the_client_has_gone(service, ann, predicted, monkeypatch):
+    """Its slot is free at once, and not at the time limit."""
+    ended = threading.Event()
+
+    def wait(home, study, file, target, *, open_engine, **options):
+        with open_engine(PredictionJob(PastTrial("t", "d"), DataSpec(source="x.csv"), "", "")) as engine:
+            try:
+                while True:
+                    engine.events(0.05)
+            finally:
+                ended.set()
+
+    monkeypatch.setattr(model_service, "predict_file", wait)
+    with pytest.raises(httpx.ReadTimeout):
+        service.client.post(PATH, content=ROWS, headers=ann, timeout=0.5)
+    assert ended.wait(30)

@@ -29,6 +29,13 @@ def test_a_deletion_that_was_cut_off_is_completed(housekeeper, home, store):
     assert not home.locate_study("s").exists()
 
 
+def test_what_is_idle_ends_with_each_step(home, store):
+    """The service's kept processes are looked at every minute."""
+    calls = []
+    Housekeeper(home, store, RetentionSpec(), end_idle=lambda: calls.append(1)).step()
+    assert calls == [1]
+
+
 def test_the_rules_run_once_a_day(housekeeper, home):
     """The time of the last run is a file's, so that a service that is restarted every day runs them too."""
 

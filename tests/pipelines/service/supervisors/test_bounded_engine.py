@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +24,26 @@ def test_jobs_end_with_the_service():
         stopped.set()
         with pytest.raises(KerastudyError, match="this service is stopping"):
             engine.events(0)
+
+
+def test_jobs_end_when_their_client_has_gone():
+    """Nobody waits for the result; the next request on the same engine starts anew."""
+    left = threading.Event()
+    with closing(BoundedEngine(60, threading.Event(), left=left)) as engine:
+        assert engine.events(0) == []
+        left.set()
+        with pytest.raises(KerastudyError, match="the client has gone"):
+            engine.events(0)
+        engine.begin_request(60)
+        assert engine.events(0) == []
+
+
+def test_an_idle_worker_is_measured():
+    """Without one there is nothing to keep."""
+    with closing(BoundedEngine(60, threading.Event())) as engine:
+        assert engine.measure_idle_bytes() == 0
+        engine._free.append(SimpleNamespace(process=SimpleNamespace(pid=os.getpid()), end=lambda: None))
+        assert engine.measure_idle_bytes() > 1_000_000
 
 
 def test_jobs_end_at_the_time_limit():
