@@ -33,7 +33,7 @@ FAKES = {
 case $1 in
 start)
     echo "token $RAY_AUTH_MODE $(stat -c %a "$RAY_AUTH_TOKEN_PATH")" >>"$CALLS"
-    sleep 100 &
+    sleep "$HEAD_LIVES" &
     trap 'kill $!' TERM
     wait $!
     ;;
@@ -70,7 +70,7 @@ def slurm(tmp_path):
     calls = tmp_path / "calls"
     calls.touch()
 
-    def start(*arguments, nodes=3, lives=2, status=0, dead="", port=None):
+    def start(*arguments, nodes=3, lives=2, status=0, dead="", port=None, head_lives=100):
         job = 20_000 if port is None else port - 20_000
         environment = {
             **os.environ,
@@ -79,6 +79,7 @@ def slurm(tmp_path):
             "LIVES": str(lives),
             "STATUS": str(status),
             "DEAD": dead,
+            "HEAD_LIVES": str(head_lives),
             "SLURM_JOB_ID": str(job),
             "SLURM_JOB_NUM_NODES": str(nodes),
             "SLURM_CPUS_PER_TASK": "16",
@@ -142,6 +143,16 @@ def test_the_time_limit_pauses_the_study(slurm, listening):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 130
+    assert calls.read_text().splitlines()[-2:] == ["interrupted", "put back"]
+
+
+def test_a_lost_head_pauses_the_study(slurm, listening):
+    """Nobody starts another one in this job, so nothing is waited for."""
+    start, calls = slurm
+    process = start("study.yaml", nodes=1, lives=600, port=listening, head_lives=4)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Ray's head has ended, so the study is paused" in errors
     assert calls.read_text().splitlines()[-2:] == ["interrupted", "put back"]
 
 

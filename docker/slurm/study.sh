@@ -4,7 +4,7 @@
 #   sbatch --nodes=4 --cpus-per-task=16 --time=12:00:00 docker/slurm/study.sh study.yaml [OPTION OF kerastudy run]...
 #
 # The study file has `resources: {engine: ray}`; its data, this folder and KERASTUDY_HOME are on storage that all nodes
-# share. At the time limit, or after a lost node, the study is paused: submit the same line again, and it goes on.
+# share. At the time limit, or after a lost head, the study is paused: submit the same line again, and it goes on.
 #
 # KERASTUDY_HOME   the home; .kerastudy in the folder of submission by default
 # KERASTUDY_VENV   the virtual environment with kerastudy[ray]; without it, what PATH has
@@ -77,6 +77,13 @@ fi
 # the background ignore.
 kerastudy run "$study" "$@" &
 supervisor=$!
+# Nobody starts another head in this job: without this, the study would wait for one (resources.reconnect).
+(
+    while kill -0 "${steps[0]}" 2>/dev/null; do sleep 1; done
+    echo "Ray's head has ended, so the study is paused; see $PWD/ray-head.log" >&2
+    kill -TERM "$supervisor"
+) &
+steps+=($!)
 trap 'interrupted=1; kill -TERM "$supervisor"' TERM INT
 while :; do
     interrupted='' status=0
