@@ -33,6 +33,7 @@ COLUMNS = 60
 PIECE = 100_000
 SMALL_ROWS = 200_000
 EVERY_S = 0.2
+KINDS = ("worker", "supervisor", "delivery")
 KERASTUDY = [sys.executable, "-m", "kerastudy"]
 
 
@@ -67,8 +68,8 @@ def measure_large(folder: Path, limit_gb: float, times: float, form: str) -> Non
     watch = Watch(folder / "home-large" / "studies" / "large" / "data" / "summary.json")
     output = run_study(study, folder / "home-large", watch)
     print("\n".join(f"    {line}" for line in output.splitlines() if "streaming" in line or "complete" in line))
-    for phase in ("preparation", "training"):
-        print(f"{phase}: {watch.describe(phase)}")
+    for phase, kind in itertools.product(("preparation", "training"), KINDS):
+        print(f"{phase}, {kind}: {watch.describe(phase, kind)}")
     print(f"whole study: {time.monotonic() - started:.0f} s")
     shutil.rmtree(folder / "home-large")
     file.unlink()
@@ -101,30 +102,50 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self._prepared = prepared
         self._done = threading.Event()
-        self.samples: list[tuple[str, float, float]] = []
+        self.samples: list[tuple[str, str, float, float]] = []
 
     def run(self) -> None:
         """Sample until `stop`."""
         started = time.monotonic()
         while not self._done.wait(EVERY_S):
             phase = "training" if self._prepared.exists() else "preparation"
-            held = max([0, *map(measure, psutil.Process().children(recursive=True))])
-            self.samples.append((phase, time.monotonic() - started, held / 1e6))
+            for kind, held in measure_kinds(psutil.Process().children(recursive=True)).items():
+                self.samples.append((phase, kind, time.monotonic() - started, held / 1e6))
 
     def stop(self) -> None:
         """Take no further sample."""
         self._done.set()
         self.join()
 
-    def describe(self, phase: str, parts: int = 10) -> str:
-        """Return the peak of the largest process in each tenth of a phase."""
-        held = [size for word, _, size in self.samples if word == phase]
+    def describe(self, phase: str, kind: str, parts: int = 10) -> str:
+        """Return the peak of the largest process of a kind in each tenth of a phase."""
+        held = [size for word, name, _, size in self.samples if (word, name) == (phase, kind)]
         if not held:
             return "no sample"
         bounds = np.linspace(0, len(held), parts + 1).astype(int)
         tenths = [max(held[low:high]) for low, high in itertools.pairwise(bounds) if high > low]
         peaks = ", ".join(f"{size:.0f}" for size in tenths)
-        return f"{len(held) * EVERY_S:.0f} s, peak {max(held):.0f} MB; by tenths: {peaks} MB"
+        return f"peak {max(held):.0f} MB; by tenths: {peaks} MB"
+
+
+def measure_kinds(processes: Sequence[psutil.Process]) -> dict[str, int]:
+    """Return the bytes of the largest process of each kind."""
+    largest = dict.fromkeys(KINDS, 0)
+    for process in processes:
+        kind = find_kind(process)
+        largest[kind] = max(largest[kind], measure(process))
+    return largest
+
+
+def find_kind(process: psutil.Process) -> str:
+    """Return what a process does for a study: the limit holds for workers."""
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.Error:
+        return "worker"
+    if "-m kerastudy" in words:
+        return "supervisor"
+    return "delivery" if "delivery_process" in words else "worker"
 
 
 def measure(process: psutil.Process) -> int:
