@@ -176,6 +176,9 @@ class SimulatedEngine:
     def warm(self, backend: Backend) -> None:
         """See `Engine`."""
 
+    def restart(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
+        """See `Engine`."""
+
     def close(self) -> None:
         """See `Engine`."""
 

@@ -244,9 +244,7 @@ class _Builder:
         try:
             if _INT.fullmatch(text):
                 # `int(text, 0)` refuses leading zeros, which are decimal in YAML 1.2.
-                number = int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-                str(number)  # raises for a number whose digits nobody could print
-                return number
+                return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
             if _FLOAT.fullmatch(text):
                 return float(text)
         except ValueError:

@@ -131,7 +131,7 @@ Event = Reported | Requested | Finished | Failed
 
 
 class EngineLostError(KerastudyError):
-    """What an engine runs its jobs on is gone, such as the head of a cluster; no job is running any more."""
+    """What an engine runs its jobs on is gone, such as the head of a cluster; no job of it can report any more."""
 
 
 class Channel(Protocol):
@@ -206,6 +206,17 @@ class Engine(Protocol):
 
         Raises:
             EngineLostError: if what the jobs ran on is gone, and they with it.
+        """
+
+    def restart(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
+        """Start anew after `EngineLostError`, with no job; return when the first worker has started.
+
+        Args:
+            note: takes lines for people, such as why no worker starts yet.
+            while_waiting: called about twice a second; what it raises ends the wait.
+
+        Raises:
+            EngineLostError: if what the jobs run on is not back yet; a later call may find it.
         """
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -215,6 +215,9 @@ class LocalEngine:
                     events.append(event)
             if events or time.monotonic() >= deadline:
                 return events
+
+    def restart(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
+        """Do nothing: this machine's processes are never lost together."""
 
     def close(self) -> None:
         """End every worker."""

@@ -11,6 +11,7 @@ import queue
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from typing import Any
 from pipelines.engines.base import Backend, Event, Failed, Job
 from pipelines.engines.gpus.places import choose_gpus
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.engines.ray_messages import NodeSettings
+from pipelines.engines.ray_messages import UNPOLLED_S, NodeSettings
 from pipelines.engines.search_path import order_search_path
 from pipelines.engines.warm.settings import SECONDS
 from search_spaces.errors import KerastudyError
@@ -61,6 +62,7 @@ class NodeWorker:
         self._events: list[tuple[int, Event]] = []
         self._count = 0
         self._changed = threading.Condition()
+        self._polled_at = time.monotonic()
         if not self._problem:
             if settings.folder.is_dir():
                 os.chdir(settings.folder)
@@ -105,6 +107,7 @@ class NodeWorker:
 
     def poll(self, seen: int) -> Sequence[tuple[int, Event]]:
         """Return the numbered events after number `seen`; wait for the first one, for some seconds."""
+        self._polled_at = time.monotonic()
         with self._changed:
             self._events = [(number, event) for number, event in self._events if number > seen]
             if not self._events:
@@ -137,9 +140,20 @@ class NodeWorker:
                 self._commands.get()()
             while not self._commands.empty():
                 self._commands.get()()
+            self._end_orphans()
             # Also after a stop, whose event is all that is left of the job.
             for event in self._engine.events(_TICK_S):
                 self._publish(event)
+
+    def _end_orphans(self) -> None:
+        """End the jobs where nobody polls any more: their trials may have gone on elsewhere.
+
+        Raises:
+            TimeoutError: afterwards, which ends this process.
+        """
+        if time.monotonic() - self._polled_at > UNPOLLED_S:
+            self._engine.close()
+            raise TimeoutError(f"nobody has polled this worker for {UNPOLLED_S:g} s: its supervisor has lost it")
 
     def _warm(self, backend: Backend) -> None:
         with suppress(KerastudyError):  # a backend that is missing here fails the first job that needs it

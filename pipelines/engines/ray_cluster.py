@@ -161,7 +161,7 @@ class _Link:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._queued: list[Job[Any, Any]] = []
         self._requests: dict[str, int] = {}
-        self._data: dict[str, Mapping[str, Any]] = {}
+        self._data: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
         self._wanted = settings.workers or 1
         self._store_bytes = 0.0  # of the smallest node
         self._capacity: Capacity | None = None
@@ -257,8 +257,10 @@ class _Link:
         ).hexdigest()[:20]
         if key not in self._data:
             # Kept, so that the store keeps them: the bytes are there once, whatever the number of nodes.
-            self._data[key] = {name: ray.put(_read_bytes(folder / name)) for name, _ in facts}
-        return key, self._data[key]
+            names = [name for name, _ in facts]
+            # In a thread: meanwhile the workers are polled, which would else end their jobs.
+            self._data[key] = asyncio.ensure_future(asyncio.to_thread(_put_files, folder, names))
+        return key, await self._data[key]
 
     def _pass_on(self, agent: _Agent, number: int, event: Event) -> None:
         if event.job not in agent.jobs:
@@ -412,6 +414,11 @@ class _Link:
         if not task.cancelled() and (error := task.exception()) is not None:
             traceback.print_exception(error)
             self._lose_cluster(f"the connection to Ray failed: {_explain(error)}")
+
+
+def _put_files(folder: Path, names: Sequence[str]) -> Mapping[str, Any]:
+    """Put files into the object store, and return a reference for each."""
+    return {name: ray.put(_read_bytes(folder / name)) for name in names}
 
 
 def _read_bytes(file: Path) -> Any:

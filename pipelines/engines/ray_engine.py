@@ -20,6 +20,7 @@ from pipelines.engines.base import Backend, EngineLostError, Event, Failed, Fini
 from pipelines.engines.fork_server import ForkedProcess
 from pipelines.engines.job_times import JobTimes
 from pipelines.engines.ray_messages import (
+    UNPOLLED_S,
     Answer,
     Capacity,
     Close,
@@ -40,13 +41,14 @@ _ROOM_S = 600.0  # chosen: a cluster that grows by itself starts machines meanwh
 _STOP_S = 30.0  # longer, and the node is lost: Ray ends its jobs
 _CLOSE_S = 15.0
 _KEPT_ALIVE_S = 0.5
+_ORPHANED_S = UNPOLLED_S + 5.0
 _HOSTS = 5  # that are named
 _MODE = "RAY_AUTH_MODE"
 _TOKEN_VARIABLES = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 _TOKEN = Path("~/.ray/auth_token")
 
 
-class _TokenWantedError(KerastudyError):
+class _TokenWantedError(EngineLostError):
     """A cluster refused the connection for want of a token."""
 
 
@@ -67,7 +69,8 @@ class RayEngine:
         while_waiting: called about twice a second until the first worker has started; what it raises ends the wait.
 
     Raises:
-        KerastudyError: if Ray is not installed, the cluster cannot be reached, or a node cannot run jobs.
+        KerastudyError: if Ray is not installed.
+        EngineLostError: if the cluster cannot be reached, or a node cannot run jobs.
     """
 
     def __init__(
@@ -84,11 +87,9 @@ class RayEngine:
         self._pending: list[Event] = []
         self._numbers = itertools.count(1)
         self._times = JobTimes()
-        try:
-            self._connect(note, while_waiting)
-        except BaseException:
-            self._close_link()
-            raise
+        self._backends: list[Backend] = []
+        self._lost_at: float | None = None
+        self._connect(note, while_waiting)
 
     @property
     def workers(self) -> int:
@@ -124,6 +125,7 @@ class RayEngine:
 
     def warm(self, backend: Backend) -> None:
         """Prepare the workers for jobs on a backend; return at once."""
+        self._backends = [*(each for each in self._backends if each != backend), backend]
         self._send(Warm(backend))
 
     def submit(self, job: Job[Any, Any]) -> None:
@@ -171,6 +173,29 @@ class RayEngine:
         self._times.record(events)
         return events
 
+    def restart(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
+        """Connect again after the cluster was lost; start Ray again where it was started on this machine.
+
+        Workers of the lost cluster may not know of that yet: they end their jobs by themselves when nobody has polled
+        them for a while, and no job starts before.
+
+        Raises:
+            EngineLostError: if the cluster cannot be reached, or no worker of it can run jobs yet.
+        """
+        self._lost_at = self._lost_at or time.monotonic()
+        self._close_link()
+        self._times.close()
+        self._running.clear()
+        self._pending.clear()
+        self._capacity = Capacity(0, self._settings.workers or 1, (), 0)
+        while time.monotonic() < self._lost_at + _ORPHANED_S:
+            while_waiting()
+            time.sleep(_KEPT_ALIVE_S)
+        self._connect(note, while_waiting)
+        self._lost_at = None
+        for backend in self._backends:
+            self.warm(backend)
+
     def close(self) -> None:
         """End every worker."""
         self._times.close()
@@ -187,11 +212,21 @@ class RayEngine:
             self._start_link(sends_token=bool(_TOKEN_VARIABLES & set(os.environ)))
             self._wait_for_worker(note, while_waiting)
         except _TokenWantedError:
+            self._close_link()
             if _MODE in os.environ or not _TOKEN.expanduser().exists():
                 raise
+            self._connect_with_token(note, while_waiting)
+        except BaseException:
             self._close_link()
+            raise
+
+    def _connect_with_token(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
+        try:
             self._start_link(sends_token=True)
             self._wait_for_worker(note, while_waiting)
+        except BaseException:
+            self._close_link()
+            raise
 
     def _start_link(self, *, sends_token: bool) -> None:
         self._connection, theirs = multiprocessing.Pipe()
@@ -216,12 +251,12 @@ class RayEngine:
             for notice in self._read(_KEPT_ALIVE_S):
                 if isinstance(notice, Waiting):
                     if self._settings.address is None:  # this machine gets no larger
-                        raise KerastudyError(notice.reason)
+                        raise EngineLostError(notice.reason)
                     limit_s = _ROOM_S
                     note(f"{notice.reason}; waiting up to {_ROOM_S / 60:g} minutes for one that has")
                 self._take(notice)
             if time.monotonic() - started > limit_s:
-                raise KerastudyError(
+                raise EngineLostError(
                     f"no worker has started on the Ray cluster within {limit_s:g} s: it does not answer, or is busy "
                     f"with other work; what Ray printed is in {self._settings.log}"
                 )
@@ -254,7 +289,7 @@ class RayEngine:
         if isinstance(notice, Capacity):
             self._capacity = notice
         elif isinstance(notice, Refused):
-            raise (_TokenWantedError if notice.needs_token else KerastudyError)(notice.reason)
+            raise (_TokenWantedError if notice.needs_token else EngineLostError)(notice.reason)
         elif isinstance(notice, Happened):
             return self._take_event(notice.event)
         elif not isinstance(notice, Waiting):

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipelines.engines.base import Backend, Event, Job
+
+UNPOLLED_S: Final = 45.0
+"""Seconds after which a worker that nobody polls ends its jobs: its supervisor has lost the cluster, or is gone."""
 
 
 @dataclass(frozen=True)

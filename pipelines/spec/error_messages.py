@@ -49,6 +49,7 @@ _EXPECTED_AT: Mapping[Keys, str] = {
     ("data", "target"): "a column's name, or a list of names",
     ("training", "class_weight"): "balanced, or a weight for each class by its name",
     ("resources", "fleet"): "auto, off, or a whole number from 1 to 1024",
+    ("resources", "reconnect"): 'off, or a duration such as "30s", "5m" or "1h30m"',
     ("resources", "devices"): "all, or a whole number from 1 to 64",
 }
 """Keys that accept one of several types."""

@@ -237,6 +237,11 @@ class ResourcesSpec(Section):
         None,
         description='Memory that Ray sets aside for each worker, such as "4GB"; `limits.memory` when left out.',
     )
+    reconnect: Literal["off"] | Seconds = Field(
+        3600.0,
+        description="How long a study waits for a Ray cluster that was lost to come back, counted from the loss to the "
+        "next epoch, before it is paused; `off` pauses it at once.",
+    )
     fleet: Literal["auto", "off"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto",
         description="Training of many trials as one program: `auto` if it is expected to be faster, `off` never, a "
@@ -253,7 +258,7 @@ class ResourcesSpec(Section):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.engine == "local":
-            for key in ("address", "cpus", "memory"):
+            for key in ("address", "cpus", "memory", "reconnect"):
                 if key in self.model_fields_set and getattr(self, key) is not None:
                     raise ValueError(f"expected {key} with engine: ray only; remove it, or set engine: ray")
         return self

@@ -75,9 +75,18 @@ def format_event(event: events.StudyEvent) -> str | None:
     if isinstance(event, events.Watching):
         seen = f"seeing for {event.seconds:.0f} s whether it is alive"
         return f"the study is held by {event.holder}: {seen}"
+    if isinstance(event, events.EngineLost):
+        return _format_loss(event)
+    if isinstance(event, events.EngineRestored):
+        return f"it is back after {format_duration(event.seconds)}: the trials go on from their checkpoints"
     if isinstance(event, events.Delivering):
         return _format_delivery(event) if event.waiting else None
     return _format_selection(event)
+
+
+def _format_loss(event: events.EngineLost) -> str:
+    limit = f"waiting up to {format_duration(event.seconds)} for it to come back (resources.reconnect)"
+    return f"{event.reason}; {limit}; to pause the study instead: Ctrl-C, or kerastudy pause {event.study}"
 
 
 def _format_selection(event: events.StudyEvent) -> str | None:

@@ -104,6 +104,22 @@ class Watching:
 
 
 @dataclass(frozen=True)
+class EngineLost:
+    """What the trials ran on is gone, such as a cluster; the study waits for it, for at most so many seconds."""
+
+    study: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EngineRestored:
+    """What the trials ran on is back after so many seconds: the study goes on from its checkpoints."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class BaselinesReady:
     """The baselines of the study have scores, or a reason why they have none."""
 
@@ -310,6 +326,8 @@ class StudyEnded:
 
 StudyEvent = (
     Watching
+    | EngineLost
+    | EngineRestored
     | SearchStarted
     | BaselinesReady
     | TrialBegan

@@ -142,6 +142,15 @@ class StudyControl:
         if self.halt:
             raise HaltedError
 
+    def rest(self) -> None:
+        """Do what `keep_alive_unless_halted` does, and count the time since the last call as no working time.
+
+        Raises:
+            HaltedError: if a pause or a cancellation was requested.
+        """
+        self._counted_at = self.clock()
+        self.keep_alive_unless_halted()
+
     def count_time(self) -> None:
         """Add the working time since the last call to the stored one."""
         now = self.clock()

@@ -106,6 +106,9 @@ class StudyProgress:
                 self.phase = Phase("training an ensemble", 0, event.trainings)
             case events.RetrainingEnded() if self.phase is not None:
                 self.phase = replace(self.phase, done=min(self.phase.done + 1, self.phase.total))
+            case events.EngineLost():
+                self.running.clear()
+                self.phase = Phase("waiting for the cluster to come back", 0, 0)
             case events.Delivering() if event.waiting:
                 self.phase = Phase(f"sending {format_count(event.waiting, 'record')} to MLflow", 0, 0)
 

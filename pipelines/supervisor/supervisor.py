@@ -8,7 +8,7 @@ continues from the step of that order that it reached.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Engine, EngineLostError
@@ -17,6 +17,7 @@ from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.context import StudyContext
 from pipelines.study.study import Study
 from pipelines.supervisor.events import EpochEnded, StudyEvent, TrialEnded, Watching
+from pipelines.supervisor.lost_engine import LostEngine
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.search_loop import SearchLoop
 from pipelines.supervisor.study_control import UNSEEN_HOLDER_S, StudyControl
@@ -72,6 +73,9 @@ class Supervisor:
         self._engine = engine
         self._delivery = delivery
         self._control = StudyControl(store, study.name, control_request, quota, clock)
+        reconnect = study.spec.resources.reconnect
+        limit_s = None if reconnect == "off" else reconnect
+        self._lost_engine = LostEngine(study.name, engine, self._control, limit_s, self._note)
         self._reserve = DiskReserve(home.locate_study(study.name))
         self._started = clock()
         self._load = load
@@ -142,23 +146,28 @@ class Supervisor:
             self._control.release()
 
     def _work(self) -> Iterator[StudyEvent]:
-        try:
-            with measure("opening the study"):
-                study = self._open()
-        except Exception as error:
-            self._raise_unless_full(error)
-            raise KerastudyError(self._explain_full(error)) from error
-        self._search = study.search
+        is_due = True
+        while is_due:
+            try:
+                with measure("opening the study"):
+                    study = self._open()
+            except Exception as error:
+                self._raise_unless_full(error)
+                raise KerastudyError(self._explain_full(error)) from error
+            self._search = study.search
+            is_due = yield from self._search_and_end(study)
+
+    def _search_and_end(self, study: OpenStudy) -> Generator[StudyEvent, None, bool]:
+        """Search and end a study; return whether it is to be opened again, after the loss of its engine."""
         self._end = end = StudyEnd(study, self._delivery, self._started)
         reason = explain_full_disk(self._home)
         try:
-            search = SearchLoop(study, self._load)
-            yield search.describe_start()
-            yield from self._follow(search.run())
-            if not self._control.outage:
-                yield from end.run(search.aside, search.planner)
-        except EngineLostError as error:
-            self._control.outage = reason = f"{error}; run the same file again when it is back: no trial is lost"
+            lost = yield from self._run_until_lost(study, end)
+            if lost is not None:
+                reason = yield from self._lost_engine.wait(lost)
+                if not reason:
+                    return True
+                self._control.outage = reason
         # Of any type, because SQLite, Optuna and files report a full disk in many.
         except Exception as error:
             self._raise_unless_full(error)
@@ -168,14 +177,29 @@ class Supervisor:
             self._delivery.stop(0.0)
             self._reserve.release()  # its space takes the records of the pause
             yield end.pause_for_outage(reason)
+        return False
+
+    def _run_until_lost(self, study: OpenStudy, end: StudyEnd) -> Generator[StudyEvent, None, EngineLostError | None]:
+        """Search, and choose the winner; return the loss of the engine that ended this, None where it was not lost."""
+        try:
+            search = SearchLoop(study, self._load)
+            yield search.describe_start()
+            yield from self._follow(search.run())
+            if not self._control.outage:
+                yield from end.run(search.aside, search.planner)
+        except EngineLostError as error:
+            return error
+        return None
 
     def _follow(self, events: Iterator[StudyEvent]) -> Iterator[StudyEvent]:
         """Yield events, and start the delivery with the first result: until then both cores have work."""
         has_result = False
         for event in events:
-            if not has_result and isinstance(event, EpochEnded | TrialEnded):
-                has_result = True
-                self._delivery.start()
+            if isinstance(event, EpochEnded | TrialEnded):
+                self._lost_engine.record_result()
+                if not has_result:
+                    has_result = True
+                    self._delivery.start()
             yield event
 
     def _open(self) -> OpenStudy:
@@ -188,6 +212,10 @@ class Supervisor:
         hit("study-opened")
         self._delivery.start(_LATEST_DELIVERY_S)
         return study
+
+    def _note(self, line: str) -> None:
+        """State in the queue what the study waits for."""
+        StudyQueue(self._store).set_state(self.study, "running", line)
 
     def _explain_full(self, error: Exception) -> str:
         return str(error.strerror) if isinstance(error, QuotaError) else explain_full_disk(self._home)

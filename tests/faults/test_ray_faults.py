@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
-import time
-from contextlib import contextmanager
 
 import pytest
-from command import COMMAND, environment, kerastudy
+from command import kerastudy
 from fault_studies import STUDY, write_study
 from promises import find_broken_promises
-
-from pipelines.queries.study_reader import StudyReader
-from pipelines.workspace.home import Home
+from ray_studies import count_ended, read_trials, running, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,43 +19,9 @@ pytestmark = [
 ON_RAY = (
     STUDY.replace("trials: 6", "trials: 40")
     .replace("epochs: 4", "epochs: 40")
-    .replace("workers: 1, fleet: off", "engine: ray, fleet: off")
+    .replace("workers: 1, fleet: off", "engine: ray, fleet: off, reconnect: off")
     .replace("search:", "limits: {attempts: 20}\nsearch:")
 )
-
-
-@contextmanager
-def running(folder, file, address):
-    """Run a study on a cluster in a process of its own."""
-    with (folder / "output.txt").open("a") as output:
-        arguments = [COMMAND, "--home", folder / "home", "run", file, "--set", f"resources.address={address}"]
-        process = subprocess.Popen(arguments, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
-def read_trials(folder):
-    """Return the trials of the study; none before it is in the queue."""
-    try:
-        with StudyReader.open(Home(folder / "home", str(folder / "home"))) as reader:
-            return list(reader.list_trials("it"))
-    except Exception:
-        return []
-
-
-def count_ended(folder):
-    return sum(trial.state in ("complete", "failed", "pruned") for trial in read_trials(folder))
-
-
-def wait_for(condition, process, folder, within_s=300.0):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert process.poll() is None, (folder / "output.txt").read_text()[-3000:]
-        assert time.monotonic() < deadline, (folder / "output.txt").read_text()[-3000:]
-        time.sleep(0.5)
 
 
 def test_ten_lost_nodes_and_a_lost_head_lose_nothing(tmp_path):

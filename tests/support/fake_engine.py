@@ -47,7 +47,8 @@ class FakeEngine:
     Args:
         test_scores: result of the job that scores the winner; None lets it fail.
         others: results of other jobs that train nothing, by their names.
-        on_event: called before each event is given out.
+        on_event: called before each event is given out; an `EngineLostError` that it raises loses the engine.
+        on_restart: called at each restart; an `EngineLostError` that it raises is raised.
 
     Attributes:
         jobs: every trial's job, in the order begun, in fleets or by itself.
@@ -66,12 +67,14 @@ class FakeEngine:
         test_scores: Mapping[str, float] | None = None,
         others: Mapping[str, Any] = MappingProxyType({}),
         on_event: Callable[[Event], None] = lambda event: None,
+        on_restart: Callable[[], None] = lambda: None,
     ) -> None:
         self._script = script
         self._size = workers
         self._test_scores = test_scores
         self._others = others
         self._on_event = on_event
+        self._on_restart = on_restart
         self._under_way: dict[str, Generator[Any, bool, Any]] = {}
         self._answers: dict[str, bool | None] = {}
         self._waits: set[str] = set()
@@ -136,6 +139,13 @@ class FakeEngine:
                 events.append(event)
         assert events, "every job waits for an answer"
         return events
+
+    def restart(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
+        self._on_restart()
+        while_waiting()
+        self._under_way.clear()
+        self._waits.clear()
+        self._aside.clear()
 
     def close(self) -> None:
         self._under_way.clear()

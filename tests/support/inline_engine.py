@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fake_channel import FakeChannel
@@ -45,6 +45,9 @@ class InlineEngine:
     def events(self, timeout_s: float) -> Sequence[Event]:
         events, self._events = self._events, []
         return events
+
+    def restart(self, note: Callable[[str], None], while_waiting: Callable[[], None]) -> None:
+        """Do nothing: this process is never lost."""
 
     def close(self) -> None:
         """Do nothing: there are no workers."""

@@ -21,6 +21,7 @@ class RayNodes:
 
     cluster: Any
     nodes: list[Any] = field(default_factory=list)
+    lost: list[Any] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -37,10 +38,18 @@ class RayNodes:
         self.cluster.worker_nodes.discard(node)
         _kill_processes(_list_processes(node))
 
-    def kill_head(self) -> None:
-        """Kill the head, and every node: all of this machine's Ray."""
-        for node in [*self.nodes, self.cluster.head_node]:
+    def kill_head(self, *, spare_nodes: bool = False) -> None:
+        """Kill the head, and every node unless they are spared: all of this machine's Ray."""
+        nodes = [] if spare_nodes else self.nodes
+        for node in [*nodes, self.cluster.head_node]:
             _kill_processes(_list_processes(node))
+
+    def restart_head(self) -> None:
+        """Start a head at the address of the one that was killed, which knows nothing of it, without nodes."""
+        port = int(self.address.rpartition(":")[2])
+        self.lost += self.cluster.list_all_nodes()
+        self.nodes.clear()
+        self.cluster = _start_cluster(gcs_server_port=port)
 
     def list_folders(self) -> list[Path]:
         """Return the temporary folders of the nodes' copies of data."""
@@ -50,18 +59,23 @@ class RayNodes:
 @contextmanager
 def start_ray(nodes: int, cores: int = 1) -> Iterator[RayNodes]:
     """Start a cluster with a head without cores and so many nodes, and end it at the end of the block."""
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
-    started = RayNodes(Cluster(initialize_head=True, head_node_args=head))
+    started = RayNodes(_start_cluster())
     try:
         for _ in range(nodes):
             started.add(cores)
         yield started
     finally:
-        processes = [each for node in started.cluster.list_all_nodes() for each in _list_processes(node)]
+        nodes_left = [*started.cluster.list_all_nodes(), *started.lost]
+        processes = [each for node in nodes_left for each in _list_processes(node)]
         started.cluster.shutdown()
         _kill_processes(processes)
+
+
+def _start_cluster(**more: Any) -> Any:
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+    return Cluster(initialize_head=True, head_node_args=head | more)
 
 
 def _list_processes(node: Any) -> list[psutil.Process]:

@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from pipelines.service.config import LogsSpec
-from pipelines.supervisor.events import SearchStarted, StudyEnded, StudyEvent, TrialEnded, TrialTriedAgain
+from pipelines.supervisor.events import (
+    EngineLost,
+    EngineRestored,
+    SearchStarted,
+    StudyEnded,
+    StudyEvent,
+    TrialEnded,
+    TrialTriedAgain,
+)
 from search_spaces.safe_text import escape_controls
 
 LOG_FILE: Final = "service.log"
@@ -117,6 +125,10 @@ def log_event(event: StudyEvent) -> None:
     match event:
         case SearchStarted():
             _log.info("the search began: %d of %d trials are done", event.done, event.budget)
+        case EngineLost():
+            _log.warning("waiting up to %.0f s for it to come back: %s", event.seconds, event.reason)
+        case EngineRestored():
+            _log.info("it is back after %.0f s: the trials go on from their checkpoints", event.seconds)
         case TrialTriedAgain():
             about = {"trial": event.number}
             _log.warning("attempt %d of %d begins: %s", event.attempt, event.of, event.reason, extra=about)

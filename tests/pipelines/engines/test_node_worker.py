@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from engine_contract import FOLDER, job
 
+from pipelines.engines import node_worker
 from pipelines.engines.base import Failed, Finished, Requested
 from pipelines.engines.node_worker import NodeWorker
 from pipelines.engines.ray_messages import NodeSettings
@@ -56,6 +58,28 @@ def test_calls_may_be_repeated(worker, tmp_path):
     assert {event.job for _, event in poll_until(worker, last, Requested)} == {"echo"}
     worker.stop("echo")
     poll_until(worker, last, Failed)
+
+
+def test_a_worker_that_nobody_polls_ends_its_jobs(settings, tmp_path, monkeypatch):
+    """Its supervisor has lost the cluster, and the trial goes on elsewhere: it must not be trained here too."""
+    ended = threading.Event()
+
+    def end(status):
+        ended.set()
+        threading.Event().wait()  # as `os._exit`, it does not return
+
+    monkeypatch.setattr(node_worker.os, "_exit", end)
+    before = list(sys.path)
+    worker = NodeWorker(settings)
+    try:
+        worker.submit(job("echo", tmp_path))
+        poll_until(worker, 0, Requested)  # it waits for an answer
+        assert not ended.is_set()
+        monkeypatch.setattr(node_worker, "UNPOLLED_S", 0.0)
+        assert ended.wait(60)
+        assert worker._engine.busy == ()
+    finally:
+        sys.path[:] = before
 
 
 def test_events_are_kept_until_they_were_seen(worker, tmp_path):

@@ -1,0 +1,77 @@
+"""A Ray cluster whose head is lost while a study trains on it: the study waits, and goes on by itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections import Counter
+
+import pytest
+from fault_studies import STUDY, write_study
+from process_tree import find_named
+from promises import find_broken_promises
+from ray_studies import read_trials, running, wait_for
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
+]
+
+ON_RAY = (
+    STUDY.replace("trials: 6", "trials: 4")
+    .replace("epochs: 4", "epochs: 30")
+    .replace("workers: 1", "engine: ray, workers: 2")
+)
+
+
+def has_printed(folder, pattern):
+    return re.search(pattern, (folder / "output.txt").read_text()) is not None
+
+
+def check_end(folder):
+    """Check that the study waited once, and that of its trials only those that ran at the loss began again."""
+    output = (folder / "output.txt").read_text()
+    assert re.search(r"the Ray cluster was lost: .*; waiting up to 1h00m for it to come back", output), output[-3000:]
+    assert "it is back after" in output
+    trials = read_trials(folder)
+    assert [(trial.number, trial.state) for trial in trials] == [(number, "complete") for number in range(4)]
+    lines = (folder / "home" / "studies" / "it" / "events.jsonl").read_text().splitlines()
+    kinds = [(event["event"], event) for event in map(json.loads, lines)]
+    lost = [kind for kind, _ in kinds].index("engine-lost")
+    began = [event["number"] for kind, event in kinds if kind == "trial-began"]
+    ended_before = {event["number"] for kind, event in kinds[:lost] if kind == "trial-ended"}
+    again = {number for number, count in Counter(began).items() if count > 1}
+    assert again
+    assert not again & ended_before
+    assert len(again) <= 2
+    assert find_broken_promises(folder / "home") == []
+
+
+def test_a_study_goes_on_when_the_head_is_back(tmp_path):
+    """The head is killed, its nodes live on, and a new one starts at its address: exactly the budget is trained."""
+    from ray_nodes import start_ray
+
+    file = write_study(tmp_path, ON_RAY)
+    with start_ray(2) as nodes, running(tmp_path, file, nodes.address) as process:
+        wait_for(lambda: has_printed(tmp_path, r"t00\d epoch"), process, tmp_path)
+        nodes.kill_head(spare_nodes=True)
+        wait_for(lambda: has_printed(tmp_path, "waiting up to"), process, tmp_path)
+        nodes.restart_head()
+        nodes.add()
+        nodes.add()
+        assert process.wait(600) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+    check_end(tmp_path)
+
+
+def test_a_cluster_that_was_started_here_is_started_again(tmp_path):
+    """Without an address the study has a Ray of its own, which it replaces where it is lost."""
+    file = write_study(tmp_path, ON_RAY)
+    with running(tmp_path, file, "null") as process:
+        wait_for(lambda: has_printed(tmp_path, r"t00\d epoch"), process, tmp_path)
+        lost = find_named(process.pid, "gcs_server") | find_named(process.pid, "raylet")
+        assert len(lost) == 2
+        for each in lost:
+            each.kill()
+        assert process.wait(600) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+    check_end(tmp_path)
