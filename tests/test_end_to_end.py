@@ -156,7 +156,9 @@ class Shown:
         self.trials = sorted(children, key=lambda run: int(run.data.tags["number"]))
 
     def curve(self, run, metric):
-        return [(point.step, point.value) for point in self.client.get_metric_history(run.info.run_id, metric)]
+        return [
+            (point.step, point.value) for point in self.client.get_metric_history(run.info.run_id, f"curves/{metric}")
+        ]
 
     def artifacts(self, run):
         return {file.path for file in self.client.list_artifacts(run.info.run_id)}
@@ -313,10 +315,18 @@ def test_mlflow_serves_the_champion(answered, home, tmp_path):
 
 
 @needs_browser
-@pytest.mark.parametrize("page", ["study", "leaderboard", "trial", "curves", "coordinates", "model"])
+@pytest.mark.parametrize("page", ["study", "leaderboard", "trial", "charts", "curves", "coordinates", "model"])
 def test_a_person_looks_at_the_study_in_mlflow(page, looked_at):
     """Each page of MLflow's UI that our links lead to shows the study, and nothing of a page that is empty."""
     assert [text for text in PAGES[page] if text not in looked_at[page]] == []
+
+
+@needs_browser
+def test_the_charts_of_a_trial_begin_with_its_curves(looked_at):
+    """The first chart has a point for each epoch; values with one point come after all curves."""
+    shown = looked_at["charts"]
+    assert shown.index("\nval_loss\n") < shown.index("\nModel metrics\n(")
+    assert looked_at["points of the first chart"] == 2
 
 
 @pytest.fixture(scope="module")
@@ -328,15 +338,27 @@ def looked_at(mixed, shown, home, tmp_path_factory):
         browser = running.enter_context(browsing(scratch))
         for page, address in make_addresses(base, shown).items():
             found[page] = browser.read(address, *PAGES[page])
+            if page == "charts":
+                found["points of the first chart"] = browser.run(FIRST_CHART)
             browser.picture(scratch / f"mlflow-{page}.png", 1600, dark=False)
             keep_picture(scratch / f"mlflow-{page}.png")
     return found
 
 
+# MLflow draws a chart when its points have come.
+FIRST_CHART = """(async () => {
+    for (let look = 0; look < 300; look += 1) {
+        const chart = document.querySelector(".js-plotly-plot");
+        if (chart?.data?.length) return chart.data[0].x.length;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    return 0;
+})()"""
 PAGES = {
     "study": ("mixed", "4 matching runs"),
     "leaderboard": ("Leaderboard mixed", "best_val_loss", "mixed-t000", "mixed-t002"),
     "trial": ("mixed-t000", "learning_rate", "sgd", "best_val_loss"),
+    "charts": ("mixed-t000", "\ncurves\n", "\nval_loss\n", "\nModel metrics\n("),
     "curves": ("mixed-t000", "mixed-t001", "val_loss"),
     "coordinates": ("Parallel Coordinates Plot", "mixed-t000", "mixed-t001"),
     "model": ("Version 1", "champion"),
@@ -352,12 +374,13 @@ def make_addresses(base, shown):
         if name.startswith("mlflow.sharedViewState.") and "Leaderboard" in text
     )
     several = f"runs={json.dumps(trials)}&experiments={json.dumps([experiment])}"
-    curves = f"{base}/#/metric?{several}&metric={json.dumps('val_loss')}&plot_metric_keys={json.dumps(['val_loss'])}"
+    plotted = f"metric={json.dumps('curves/val_loss')}&plot_metric_keys={json.dumps(['curves/val_loss'])}"
     return {
         "study": urls.make_experiment_url(base, experiment),
         "leaderboard": urls.make_leaderboard_url(base, experiment, view),
         "trial": urls.make_run_url(base, experiment, trials[0]),
-        "curves": f"{curves}&workflowType=machine_learning",
+        "charts": urls.make_run_url(base, experiment, trials[0]).replace("?", "/model-metrics?"),
+        "curves": f"{base}/#/metric?{several}&{plotted}&workflowType=machine_learning",
         "coordinates": f"{base}/#/compare-runs?{several}&workflowType=machine_learning",
         "model": urls.make_registered_model_url(base, "mixed"),
     }

@@ -8,9 +8,12 @@ from contextlib import closing
 
 import pytest
 from command import kerastudy_here
+from mlflow import MlflowClient
+from mlflow_picture import list_runs
 from old_homes import write_old_home
 
 from search_spaces.errors import KerastudyError
+from tracking.mlflow import urls
 from tracking.store.database import Store
 from tracking.store.schema import OLDEST_VERSION as OLDEST
 from tracking.store.study_queue import StudyQueue
@@ -114,3 +117,19 @@ def test_a_study_of_an_old_home_is_exported_and_goes_on(home, tmp_path):
     with Store.open(home) as store:
         assert StudyQueue(store).get("iris").counts == {"complete": 3}
     assert [file.name for file in sorted(home.glob("studies/iris/trials/*"))] == ["0000", "0001", "0002"]
+
+
+@pytest.mark.long
+def test_a_rebuild_names_the_curves_of_an_old_home_as_this_version_does(home, tmp_path):
+    """Its leaderboard's columns have the names they had; each epoch is a point of a curve below `curves/`."""
+    done = kerastudy_here("--home", str(home), "rebuild-tracking", "iris", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    uri = urls.make_home_tracking_uri(home)
+    parent, children = list_runs(MlflowClient(uri, registry_uri=uri), "iris")
+    assert {"curves/best_so_far", "best_val_accuracy"} <= parent.data.metrics.keys()
+    for number in (0, 1):
+        epochs = (home / f"studies/iris/trials/{number:04d}/artifacts/history.csv").read_text().splitlines()
+        curves = {f"curves/{name}" for name in epochs[0].split(",")[1:]}
+        metrics = children[number].data.metrics
+        assert {name for name in metrics if "/" in name} == curves
+        assert "best_val_accuracy" in metrics

@@ -95,7 +95,7 @@ def _plain(tags: dict[str, str]) -> dict[str, str]:
 
 
 def _is_of_the_end(metric: str) -> bool:
-    return metric.startswith(("best_", "test_"))
+    return metric.startswith(("best_", "test_", "curves/best_so_far"))
 
 
 def points(client: MlflowClient, run: Run, key: str) -> list[tuple[int, int, float]]:

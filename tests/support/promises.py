@@ -39,7 +39,7 @@ from pipelines.training.trial_folder import MODEL_FILE, read_epochs, read_result
 from pipelines.workspace.home import Home
 from tracking.mlflow import client as mlflow_connection
 from tracking.mlflow import urls
-from tracking.mlflow.formatting import format_run_name
+from tracking.mlflow.formatting import CURVES, format_run_name
 from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
 from tracking.store.retrainings import Retraining, Retrainings
@@ -290,14 +290,10 @@ def _check_run(trial: TrialSummary, run: Run, ended: _EndedStudy, client: Mlflow
     written = {name: repr(value) if isinstance(value, float) else str(value) for name, value in trial.params.items()}
     if run.data.params != written:
         yield f"its parameters are {run.data.params}, the trial's {written}"
-    curves = [
-        name
-        for name in run.data.metrics
-        if not name.startswith(("best_", "test_", "epochs_", "peak_", "cpu_", "validation_"))
-    ]
+    curves = [name.removeprefix(CURVES) for name in run.data.metrics if name.startswith(CURVES)]
     if result is None:
         for name in curves:
-            steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
+            steps = [point.step for point in client.get_metric_history(run.info.run_id, CURVES + name)]
             if len(steps) != len(set(steps)):
                 yield f"{name} has epochs more than once"
         return
@@ -306,7 +302,7 @@ def _check_run(trial: TrialSummary, run: Run, ended: _EndedStudy, client: Mlflow
     # The first record of an epoch stays, even if an attempt from the beginning had other values.
     told = {done.epoch: done.metrics for done in read_epochs(ended.home.locate_trial(ended.name, trial.number))}
     for name in curves:
-        points = client.get_metric_history(run.info.run_id, name)
+        points = client.get_metric_history(run.info.run_id, CURVES + name)
         found = sorted((point.step, point.value) for point in points)
         # A step is the number of epochs that were trained then.
         if found != (wanted := [(done.epoch + 1, told[done.epoch][name]) for done in result.epochs]):
@@ -325,7 +321,7 @@ def _describe_difference(found: Sequence[tuple[int, float]], wanted: Sequence[tu
 
 
 def _check_study_curve(ended: _EndedStudy, parent: Run, client: MlflowClient) -> Iterator[str]:
-    points = sorted(client.get_metric_history(parent.info.run_id, "best_so_far"), key=lambda point: point.step)
+    points = sorted(client.get_metric_history(parent.info.run_id, f"{CURVES}best_so_far"), key=lambda point: point.step)
     steps = [point.step for point in points]
     complete = {trial.number for trial in ended.trials if trial.state == "complete"}
     if len(steps) != len(set(steps)):

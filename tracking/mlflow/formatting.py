@@ -1,7 +1,8 @@
 """Formats of records in MLflow: names of runs, metrics by epoch, tags, and notes for people.
 
 Metrics have the study's names here; see `names`. MLflow would show an infinity as 1.8e308, so only finite values are
-metrics.
+metrics. Its charts come in sections: that of a name's path, in order, then one of all names without a path. So curves
+have a path, and are what a page of charts begins with; single values have none.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from tracking.outbox.records import (
 
 NOTE: Final = "mlflow.note.content"
 NAME: Final = "mlflow.runName"
+CURVES: Final = "curves/"
+"""What the names of metrics with a point for each epoch or trial begin with; records have them without it."""
 _LONGEST_TAG: Final = 5000  # characters; MLflow 3.17 allows 8,000, older servers no more than this
 _LONGEST_PARAM: Final = 6000  # characters
 _ENDING: Final = 100  # characters, at most, of the end of a text that was cut
@@ -39,7 +42,12 @@ def format_run_name(study: str, number: int, retraining: str = "") -> str:
 
 def make_epoch_metrics(recorded: EpochsRecorded) -> list[Metric]:
     """Return the metrics of some epochs; a step is the number of epochs that were trained then, as in `best_epoch`."""
-    return [point for epoch, at_ms, values in recorded.epochs for point in make_metrics(values, at_ms, epoch + 1)]
+    return [point for epoch, at_ms, values in recorded.epochs for point in make_curve_points(values, at_ms, epoch + 1)]
+
+
+def make_curve_points(values: Mapping[str, float], at_ms: int, step: int) -> list[Metric]:
+    """Return one point for each curve; `values` are by the names of the curves without `CURVES`."""
+    return make_metrics({CURVES + name: value for name, value in values.items()}, at_ms, step)
 
 
 def make_final_metrics(finished: TrialFinished, model_id: str | None = None) -> list[Metric]:

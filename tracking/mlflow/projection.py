@@ -23,6 +23,7 @@ from tracking.mlflow.formatting import (
     NOTE,
     format_outcome,
     format_value,
+    make_curve_points,
     make_final_metrics,
     make_metrics,
     make_test_metrics,
@@ -214,7 +215,7 @@ class MlflowProjection:
         for finished, run in ended:
             if finished.best_so_far is None:
                 continue
-            points += make_metrics({"best_so_far": finished.best_so_far}, finished.at_ms, finished.number)
+            points += make_curve_points({"best_so_far": finished.best_so_far}, finished.at_ms, finished.number)
             if finished.value is not None and finished.value == finished.best_so_far:
                 points += make_metrics({f"best_{metric}": finished.value}, finished.at_ms)
                 best = finished, run

@@ -2,7 +2,15 @@
 
 import math
 
-from tracking.mlflow.formatting import format_run_name, format_value, make_metrics, shorten_tags
+from tracking.mlflow.formatting import (
+    format_run_name,
+    format_value,
+    make_curve_points,
+    make_epoch_metrics,
+    make_metrics,
+    shorten_tags,
+)
+from tracking.outbox.records import EpochsRecorded
 
 
 def test_names_of_runs_sort_by_number():
@@ -34,3 +42,15 @@ def test_values_that_are_not_finite_are_no_metrics():
     """MLflow would show an infinity as the largest number."""
     given = {"a": 1.0, "b": math.inf, "c": -math.inf, "d": math.nan, "e": None}
     assert [(point.key, point.value) for point in make_metrics(given, 1)] == [("a", 1.0)]
+
+
+def test_curves_are_below_one_path():
+    """MLflow shows their section before metrics without a path; those of folds follow their mean."""
+    of_epochs = make_epoch_metrics(EpochsRecorded("s", 0, ((0, 1, {"val_loss": 1.0, "fold_1/val_loss": 2.0}),)))
+    assert [(point.key, point.step) for point in of_epochs] == [
+        ("curves/val_loss", 1),
+        ("curves/fold_1/val_loss", 1),
+    ]
+    assert [(point.key, point.step) for point in make_curve_points({"best_so_far": 1.0}, 1, 7)] == [
+        ("curves/best_so_far", 7)
+    ]
