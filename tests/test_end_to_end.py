@@ -415,6 +415,7 @@ def answers(address):
         return False
 
 
+@pytest.mark.long
 def test_the_winner_is_exported_by_a_worker(mixed, home, tmp_path):
     """A worker process writes the winner in both formats and proves them equal."""
     engine = LocalEngine(1, user_code=False)
@@ -428,6 +429,7 @@ def test_the_winner_is_exported_by_a_worker(mixed, home, tmp_path):
     assert all(parity.largest_difference <= 1e-6 for parity in parities)
 
 
+@pytest.mark.long
 def test_lost_and_slow_workers_cost_their_trials(folder, home, _no_server_of_the_environment):
     """A worker that is killed, and one that takes too long, are that trial's failure; the study goes on."""
     ended = {}

@@ -85,6 +85,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_site_loads_nothing_from_elsewhere(site: Path) -> None:
     """No page of the site loads a script, style, font or image from another host."""
     loads = re.compile(

@@ -94,11 +94,13 @@ def test_newer_releases_on_the_index_change_nothing(clone: Path) -> None:
     assert _installed(clone) == {**OLD, "smallest": "1.0"}
 
 
+@pytest.mark.long
 def test_commands_work_in_a_path_with_spaces(clone: Path) -> None:
     """A script of the environment starts although the project's folder has a space in its name."""
     assert subprocess.run([clone / ".venv/bin/uv", "--version"], check=False, timeout=60).returncode == 0
 
 
+@pytest.mark.long
 def test_a_changed_lock_is_followed(clone: Path, index: LocalIndex, address: str) -> None:
     """The next `make` after a change of the lock installs what is new and removes what left it."""
     index.write_lock(clone / "requirements-dev.lock", NEW)
@@ -106,6 +108,7 @@ def test_a_changed_lock_is_followed(clone: Path, index: LocalIndex, address: str
     assert _installed(clone) == {**NEW, "smallest": "1.0"}
 
 
+@pytest.mark.long
 def test_an_index_out_of_reach_is_named(clone: Path, index: LocalIndex) -> None:
     """Without an index, set-up fails with a line that says what to check, and the next call tries again."""
     index.write_lock(clone / "requirements-dev.lock", OLD)
@@ -116,6 +119,7 @@ def test_an_index_out_of_reach_is_named(clone: Path, index: LocalIndex) -> None:
         assert "the package index could not be reached" in failed.stderr
 
 
+@pytest.mark.long
 def test_wrong_content_is_refused(clone: Path, index: LocalIndex, address: str) -> None:
     """A package whose content is not what the lock's hash says is not installed."""
     index.write_lock(clone / "requirements-dev.lock", OLD)

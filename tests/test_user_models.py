@@ -126,6 +126,7 @@ def test_failed_trials(run):
     assert "48 units are too many" in trials[0]["reason"]
 
 
+@pytest.mark.long
 def test_a_name_that_the_code_never_asks_for(tmp_path):
     """It is an error with its place, found before anything is recorded."""
     shutil.copyfile(guides.__file__, tmp_path / "guides.py")

@@ -58,6 +58,7 @@ def _die_at(step, home, backup):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+@pytest.mark.long
 # A fork with the threads of libraries: the child only restores, and ends.
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_restoration_killed_at_each_step_is_completed(backup, servers, tmp_path):
@@ -101,6 +102,7 @@ def test_another_backup_does_not_go_on_with_it(backup, servers, tmp_path, monkey
         restore_backup(home, tmp_path / "second")
 
 
+@pytest.mark.long
 def test_the_records_of_a_server_come_back_into_a_home(backup, servers, tmp_path, monkeypatch):
     """A backup of MLflow's server holds its database and files; restored into a home, both are the home's."""
     home = Home(tmp_path / "after", servers[0])

@@ -26,6 +26,7 @@ from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
 
+@pytest.mark.long
 def test_the_best_model_of_a_fleet_is_loaded(tmp_path, mixed_data):
     """A paused study's best trial may have left its weights alone: its model is written when it is loaded."""
     home = Home(tmp_path, str(tmp_path))

@@ -91,6 +91,7 @@ def test_the_command_runs_in_the_forked_process(start):
     assert "KERASTUDY_WARM_SECONDS=0 keeps nothing" in stays, "what stays is stated, with the key"
 
 
+@pytest.mark.long
 def test_signals_reach_the_forked_process(start):
     """Ctrl-C, and a stop by Ctrl-Z with what follows it."""
     process = start(SLEEP)

@@ -117,6 +117,7 @@ def test_without_jax_the_extra_is_named(engine, tmp_path, monkeypatch):
         engine.warm("jax")
 
 
+@pytest.mark.long
 def test_workers_end_with_their_supervisor(tmp_path, backend):
     """Kill -9 of the supervisor leaves no worker behind, not even a silent one."""
     script = (

@@ -93,6 +93,7 @@ def test_it_is_not_kept_where_it_does_not(trials, tmp_path):
     assert not (folder / "model.keras").exists()
 
 
+@pytest.mark.long
 def test_folds_keep_their_models_and_preprocessing(trials, prepare_data, tmp_path):
     """Each fold of a retraining leaves a model on raw columns, and their mean with a trial's own is one model."""
     folds = prepare_data(source="mixed.csv", target="bought", split={"folds": 2, "test": 0.2, "seed": 1})

@@ -166,6 +166,7 @@ def test_convolutions_of_a_series_do_not_read_ahead(context, given):
     assert model.get_layer("series_convolution_2_1").dilation_rate == (3,)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("architecture", ["bag", "conv", "gru", "transformer"])
 def test_the_space_behind_a_text_changes_nothing(architecture, context, given):
     """A text in a longer row of words gives the same vector; an empty one is finite."""

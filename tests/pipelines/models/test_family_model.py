@@ -27,6 +27,7 @@ def test_what_the_caller_passes_to_fit_wins(context, given, rows):
     assert len(history["loss"]) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("weights", "share"), [(None, 0.25), ("balanced", 0.5), ({"yes": 9.0}, 0.75)])
 def test_class_weights_move_the_fitted_bias(weights, share, context, given):
     """On features without information, the fitted probability is the class's share of the weights.
@@ -41,6 +42,7 @@ def test_class_weights_move_the_fitted_bias(weights, share, context, given):
     assert float(np.asarray(model({"dense": x[:1]}))[0, 0]) == pytest.approx(share, abs=0.01)
 
 
+@pytest.mark.long
 def test_label_smoothing_pulls_the_fitted_probability_in(context, given):
     """With one class only, smoothing s holds the fitted probability at 1 - s / 2."""
     x, y = np.zeros((64, 5), dtype="float32"), np.ones(64, dtype="int32")

@@ -27,6 +27,7 @@ def test_depth_is_the_number_of_hidden_layers(depth, context, given):
     assert len(hidden(Mlp(context()).build(given(depth=depth)))) == depth
 
 
+@pytest.mark.long
 def test_depth_zero_is_a_linear_regression(context, given, rows):
     """At depth 0 training by SGD reaches the least-squares solution."""
     x, y = rows("regression")
@@ -212,6 +213,7 @@ def test_kerastuner_sees_conditions_between_parameters(context, given):
     assert not hp.is_active(momentum)
 
 
+@pytest.mark.long
 # KerasTuner 1.4.8 uses the old names of Python's threading functions.
 @pytest.mark.filterwarnings("ignore:(currentThread|getName):DeprecationWarning")
 def test_kerastuners_own_oracle_drives_it(context, rows, tmp_path, capsys):

@@ -95,6 +95,7 @@ def test_the_last_layers_learn(share, names, build):
     assert list(dict.fromkeys(variable.path.split("/")[-2] for variable in learning)) == names
 
 
+@pytest.mark.long
 def test_the_backbone_moves_after_its_frozen_epochs(context, given, build):
     """In one training, its weights stay for the first epochs; its moments of batches never move."""
     x = {"image": np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3)).astype("float32")}

@@ -53,6 +53,7 @@ def test_the_files_are_code_like_any_other(tmp_path):
     assert read_python(tmp_path, "data") is None
 
 
+@pytest.mark.long
 def test_the_files_need_no_kerastudy(tmp_path):
     """The code of a model goes where the model goes: its packages are named, its loader and its pickle come with it."""
     names: dict = {"__name__": "__main__", "np": np}

@@ -142,6 +142,7 @@ def test_a_version_that_nobody_promoted_goes(alias, tracked_desk, tracked_home):
     assert [version.version for version in client.search_model_versions("name = 'it'")] == [2]
 
 
+@pytest.mark.long
 def test_a_study_that_starts_from_it_holds_it(tracked_desk, tracked_home):
     """A waiting study needs the trials of the study that it starts from until it has copied them."""
     finish(tracked_desk)

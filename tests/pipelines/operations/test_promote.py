@@ -81,6 +81,7 @@ def everything(client):
     return aliases(client), [(each.version, each.tags, each.description) for each in versions]
 
 
+@pytest.mark.long
 def test_a_better_model_gets_the_alias_and_the_reason_is_kept(home, client):
     """Both are scored on the test rows; tags of the version name the other version, the time and the scores."""
     done = promote_trial(home, "strong", None, None, force=False)

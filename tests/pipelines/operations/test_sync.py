@@ -275,6 +275,7 @@ def test_a_study_with_folds_is_told_anew(desk, home, another_mlflow):
     assert {"curves/fold_1/val_loss", "curves/val_loss"} <= set(list_runs(client, "it")[1][0].data.metrics)
 
 
+@pytest.mark.long
 def test_further_trainings_are_told_anew(desk, home, another_mlflow):
     """Their runs are below their trials', as are those that compare a refit, whose model is the one registered."""
 
@@ -299,6 +300,7 @@ def test_further_trainings_are_told_anew(desk, home, another_mlflow):
     assert client.get_model_version_by_alias("it", "champion").run_id == by_name["it-t001-refit"].info.run_id
 
 
+@pytest.mark.long
 def test_a_paused_study_is_told_anew(desk, home, another_mlflow):
     """Its unfinished trials have the epochs that they have reached, and wait."""
     engine = FakeEngine(scores(3.0, 2.0), workers=2)
@@ -359,6 +361,7 @@ def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 5
 
 
+@pytest.mark.long
 def test_a_paused_trial_that_a_changed_space_ended_is_told_anew(desk, home, another_mlflow):
     """It ends as pruned, with the time and the score of its pause, although no generation trained it to an end."""
     words = {"sampler": "random", "budget": "", "keep": 1, "fleet": "off", "selection": ""}

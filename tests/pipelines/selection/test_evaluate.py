@@ -107,6 +107,7 @@ def test_a_regression_is_scored_in_the_units_of_the_target(home, prepare_data):
     assert scores["test_mean_absolute_error"] == pytest.approx(np.mean(np.abs(predicted - truth)), rel=1e-4)
 
 
+@pytest.mark.long
 def test_test_rows_weigh_as_much_as_they_say(home, prepare_data):
     """Weighted metrics weigh the test rows; the others count each row once."""
     data = prepare_data(source="mixed.csv", target="bought", weight="x/y", split={"seed": 1, "test": 0.3})

@@ -24,6 +24,7 @@ def simulated():
         sys.modules.pop(name, None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("workers", "pruner"), [(10, "none"), (100, "none"), (40, "median")])
 def test_many_workers_end_with_exactly_the_budget(desk, simulated, workers, pruner):
     """However many workers there are: no trial more, none twice, never more at once than workers."""

@@ -116,6 +116,7 @@ def test_an_objective_that_is_not_reported_fails(trainer):
         train(trainer, model_of(), metric="val_f1_score")
 
 
+@pytest.mark.long
 @both
 def test_class_weights_reach_the_training(trainer):
     """A class of no weight is not learned: all rows are then taken for the other."""
@@ -125,6 +126,7 @@ def test_class_weights_reach_the_training(trainer):
     assert model.predict(dict(rows.train.x), verbose=0).mean() > 0.7  # a third of the rows are of this class
 
 
+@pytest.mark.long
 @both
 def test_the_same_seed_gives_the_same_bits(trainer):
     """Weights, curve and dropout repeat exactly; another seed gives others."""

@@ -60,6 +60,7 @@ def test_a_trial_is_read_back_from_its_files(trained):
     assert read_trial(past) == (job, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("folds", [1, 3])
 def test_the_model_is_the_one_that_was_trained(trained, prepare_data, folds):
     """From its weights a trial gives the same predictions for raw columns, with the preprocessing of its fold."""
@@ -88,6 +89,7 @@ def test_a_model_that_is_there_stays(trained):
     assert not ensure_model_file(past).exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -70,6 +70,7 @@ def find_pid(running, former=None):
     return running._process.pid
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_is_started_again(home, store, leases, a_study, caplog):
     """A killed delivery costs no row and makes no second run; the log states it, and the flush waits for the rest."""
     Outbox(store).add(a_study("s"))
@@ -88,6 +89,7 @@ def test_a_process_that_is_killed_is_started_again(home, store, leases, a_study,
     assert len(client.search_runs([experiment.experiment_id])) == 5
 
 
+@pytest.mark.long
 def test_an_outage_is_known_here_and_its_flush_can_be_cut_short(home, store, leases, a_study):
     """The process reports that MLflow is away; `hurry` ends the flush, and the rows stay."""
     records = a_study("s")
@@ -102,6 +104,7 @@ def test_an_outage_is_known_here_and_its_flush_can_be_cut_short(home, store, lea
     assert time.monotonic() - began < 500
 
 
+@pytest.mark.long
 def test_a_lost_lease_ends_the_delivery(home, store, leases, a_study):
     """Once another process holds the study, this one's delivery sends nothing and changes no row."""
     records = a_study("s")

@@ -193,6 +193,7 @@ def test_a_file_that_is_refused_costs_nothing_else(fake, client, store, records)
     assert drop_ids(read_picture(client, "large")) == drop_ids(read_picture(client, "small"))
 
 
+@pytest.mark.long
 def test_odd_names_of_files_arrive(fake, client, records, tmp_path):
     """A server takes a file's name as a part of a URL: each file arrives under a name that means itself there."""
     for name in ("a#1.csv", "b?.csv", "50%41.csv", "line\nbreak.csv", "C:"):

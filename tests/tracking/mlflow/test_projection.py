@@ -170,6 +170,7 @@ def test_files_and_data_are_shown(projection, client, name, a_study, files):
         assert "sklearn:digits" in entry.dataset.source
 
 
+@pytest.mark.long
 def test_delivering_twice_changes_nothing(projection, client, home, name, a_study, files, keras_file):
     """A second delivery, from a new process, leaves MLflow exactly as it was."""
     records = a_study(name, folder=files, models={0: keras_file, 1: keras_file}, register=f"{name}-model")
@@ -182,6 +183,7 @@ def test_delivering_twice_changes_nothing(projection, client, home, name, a_stud
     assert read_picture(client, name) == once
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [3, 7, 100])
 def test_together_or_one_by_one_is_the_same(client, home, tmp_path, a_study, files, keras_file, size):
     """However records are batched, MLflow shows the same; a second delivery changes nothing."""
@@ -246,6 +248,7 @@ def test_a_cancelled_study_is_killed(projection, client, name, a_study):
     assert "no result" in parent.data.tags["mlflow.note.content"]
 
 
+@pytest.mark.long
 def test_a_model_that_was_written_late_is_kept_as_any_other(tmp_path, a_study, files, keras_file):
     """Logged after its run has ended, a model is shown as if it had been there in time: no time or status changes."""
     shown = []
@@ -318,6 +321,7 @@ def test_rows_left_behind_find_their_study(home, client, name, a_study):
     assert len(children) == 4
 
 
+@pytest.mark.long
 def test_no_tensorflow_is_needed(home, name, a_study, keras_file):
     """Recording a study, models included, imports neither TensorFlow nor Keras and prints nothing."""
     import pickle

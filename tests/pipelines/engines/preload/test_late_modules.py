@@ -55,6 +55,7 @@ def test_a_loaded_module_gets_no_stand_in():
     assert imported is subprocess
 
 
+@pytest.mark.long
 def test_keras_on_numpy_loads_jax_for_convolutions_alone():
     """Its server has loaded no JAX, and a worker that needs a convolution gets one."""
     code = """

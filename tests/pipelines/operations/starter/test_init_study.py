@@ -65,6 +65,7 @@ def test_pictures_of_several_sizes(folder):
     assert load_study(folder / "animals.yaml").spec.data.image_size == (8, 10)
 
 
+@pytest.mark.long
 def test_a_folder_of_texts_gets_a_loader(folder):
     """One file a row, its folder the label; the loader goes where no study file could be written."""
     for name in ("good", "bad"):

@@ -93,6 +93,7 @@ def test_an_owner_grants_a_name_to_another(service, ann, bob, admin, monkeypatch
     detail(submit(service, bob, register("c", "house-prices")), 409)
 
 
+@pytest.mark.long
 def test_a_protected_alias_is_moved_by_admins_and_by_grant(tmp_path, monkeypatch):
     """An owner moves other aliases; only an admin grants the protected ones."""
     monkeypatch.setattr(model_service, "promote_trial", lambda *_, **options: PROMOTED)

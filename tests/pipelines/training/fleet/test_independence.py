@@ -16,6 +16,8 @@ from fleet_outcomes import BUT_FOR_ROUNDING, assert_alike, assert_identical, fle
 from pipelines.data.prepared import Features, Task
 from pipelines.spec.schema import TrainingSpec
 
+pytestmark = pytest.mark.long
+
 MULTICLASS = Task("multiclass", ("y",), classes=("a", "b", "c"), class_counts=(30, 20, 20))
 REGRESSION = Task("regression", ("y",), target_mean=(10.0,), target_scale=(3.0,))
 SETTING = Setting(

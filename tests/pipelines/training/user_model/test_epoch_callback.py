@@ -33,6 +33,7 @@ def test_early_stopping_is_left_to_a_custom_fit(job, training, epochs):
     assert len(losses) == len(result.epochs) == epochs
 
 
+@pytest.mark.long
 def test_early_stopping_of_a_model_without_a_custom_fit(job):
     """Its default holds, unless the class of the model trains by a `fit` of its own."""
     few = {"epochs": 10, "batch_size": 512}
@@ -49,6 +50,7 @@ def test_a_pruned_trial_begins_no_further_phase(job):
     assert (outcome.result.state, len(outcome.result.epochs)) == ("pruned", 1)
 
 
+@pytest.mark.long
 def test_copies_of_the_callbacks_are_followed(job):
     """Some copy the callbacks for each model, as KerasTuner's tuners do; a `sys.exit` ends its trial with its line."""
     text = write_fit("import copy, sys", "data['callbacks'] = copy.deepcopy(callbacks)", "one(model, epochs=1)", "END")

@@ -22,6 +22,7 @@ def score_kept_model(its, digits):
     return model.evaluate(rows.x, rows.y, verbose=0)
 
 
+@pytest.mark.long
 def test_histories_of_several_models_count_by_their_mean(job, digits):
     """Each counts by its best epoch, the other metrics likewise; the best model is kept."""
     text = write_fit("return [one(self.build(hp)), one(self.build(hp), epochs=3)]")
@@ -33,6 +34,7 @@ def test_histories_of_several_models_count_by_their_mean(job, digits):
     assert score_kept_model(its, digits) == pytest.approx(min(best), rel=1e-4)
 
 
+@pytest.mark.long
 def test_phases_of_one_model_are_one_training(job, digits):
     """Their epochs are counted through, and the best of all counts, whatever part of them comes back."""
     for returned in ("[first, second]", "second"):
@@ -67,6 +69,7 @@ def test_a_number_of_no_epoch_belongs_to_the_model_as_it_was_left(job, digits):
     assert score_kept_model(its, digits) == pytest.approx(result.value, rel=1e-2)
 
 
+@pytest.mark.long
 def test_the_mean_of_folds_that_fit_computes(job, digits):
     """The number counts, and the best fold's model is kept."""
     text = write_fit("many = [min(one(self.build(hp)).history['val_loss']) for _ in range(2)]", "return sum(many) / 2")

@@ -112,6 +112,7 @@ def test_a_largest_model_above_a_ceiling_is_not_trained(job):
     assert "limits.parameters allows 600" in found.largest.refused
 
 
+@pytest.mark.long
 def test_code_runs_to_its_end(job):
     """What is requested after a second training, or in one branch of `fit`, is found; nothing is cut off for good."""
     text = write_fit(

@@ -238,6 +238,7 @@ def test_code_of_kerastudys_own_does_not_go_along(trained):
     assert has_model(folder) and not is_portable(folder)
 
 
+@pytest.mark.long
 def test_the_check_says_what_is_handed_over(job, tmp_path):
     """A note of `validate` names the layer and what there is instead of a file."""
     (tmp_path / "gates.py").write_text(BARE)

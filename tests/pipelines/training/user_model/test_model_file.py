@@ -74,6 +74,7 @@ def test_a_model_that_keras_does_not_load(job, part, reasons):
         assert reason in explain_missing_model(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("part", "named"),
     [

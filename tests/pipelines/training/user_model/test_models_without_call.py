@@ -54,6 +54,7 @@ def test_it_is_trained_and_scored_on_its_training_rows(job):
     assert evaluate_user_model(PastTrial(its.folder, its.data), Supervised()) == {}
 
 
+@pytest.mark.long
 def test_the_check_names_what_is_missing(job):
     """A note before the first trial; an objective of validation rows is refused with what there is."""
     notes = check(job("build", MODEL, values=SHORT, metric="error")).notes

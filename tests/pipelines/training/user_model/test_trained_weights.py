@@ -21,6 +21,7 @@ ASSIGN = "for w, g in zip(model.trainable_variables, gradients): w.assign(w - 0.
 BUILT = ("layers.Flatten()", "keras.Input((8, 8, 1)), layers.Flatten()")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("lines", "is_built"),
     [
