@@ -70,22 +70,16 @@ def note_classes(task: Task) -> Iterator[str]:
     rarest, total = list(counts)[-1], sum(counts.values())
     shown = ", ".join(f'"{name}" {count}' for name, count in list(counts.items())[:5])
     more = f" and {len(counts) - 5} more classes" if len(counts) > 5 else ""
-    advice = (
-        "the default objective is val_auc (objective: {metric: val_accuracy} changes it)"
-        if task.kind == "binary"
-        else "training.metrics: [f1_score] with objective: {metric: val_f1_score} scores all classes alike"
-    )
-    advice += ", and training.class_weight: balanced weighs them alike"
-    of = ""
+    of, advice = "", "training.class_weight: balanced weighs all classes alike"
     if task.output:
         of = f' of "{task.targets[0]}"'
         advice = (
-            f"training.heads: {{{task.targets[0]}: {{metrics: [f1_score]}}}} with objective: {{metric: "
-            f"val_{task.output}_f1_score}} scores all classes alike"
+            f"objective.metric: val_{task.output}_balanced_accuracy scores all classes alike, and training.heads: "
+            f"{{{task.targets[0]}: {{class_weight: balanced}}}} weighs them alike"
         )
     yield (
         f'class "{rarest}"{of} is {counts[rarest] / total:.1%} of the training rows ({shown}{more}), so accuracy says '
-        f"little: {advice}"
+        f"little; {advice}"
     )
 
 

@@ -41,7 +41,7 @@ from pipelines.data.fingerprint import (
 )
 from pipelines.data.make_report import make_report
 from pipelines.data.model_inputs import write_model_inputs
-from pipelines.data.prepared import PICTURES, DataSummary, InputKind, Task
+from pipelines.data.prepared import PICTURES, DataSummary, InputKind, Task, choose_default_metric
 from pipelines.data.prepared_folder import WINDOW_NAMES, WINDOW_TIMES, load_summary
 from pipelines.data.raw import PARTS, RawData, Windows
 from pipelines.data.read_content import LabelledRows, read_content, read_rows
@@ -350,8 +350,9 @@ def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
     y = labels.y[split.select_rows("train")] if split.trains_on_all else labels.y[split.part == "train"]
     if labels.classes:
         # `minlength`: a class may have no row among these.
-        counts = np.bincount(y, minlength=len(labels.classes))
-        return Task(labels.kind, labels.targets, labels.classes, class_counts=tuple(int(count) for count in counts))
+        counts = tuple(int(count) for count in np.bincount(y, minlength=len(labels.classes)))
+        metric = choose_default_metric(counts)
+        return Task(labels.kind, labels.targets, labels.classes, class_counts=counts, default_metric=metric)
     if labels.kind == "custom":
         return Task("custom", labels.targets)
     width = y.shape[1]

@@ -57,6 +57,7 @@ class Task:
         target_scale: standard deviation likewise; all 1 where the target is not scaled.
         class_counts: training rows per class, in index order; empty for regression.
         is_weighted: whether rows have weights.
+        default_metric: metric that scores trials where the study file names none; empty for that of the kind.
         heads: task of each target where they have one each, in the order of the model's outputs; empty otherwise.
         output: name of the model's output for the target, of a task among `heads`; empty otherwise.
     """
@@ -70,6 +71,7 @@ class Task:
     is_weighted: bool = False
     heads: tuple[Task, ...] = ()
     output: str = ""
+    default_metric: str = ""
 
     @property
     def has_rare_class(self) -> bool:
@@ -127,10 +129,14 @@ class Task:
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> Task:
         """Return a task from the JSON form of `dataclasses.asdict`, of this version or an earlier one."""
-        lists = ("targets", "classes", "target_mean", "target_scale", "class_counts")
+        names = ("targets", "classes", "target_mean", "target_scale", "class_counts")
+        lists: dict[str, Any] = {name: tuple(read.get(name, ())) for name in names}
+        # Earlier versions stored no metric: they scored two classes by their counts, and others by accuracy.
+        of_counts = choose_default_metric(lists["class_counts"]) if read["kind"] == "binary" else ""
         return cls(
             kind=read["kind"],
-            **{name: tuple(read.get(name, ())) for name in lists},
+            **lists,
+            default_metric=read.get("default_metric", of_counts),
             is_weighted=read.get("is_weighted", False),
             heads=tuple(cls.from_json(head) for head in read.get("heads", ())),
             output=read.get("output", ""),
@@ -144,6 +150,15 @@ def has_rare_class(counts: Sequence[int]) -> bool:
     """
     total = sum(counts)
     return total > 0 and min(counts) < RARE_SHARE * total and min(counts) * len(counts) < total / 4
+
+
+def choose_default_metric(counts: Sequence[int]) -> str:
+    """Return the metric that scores trials by default, given the training rows of each class; empty for the kind's.
+
+    Who never predicts a rare class has a high accuracy. The area under the curve of each class against the rest does
+    not depend on its share, has no threshold, and of several classes each counts alike.
+    """
+    return "auc" if has_rare_class(counts) else ""
 
 
 @dataclass(frozen=True)

@@ -122,8 +122,7 @@ class TaskScorer:
         is_weighted = self.task.is_weighted
         if self.objective.metric in list_reported_metrics(self.task.kind, self.training, is_weighted=is_weighted):
             return self.objective
-        is_rare = self.task.has_rare_class
-        metric, direction = find_default_objective(self.task.kind, is_weighted=is_weighted, has_rare_class=is_rare)
+        metric, direction = find_default_objective(self.task.kind, is_weighted=is_weighted)
         return Deciding(metric.removeprefix("val_"), direction == "minimize")
 
 

@@ -6,7 +6,7 @@ before both. What is trained on, and `loss` by name, is the sum of the heads' lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipelines.data.prepared import Task
@@ -36,8 +36,12 @@ def get_weight(head: Task, training: TrainingSpec) -> float:
 def make_training(head: Task, training: TrainingSpec) -> TrainingSpec:
     """Return the settings of one head, as those of a study whose only target it has."""
     own = training.heads.get(head.targets[0], HeadSpec())
+    weighted = own.metrics if head.is_weighted else []
     return training.model_copy(
-        update={"loss": own.loss, "metrics": own.metrics, "weighted_metrics": [], "class_weight": None, "heads": {}}
+        update={
+            **{"loss": own.loss, "metrics": own.metrics, "weighted_metrics": weighted},
+            **{"class_weight": None, "heads": {}},
+        }
     )
 
 
@@ -131,20 +135,32 @@ def resolve_objective(task: Task, training: TrainingSpec, objective: ObjectiveSp
     if objective is None:
         return DEFAULT_OBJECTIVE
     reported = list_reported(task, training)
-    if objective.metric not in reported:
-        raise InputError(_explain_unreported(objective.metric, task, training, reported))
+    if objective.metric not in reported and _find_reportable(task, objective.metric) is None:
+        message = f'training never reports "{objective.metric}", and each target has a head: '
+        raise InputError(Problem(f"{message}{suggest_choice(objective.metric, reported)}", "objective.metric"))
     return objective.metric, objective.direction or find_direction(task, objective.metric) or "minimize"
 
 
-def _explain_unreported(metric: str, task: Task, training: TrainingSpec, reported: Sequence[str]) -> Problem:
+def add_metrics(task: Task, training: TrainingSpec, metrics: Iterable[str]) -> TrainingSpec:
+    """Return the settings of training with the metrics of heads that objectives need and `training` does not name."""
+    heads = dict(training.heads)
+    for metric in metrics:
+        if (found := _find_reportable(task, metric)) is None or metric in list_reported(task, training):
+            continue
+        name, own = found.head.targets[0], heads.get(found.head.targets[0], HeadSpec())
+        added = dict.fromkeys((*own.metrics, objectives.strip_prefixes(found.metric)))
+        heads[name] = own.model_copy(update={"metrics": list(added)})
+    return training.model_copy(update={"heads": heads})
+
+
+def _find_reportable(task: Task, metric: str) -> HeadMetric | None:
+    """Return the head that reports a metric once it is declared; None where no head does."""
     found = find_head_metric(task, metric)
-    bare = "" if found is None else found.metric.removeprefix("val_")
-    if found is not None and bare in objectives.METRICS[found.head.kind]:
-        name = found.head.targets[0]
-        advice = f'add "{bare}" to training.heads: {{{name}: {{metrics: [{bare}]}}}} to have it reported'
-        return Problem(f'training does not report "{metric}"; {advice}', "objective.metric")
-    message = f'training never reports "{metric}", and each target has a head: {suggest_choice(metric, reported)}'
-    return Problem(message, "objective.metric")
+    if found is None or found.metric not in objectives.list_reportable(
+        found.head.kind, is_weighted=found.head.is_weighted
+    ):
+        return None
+    return found
 
 
 def explain_open_metric(metric: str, outputs: Sequence[str]) -> str:
@@ -183,13 +199,15 @@ def list_notes(task: Task, training: TrainingSpec, objective: ObjectiveSpec | No
         )
     if objective is None:
         one = next((head for head in task.list_heads() if head.classes), task.list_heads()[0])
-        metric, _ = objectives.find_default_objective(one.kind, is_weighted=one.is_weighted)
+        metric, _ = objectives.find_default_objective(
+            one.kind, is_weighted=one.is_weighted, default_metric=one.default_metric
+        )
         example = f"val_{one.output}_{metric.removeprefix('val_')}"
         yield f"the objective is val_loss, that weighted sum; objective.metric: {example} scores by one head"
         return
     found = find_head_metric(task, objective.metric)
     if found is None or not task.is_weighted:
         return
-    own = ObjectiveSpec(metric=found.metric)
-    for note in objectives.note_unweighted_objective(found.head.kind, make_training(found.head, training), own):
-        yield f'target "{found.head.targets[0]}": {note}'
+    written, output = ObjectiveSpec(metric=found.metric), f"{found.head.output}_"
+    settings = make_training(found.head, training)
+    yield from objectives.note_unweighted_objective(found.head.kind, settings, written, output)

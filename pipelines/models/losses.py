@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from pipelines.data.prepared import Task
+from pipelines.models.class_metrics import BalancedAccuracy, MeanArea
 from pipelines.models.head_objectives import get_weight, make_training
 from pipelines.models.heads_model import RowLoss
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
@@ -58,6 +59,7 @@ _MARGIN_LOSSES = frozenset({"hinge", "squared_hinge"})
 
 _METRIC_CLASSES: Mapping[str, Callable[..., keras.metrics.Metric]] = {
     "auc": keras.metrics.AUC,
+    "balanced_accuracy": BalancedAccuracy,
     "binary_accuracy": keras.metrics.BinaryAccuracy,
     "binary_crossentropy": keras.metrics.BinaryCrossentropy,
     "categorical_crossentropy": keras.metrics.CategoricalCrossentropy,
@@ -87,7 +89,7 @@ _METRIC_CLASSES: Mapping[str, Callable[..., keras.metrics.Metric]] = {
 _INTEGER_LABEL_METRICS = frozenset(
     {
         *("sparse_categorical_accuracy", "sparse_categorical_crossentropy"),
-        *("sparse_top_k_categorical_accuracy", "mean_iou"),
+        *("sparse_top_k_categorical_accuracy", "mean_iou", "balanced_accuracy"),
     }
 )
 
@@ -298,7 +300,8 @@ def _build_metric(name: str, task: Task, reported: str, *, weighs: bool = False)
         return keras.metrics.SparseCategoricalAccuracy(name=reported)
     # By default it counts in whole numbers, and would cut off the fractions of weights.
     counts = {"dtype": "float32"} if weighs and name == "mean_iou" else {}
-    metric = _METRIC_CLASSES[name](name=reported, **_select_metric_arguments(name, task), **counts)
+    made = MeanArea if name == "auc" and task.outputs > 1 else _METRIC_CLASSES[name]
+    metric = made(name=reported, **_select_metric_arguments(name, task), **counts)
     if not task.classes or name in _INTEGER_LABEL_METRICS:
         return metric
     return ClassLabelMetric(metric, task.outputs)
@@ -307,6 +310,8 @@ def _build_metric(name: str, task: Task, reported: str, *, weighs: bool = False)
 def _select_metric_arguments(name: str, task: Task) -> dict[str, Any]:
     if name == "auc" and task.kind in ("multiclass", "multi_label"):
         return {"multi_label": True, "num_labels": task.outputs}  # mean over one class against the rest
+    if name == "balanced_accuracy":
+        return {"classes": len(task.classes)}
     if name == "f1_score":
         return {"average": "macro", "threshold": None if task.kind == "multiclass" else 0.5}
     if name == "mean_iou":

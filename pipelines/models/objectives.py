@@ -5,7 +5,7 @@ There are only names here and no Keras: the supervisor checks a study's loss, me
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pipelines.data.prepared import Task, TaskKind
 from pipelines.spec.schema import ObjectiveSpec, TrainingSpec
@@ -59,12 +59,13 @@ _REGRESSION_METRICS = (
 
 METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "binary": (
-        *("accuracy", "binary_accuracy", "auc", "f1_score", "binary_crossentropy"),
+        *("accuracy", "binary_accuracy", "balanced_accuracy", "auc", "f1_score", "binary_crossentropy"),
         *_COUNT_METRICS,
         *_DISTANCE_METRICS,
     ),
     "multiclass": (
-        *("accuracy", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy", "auc", "f1_score"),
+        *("accuracy", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy", "balanced_accuracy"),
+        *("auc", "f1_score"),
         *("sparse_categorical_crossentropy", "categorical_crossentropy", "categorical_hinge"),
         *("kl_divergence", "mean_iou"),
         *_COUNT_METRICS,
@@ -78,7 +79,7 @@ METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "regression": _REGRESSION_METRICS,
     "multi_output_regression": (*_REGRESSION_METRICS, "cosine_similarity"),
 }
-"""Keras's metrics by task, under the names in Keras's reports.
+"""Keras's metrics by task, under the names in Keras's reports, and the balanced accuracy, which Keras has not.
 
 Left out: the correlations (Keras averages them over batches), `poisson` (not a number for predictions below 0), and the
 binary hinges (they need margins, and the model predicts probabilities).
@@ -96,8 +97,8 @@ _DEFAULT_METRICS: Mapping[TaskKind, tuple[str, ...]] = {
 _HIGHER_IS_BETTER = frozenset(
     {
         *("accuracy", "binary_accuracy", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy"),
-        *("auc", "f1_score", "mean_iou", "precision", "recall", "true_positives", "true_negatives"),
-        *("r2_score", "cosine_similarity"),
+        *("balanced_accuracy", "auc", "f1_score", "mean_iou", "precision", "recall"),
+        *("true_positives", "true_negatives", "r2_score", "cosine_similarity"),
     }
 )
 _WEIGHTED = "weighted_"
@@ -115,13 +116,17 @@ def list_metrics() -> list[str]:
 
 
 def find_default_objective(
-    kind: TaskKind, *, is_weighted: bool = False, has_rare_class: bool = False
+    kind: TaskKind, *, is_weighted: bool = False, default_metric: str = ""
 ) -> tuple[str, Direction]:
-    """Return the default objective of a task, metric and direction; it weighs rows that have weights."""
+    """Return the default objective of a task, metric and direction; it weighs rows that have weights.
+
+    Args:
+        kind: of the task.
+        is_weighted: whether rows have weights.
+        default_metric: that of the task, in place of its kind's; see `Task`.
+    """
     # Else a best epoch would be chosen by a score that contradicts the loss.
-    # Who never predicts a rare class has a high accuracy.
-    name = "auc" if has_rare_class and kind == "binary" else _DEFAULT_METRICS[kind][0]
-    metric = f"val_{_WEIGHTED if is_weighted else ''}{name}"
+    metric = f"val_{_WEIGHTED if is_weighted else ''}{default_metric or _DEFAULT_METRICS[kind][0]}"
     return metric, "minimize" if kind in {"regression", "multi_output_regression"} else "maximize"
 
 
@@ -193,9 +198,14 @@ def list_reported_metrics(kind: TaskKind, training: TrainingSpec, *, is_weighted
     return (*names, *(f"val_{name}" for name in names))
 
 
+def strip_prefixes(metric: str) -> str:
+    """Return the name of a metric without `val_` and `weighted_`."""
+    return metric.removeprefix("val_").removeprefix(_WEIGHTED)
+
+
 def find_direction(metric: str) -> Direction | None:
     """Return the direction of `metric`, with or without `val_` and `weighted_`; None for an unknown name."""
-    return _resolve_direction(metric) if _strip_prefixes(metric) in {"loss", *_METRIC_NAMES} else None
+    return _resolve_direction(metric) if strip_prefixes(metric) in {"loss", *_METRIC_NAMES} else None
 
 
 def resolve_objective(
@@ -204,34 +214,76 @@ def resolve_objective(
     objective: ObjectiveSpec | None,
     *,
     is_weighted: bool = False,
-    has_rare_class: bool = False,
+    default_metric: str = "",
 ) -> tuple[str, Direction]:
     """Return the objective that trials are scored on: metric and direction.
 
     Raises:
-        InputError: if training does not report the declared metric.
+        InputError: if training cannot report the declared metric.
     """
     if objective is None:
-        return find_default_objective(kind, is_weighted=is_weighted, has_rare_class=has_rare_class)
+        return find_default_objective(kind, is_weighted=is_weighted, default_metric=default_metric)
     reported = list_reported_metrics(kind, training, is_weighted=is_weighted)
-    if objective.metric not in reported:
+    if objective.metric not in {*reported, *list_reportable(kind, is_weighted=is_weighted)}:
         raise InputError(explain_unreported_metric(objective.metric, reported, METRICS[kind]))
     return objective.metric, objective.direction or _resolve_direction(objective.metric)
 
 
-def note_unweighted_objective(kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None) -> list[str]:
-    """Return a note where a declared objective counts rows alike, and rows have weights."""
-    if objective is None or _strip_prefixes(objective.metric) == "loss" or _WEIGHTED in objective.metric:
+def add_metrics(
+    kind: TaskKind, training: TrainingSpec, objectives: Iterable[str], *, is_weighted: bool = False
+) -> TrainingSpec:
+    """Return the settings of training with the metrics that objectives need and `training` does not name."""
+    for objective in objectives:
+        reported = list_reported_metrics(kind, training, is_weighted=is_weighted)
+        if objective in reported or objective not in list_reportable(kind, is_weighted=is_weighted):
+            continue
+        name, added = strip_prefixes(objective), {}
+        for key in ("metrics", "weighted_metrics") if _WEIGHTED in objective else ("metrics",):
+            added[key] = list(dict.fromkeys((*getattr(training, key), name)))
+        training = training.model_copy(update=added)
+    return training
+
+
+def list_reportable(kind: TaskKind, *, is_weighted: bool) -> set[str]:
+    """Return the names of metrics that training reports once they are declared, on training and validation rows."""
+    weighted = {f"{_WEIGHTED}{name}" for name in METRICS[kind]} if is_weighted else set()
+    return {name for metric in (*METRICS[kind], *weighted) for name in (metric, f"val_{metric}")}
+
+
+def note_unweighted_objective(
+    kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None, output: str = ""
+) -> list[str]:
+    """Return a note where a declared objective counts rows alike, and rows have weights.
+
+    Args:
+        kind: of the task.
+        training: the settings.
+        objective: the declared one, of a head by the name that its metric has there.
+        output: beginning of the metric's name in reports, of a head.
+    """
+    if objective is None or strip_prefixes(objective.metric) == "loss" or _WEIGHTED in objective.metric:
         return []
     bare = objective.metric.removeprefix("val_")
-    weighted = resolve_weighted_metrics(kind, training, is_weighted=True)
-    if bare in weighted:  # only the weighted one is reported
+    if bare in resolve_weighted_metrics(kind, training, is_weighted=True):  # only the weighted one is reported
         return []
-    known = f"{objective.metric.removesuffix(bare)}{_WEIGHTED}{bare}"
-    is_reported = f"{_WEIGHTED}{bare}" in weighted
-    advice = f"objective.metric: {known} weighs them"
-    message = f"the objective {objective.metric} counts all rows alike, and they have weights; {advice}"
-    return [message if is_reported else f"{message} once {bare} is in training.weighted_metrics"]
+    before = f"{objective.metric.removesuffix(bare)}{output}"
+    return [
+        f"the objective {before}{bare} counts all rows alike, and they have weights; "
+        f"objective.metric: {before}{_WEIGHTED}{bare} weighs them"
+    ]
+
+
+def note_default_objective(task: Task) -> Iterator[str]:
+    """Yield a note where a study names no objective, and a rare class decides it."""
+    if not task.default_metric:
+        return
+    metric, _ = find_default_objective(task.kind, is_weighted=task.is_weighted, default_metric=task.default_metric)
+    usual, _ = find_default_objective(task.kind, is_weighted=task.is_weighted)
+    areas = "the area under the ROC curve" if task.kind == "binary" else "the mean area under each class's ROC curve"
+    yield (
+        f"the objective is {metric}, {areas}, since a class is rare and accuracy is high without it; "
+        f"objective.metric: {usual} changes that"
+    )
 
 
 def explain_unreported_metric(metric: str, reported: Collection[str], known: Iterable[str]) -> Problem:
@@ -240,24 +292,20 @@ def explain_unreported_metric(metric: str, reported: Collection[str], known: Ite
     Args:
         metric: the declared metric.
         reported: every name that training reports.
-        known: metrics that it could report if they were declared.
+        known: metrics that it could report too.
     """
-    known = set(known)
-    bare = metric.removeprefix("val_")
-    if bare.startswith(_WEIGHTED) and (name := _strip_prefixes(metric)) in known:
-        message = (
-            f'training does not report "{metric}"; name the rows\' weights as data.weight, and add "{name}" to '
-            "training.metrics and to training.weighted_metrics"
-        )
+    known, name = set(known), strip_prefixes(metric)
+    if name in known and metric.removeprefix("val_").startswith(_WEIGHTED):
+        message = f'training does not report "{metric}": the rows have no weights; name their column as data.weight'
+        return Problem(message, "objective.metric")
+    if name not in known and name in _METRIC_NAMES:
+        kinds = ", ".join(kind for kind, names in METRICS.items() if name in names)
+        message = f'"{metric}" scores another task ({kinds}); {suggest_choice(metric, reported)}'
         return Problem(message, "objective.metric")
     # Misspelt names are searched among all that could be reported, not only among what is.
     close = find_closest(metric, {*reported, *known, *(f"val_{name}" for name in known)})
-    message = f'training never reports "{metric}"; {suggest_choice(metric, reported)}'
-    if close is not None and close not in reported:
-        meant = "" if close == metric else f'did you mean "{close}"? '
-        bare = close.removeprefix("val_")
-        message = f'training does not report "{metric}"; {meant}Add "{bare}" to training.metrics to have it reported'
-    return Problem(message, "objective.metric")
+    hint = suggest_choice(metric, reported) if close is None or close in reported else f'did you mean "{close}"?'
+    return Problem(f'training never reports "{metric}"; {hint}', "objective.metric")
 
 
 def resolve_user_objective(objective: ObjectiveSpec | None) -> tuple[str, Direction]:
@@ -347,8 +395,4 @@ def _check_metrics(kind: TaskKind, key: str, declared: Iterable[str]) -> None:
 
 
 def _resolve_direction(metric: str) -> Direction:
-    return "maximize" if _strip_prefixes(metric) in _HIGHER_IS_BETTER else "minimize"
-
-
-def _strip_prefixes(metric: str) -> str:
-    return metric.removeprefix("val_").removeprefix(_WEIGHTED)
+    return "maximize" if strip_prefixes(metric) in _HIGHER_IS_BETTER else "minimize"

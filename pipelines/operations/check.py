@@ -17,7 +17,7 @@ from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.models.catalogue import find_family
 from pipelines.models.feature_check import note_idle_parameters
 from pipelines.models.head_objectives import list_notes as list_head_notes
-from pipelines.models.objectives import note_unweighted_objective
+from pipelines.models.objectives import note_default_objective, note_unweighted_objective
 from pipelines.search.samplers import check_sampler
 from pipelines.spec.units import format_bytes
 from pipelines.study.check_listener import CheckListener
@@ -189,8 +189,11 @@ def _list_notes(study: Study, summary: DataSummary) -> tuple[str, ...]:
     notes = note_idle_parameters(find_family(study.spec.model), searched, summary.features)
     if summary.task.heads:
         notes += tuple(list_head_notes(summary.task, study.spec.training, study.spec.score_objective))
-    elif summary.task.is_weighted:
+        return notes
+    if summary.task.is_weighted:
         notes += tuple(note_unweighted_objective(summary.task.kind, study.spec.training, study.spec.score_objective))
+    if study.spec.score_objective is None:
+        notes += tuple(note_default_objective(summary.task))
     return notes
 
 

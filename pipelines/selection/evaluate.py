@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def make_comparison_job(
-    study: Study, trials: Sequence[PastTrial], log: Path
+    study: Study, training: TrainingSpec, trials: Sequence[PastTrial], log: Path
 ) -> Job[Any, Sequence[Mapping[str, float]]]:
     """Return the job that evaluates several models, each on the test part of its own data."""
     if study.has_user_model:
         return Job("compare-refit", EVALUATE_MODELS, tuple(trials), log)
-    return Job("compare-refit", EVALUATE_MODELS, tuple(Evaluation(each, study.spec.training) for each in trials), log)
+    return Job("compare-refit", EVALUATE_MODELS, tuple(Evaluation(each, training) for each in trials), log)
 
 
 def evaluate_models(payload: Sequence[Evaluation | PastTrial], channel: Channel) -> Sequence[Mapping[str, float]]:

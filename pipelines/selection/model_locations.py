@@ -25,6 +25,7 @@ from pipelines.workspace.home import Home
 
 if TYPE_CHECKING:
     from pipelines.data.raw import PartName
+    from pipelines.spec.schema import TrainingSpec
 
 _MOST_FOLDS = 50  # of the study file
 
@@ -97,7 +98,7 @@ def make_models_job(home: Home, study: str, numbers: Iterable[int]) -> Job[Seque
 
 
 def make_winner_job(
-    study: Study, home: Home, number: int, *, rows: Mapping[str, int], folds: int
+    study: Study, home: Home, number: int, training: TrainingSpec, *, rows: Mapping[str, int], folds: int
 ) -> Job[WinnerJob, Mapping[str, float]]:
     """Return the job that evaluates the winning model; its result is that of `evaluate_winner`."""
     trial = find_winning_model(study, home, number)
@@ -106,7 +107,7 @@ def make_winner_job(
     parts: list[PartName] = ["test"] if rows.get("test") else []
     if rows.get("validation") and not saw_validation:
         parts.append("validation")
-    payload = WinnerJob(trial, number, study.spec.training, tuple(parts), has_user_model=study.has_user_model)
+    payload = WinnerJob(trial, number, training, tuple(parts), has_user_model=study.has_user_model)
     return Job("test", EVALUATE_WINNER, payload, Path(trial.folder) / "test.log")
 
 

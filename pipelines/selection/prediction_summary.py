@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from pipelines.data.array_types import Array
+from pipelines.selection.class_areas import ClassAreas
 
 SummaryKind = Literal["classes", "labels", "numbers"]
 _BINS: Final = 10
@@ -21,6 +22,7 @@ _MOST_CLASSES: Final = 100
 _RESAMPLES: Final = 400
 _MOST_DRAWS: Final = 20_000_000  # numbers that a bootstrap draws: seconds
 _MOST_LABELS_WITH_CURVES: Final = 20
+_MOST_SHARES: Final = 1_000_000  # probabilities whose mean area is drawn again and again: seconds
 
 SHARES_OF_ROWS: Final = ("accuracy", "binary_accuracy")
 """Metrics that are shares of rows."""
@@ -41,12 +43,17 @@ def summarize_classes(y: Array, shares: Array, classes: Sequence[str], losses: A
     guessed = shares.argmax(axis=1)
     right = guessed == y
     count = len(classes)
-    measures: dict[str, Measure] = {"accuracy": lambda rows: float(right[rows].mean())}
+    measures: dict[str, Measure] = {
+        "accuracy": lambda rows: float(right[rows].mean()),
+        "balanced_accuracy": lambda rows: _compute_balanced_accuracy(y[rows], right[rows]),
+    }
     curves = [1] if count == 2 else range(min(count, _MOST_LABELS_WITH_CURVES))
     roc = {classes[each]: _trace_roc(y == each, shares[:, each]) for each in curves}
     auc = {classes[each]: compute_auc(y == each, shares[:, each]) for each in curves}
     if count == 2:
         measures["auc"] = lambda rows: compute_auc(y[rows] == 1, shares[rows, 1])
+    elif shares.size <= _MOST_SHARES:
+        measures["auc"] = ClassAreas(y, shares).average
     # Of two classes the probability of the second, of more that of the chosen one.
     confidence, hit = (shares[:, 1], y == 1) if count == 2 else (shares.max(axis=1), right)
     calibration = _calibrate(confidence, hit)
@@ -183,6 +190,13 @@ def _compute_calibration_error(calibration: Sequence[tuple[float, float, int]]) 
     """Return the expected calibration error: the mean distance of confidence and share, weighted by rows."""
     total = sum(count for _, _, count in calibration)
     return sum(abs(confidence - share) * count for confidence, share, count in calibration) / max(1, total)
+
+
+def _compute_balanced_accuracy(y: Array, right: Array) -> float:
+    """Return the mean over the classes that have rows of the share that is predicted right."""
+    rows = np.bincount(y)
+    known = rows > 0
+    return float((np.bincount(y, weights=right)[known] / rows[known]).mean())
 
 
 def _compute_macro_f1(confusion: Array) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipelines.data.prepared import DataSummary
-from pipelines.spec.schema import StudySpec
+from pipelines.spec.schema import StudySpec, TrainingSpec
 from pipelines.study.combinations import Combinations, count_combinations
 from pipelines.study.model_hyperparameters import (
     compute_most_epochs,
@@ -63,6 +63,12 @@ class StudyContext:
         """Settings of the study file."""
         return self.study.spec
 
+    # Possible in a frozen dataclass: it writes to `__dict__`.
+    @cached_property
+    def training(self) -> TrainingSpec:
+        """Settings of training that all jobs share, with the metrics that the objectives need."""
+        return self.study.resolve_training(self.summary.task)
+
     @property
     def undeclared(self) -> tuple[HyperparameterRequest, ...]:
         """Hyperparameters that are searched although the space does not declare them."""
@@ -78,7 +84,6 @@ class StudyContext:
         """Most epochs that a trial can train."""
         return compute_most_epochs(self.study, self.requests)
 
-    # Possible in a frozen dataclass: it writes to `__dict__`.
     @cached_property
     def combinations(self) -> Combinations:
         """Combinations of hyperparameters that its trials can have."""

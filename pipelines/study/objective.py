@@ -103,7 +103,7 @@ class Objective:
         )
 
 
-def resolve_objective(spec: StudySpec, task: TaskKind, *, is_weighted: bool, has_rare_class: bool = False) -> Objective:
+def resolve_objective(spec: StudySpec, task: TaskKind, *, is_weighted: bool, default_metric: str = "") -> Objective:
     """Return the objective of a shipped family's study, filling in what the file leaves to the data.
 
     Raises:
@@ -112,7 +112,7 @@ def resolve_objective(spec: StudySpec, task: TaskKind, *, is_weighted: bool, has
     objectives.resolve_loss(task, spec.training)
     objectives.check_weights_act(spec.training, is_weighted=is_weighted)
     metric, direction = objectives.resolve_objective(
-        task, spec.training, spec.score_objective, is_weighted=is_weighted, has_rare_class=has_rare_class
+        task, spec.training, spec.score_objective, is_weighted=is_weighted, default_metric=default_metric
     )
     for place, goal in enumerate(spec.objectives or ()):
         _check_goal(task, spec.training, goal, place, is_weighted=is_weighted)

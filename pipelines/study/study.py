@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.prepared import InputKind, Task, TaskKind
-from pipelines.models import catalogue, objectives
+from pipelines.models import catalogue, head_objectives, objectives
 from pipelines.spec.code_references import is_reference, split_reference
 from pipelines.spec.schema import StudySpec, TrainingSpec
 from pipelines.study.fingerprint import StudyFingerprint
@@ -91,9 +91,7 @@ class Study:
             return frozenset()
         return catalogue.find_family(self.spec.model).find_per_layer(self.space.parameters)
 
-    def resolve_objective(
-        self, task: TaskKind, *, is_weighted: bool = False, has_rare_class: bool = False
-    ) -> Objective:
+    def resolve_objective(self, task: TaskKind, *, is_weighted: bool = False, default_metric: str = "") -> Objective:
         """Return the objective, filling in what the file leaves to the data: to task, weights of rows, rare classes.
 
         Raises:
@@ -102,7 +100,7 @@ class Study:
         if (user_objective := self.user_objective) is not None:
             return user_objective
         try:
-            return resolve_objective(self.spec, task, is_weighted=is_weighted, has_rare_class=has_rare_class)
+            return resolve_objective(self.spec, task, is_weighted=is_weighted, default_metric=default_metric)
         except InputError as error:
             raise self.locate_problems(error) from None
 
@@ -113,7 +111,17 @@ class Study:
                 return resolve_heads_objective(self.spec, task)
             except InputError as error:
                 raise self.locate_problems(error) from None
-        return self.resolve_objective(task.kind, is_weighted=task.is_weighted, has_rare_class=task.has_rare_class)
+        return self.resolve_objective(task.kind, is_weighted=task.is_weighted, default_metric=task.default_metric)
+
+    def resolve_training(self, task: Task) -> TrainingSpec:
+        """Return the settings of training on prepared data, with the metrics that the objectives need."""
+        if self.has_user_model:
+            return self.training
+        objective = self.resolve_task_objective(task)
+        metrics = [objective.metric, *(goal.metric for goal in objective.goals)]
+        if task.heads:
+            return head_objectives.add_metrics(task, self.training, metrics)
+        return objectives.add_metrics(task.kind, self.training, metrics, is_weighted=task.is_weighted)
 
     def list_notes(self) -> tuple[Problem, ...]:
         """Return settings that are allowed, but seldom intended, with their places in the file."""

@@ -51,7 +51,7 @@ class BaselinesRun:
         payload = BaselinesJob(
             str(context.home.locate_data(context.name)),
             str(self._folder),
-            context.spec.training,
+            context.training,
             context.objective.metric,
             context.objective.direction,
             is_compiled=context.study.has_user_model,

@@ -139,7 +139,8 @@ class Refit:
         context = self._context
         trials = [PastTrial(str(self._locate(each.name)), str(self._locate_data(each))) for each in COMPARED_TRAININGS]
         log = context.home.locate_study(context.name) / "compare-refit.log"
-        scores = run_job(self._engine, make_comparison_job(context.study, trials, log), self._keep_alive)
+        job = make_comparison_job(context.study, context.training, trials, log)
+        scores = run_job(self._engine, job, self._keep_alive)
         if (found := make_comparison(context.objective, scores)) is None:
             raise InputError(f"{context.objective.metric} cannot be computed on rows held out")
         return found

@@ -182,11 +182,11 @@ class StudyEnd:
     @measure_calls("scoring the winner")
     def _score_winner(self, winner: TrialSummary | None, aside: WorkAside) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which have chosen nothing; sum up its predictions."""
-        summary = self._context.summary
+        context, summary = self._context, self._context.summary
         if winner is None:
             return {}
         job = make_winner_job(
-            self._context.study, self._context.home, winner.number, rows=summary.rows, folds=summary.folds
+            context.study, context.home, winner.number, context.training, rows=summary.rows, folds=summary.folds
         )
         if not job.payload.parts:
             return {}

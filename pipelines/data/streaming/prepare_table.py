@@ -16,7 +16,15 @@ from pipelines.data.columns.encoding import Plan, describe_encodings
 from pipelines.data.data_notes import note_classes
 from pipelines.data.fitted.values import fit_table
 from pipelines.data.model_inputs import write_model_inputs
-from pipelines.data.prepared import DIGEST_PREFIX, PICTURES, DataSummary, Features, InputKind, Task
+from pipelines.data.prepared import (
+    DIGEST_PREFIX,
+    PICTURES,
+    DataSummary,
+    Features,
+    InputKind,
+    Task,
+    choose_default_metric,
+)
 from pipelines.data.raw import PARTS
 from pipelines.data.scratch import Scratch, iterate_chunks
 from pipelines.data.splits.division import Division
@@ -212,7 +220,8 @@ def _describe_task(labels: Labels, split: StoredSplit, spec: DataSpec) -> Task:
         of_rows = StoredLabels(labels.y, labels.classes)
         part = _as_one_fold(split)
         counts = tuple(int(count) for count in count_classes(of_rows, part, "train"))
-        return Task(labels.kind, labels.targets, labels.classes, class_counts=counts)
+        metric = choose_default_metric(counts)
+        return Task(labels.kind, labels.targets, labels.classes, class_counts=counts, default_metric=metric)
     width = labels.y.shape[1]
     if labels.kind == "multi_label" or not spec.scale_target:
         return Task(labels.kind, labels.targets, target_mean=(0.0,) * width, target_scale=(1.0,) * width)

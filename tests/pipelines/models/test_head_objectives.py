@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.data.prepared import Task
 from pipelines.models.head_objectives import (
+    add_metrics,
     check_heads,
     explain_open_metric,
     find_direction,
@@ -39,6 +40,9 @@ def test_each_head_reports_its_metrics_behind_its_name():
 def test_rows_with_weights_are_reported_with_them():
     found = list_reported(TASK.with_weights(is_weighted=True), training())
     assert {"val_is_sold_weighted_accuracy", "val_price_weighted_mean_absolute_error"} < set(found)
+    settings = training(heads={"is sold": {"metrics": ["recall"]}})
+    found = list_reported(TASK.with_weights(is_weighted=True), settings)
+    assert {"val_is_sold_recall", "val_is_sold_weighted_recall"} < set(found)
 
 
 def test_the_default_objective_is_the_sum_of_losses():
@@ -51,9 +55,25 @@ def test_the_default_objective_is_the_sum_of_losses():
 
 
 @pytest.mark.parametrize(
+    ("metric", "added"),
+    [
+        ("val_is_sold_recall", {"is sold": ["precision", "recall"]}),
+        ("val_price_r2_score", {"is sold": ["precision"], "price": ["r2_score"]}),
+        ("val_is_sold_precision", {"is sold": ["precision"]}),
+        ("val_loss", {"is sold": ["precision"]}),
+    ],
+)
+def test_an_objectives_metric_is_reported_by_its_head(metric, added):
+    """The head gets the metric that an objective names, beside those that are declared."""
+    found = add_metrics(TASK, training(heads={"is sold": {"metrics": ["precision"]}}), [metric])
+    assert {name: head.metrics for name, head in found.heads.items()} == added
+    assert metric in list_reported(TASK, found)
+
+
+@pytest.mark.parametrize(
     ("metric", "expected"),
     [
-        ("val_is_sold_recall", 'add "recall" to training.heads: {is sold: {metrics: [recall]}}'),
+        ("val_price_recall", "each target has a head"),
         ("val_accuracy", "each target has a head"),
         ("val_is_sold_acuracy", 'did you mean "val_is_sold_accuracy"'),
     ],

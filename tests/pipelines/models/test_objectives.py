@@ -1,6 +1,7 @@
 """Losses, metrics, objectives and class weights by name."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -8,11 +9,13 @@ from pipelines.data.prepared import Task
 from pipelines.models.objectives import (
     LOSSES,
     METRICS,
+    add_metrics,
     calculate_class_weights,
     check_weights_act,
     find_default_objective,
     find_direction,
     list_reported_metrics,
+    note_default_objective,
     note_unweighted_objective,
     resolve_loss,
     resolve_metrics,
@@ -145,15 +148,23 @@ def test_an_objective_may_turn_its_direction_round():
         ),
         (
             lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_weighted_recall")),
-            r'does not report "val_weighted_recall"; name the rows\' weights as data.weight, and add "recall" to',
+            r'does not report "val_weighted_recall": the rows have no weights; name their column as data.weight',
         ),
         (
             lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_acuracy")),
             r'objective.metric: training never reports "val_acuracy"; did you mean "val_accuracy"',
         ),
         (
-            lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_f1_score")),
-            r'does not report "val_f1_score"; Add "f1_score" to training.metrics',
+            lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_f1")),
+            r'never reports "val_f1"; did you mean "val_f1_score"\?',
+        ),
+        (
+            lambda: resolve_objective("regression", TrainingSpec(), ObjectiveSpec(metric="val_balanced_accuracy")),
+            r'"val_balanced_accuracy" scores another task \(binary, multiclass\); .*root_mean_squared_error',
+        ),
+        (
+            lambda: resolve_metrics("multi_label", TrainingSpec(metrics=["balanced_accuracy"])),
+            r'metric "balanced_accuracy" does not fit a multi_label task; .*binary_accuracy',
         ),
     ],
 )
@@ -210,7 +221,7 @@ def test_unusable_class_weights_are_refused(task, training, message):
     ("metric", "advice"),
     [
         ("val_accuracy", "objective.metric: val_weighted_accuracy weighs them"),
-        ("val_recall", "val_weighted_recall weighs them once recall is in training.weighted_metrics"),
+        ("val_recall", "objective.metric: val_weighted_recall weighs them"),
     ],
 )
 def test_note_on_an_objective_that_weighs_no_row(metric, advice):
@@ -223,11 +234,44 @@ def test_note_on_an_objective_that_weighs_no_row(metric, advice):
 
 
 def test_a_rare_class_is_scored_by_auc():
-    """Accuracy is high for a model that never predicts it; a declared objective stays, and so do other tasks."""
-    assert find_default_objective("binary", has_rare_class=True) == ("val_auc", "maximize")
-    weighted = find_default_objective("binary", is_weighted=True, has_rare_class=True)
-    assert weighted == ("val_weighted_auc", "maximize")
-    assert find_default_objective("multiclass", has_rare_class=True)[0] == "val_accuracy"
-    declared = ObjectiveSpec(metric="val_accuracy")
-    found = resolve_objective("binary", TrainingSpec(), declared, has_rare_class=True)
-    assert found == ("val_accuracy", "maximize")
+    """Accuracy is high for a model that never predicts it; a declared objective stays."""
+    for kind in ("binary", "multiclass"):
+        assert find_default_objective(kind, default_metric="auc") == ("val_auc", "maximize")
+        weighted = find_default_objective(kind, is_weighted=True, default_metric="auc")
+        assert weighted == ("val_weighted_auc", "maximize")
+        declared = ObjectiveSpec(metric="val_accuracy")
+        found = resolve_objective(kind, TrainingSpec(), declared, default_metric="auc")
+        assert found == ("val_accuracy", "maximize")
+
+
+def test_a_rare_class_is_noted_with_the_objective_and_its_key():
+    """The note names the metric that was chosen and the one that undoes it; without a rare class there is none."""
+    (note,) = note_default_objective(replace(ANIMALS, default_metric="auc"))
+    assert note.startswith("the objective is val_auc, the mean area") and note.endswith(
+        "objective.metric: val_accuracy changes that"
+    )
+    (note,) = note_default_objective(Task("binary", ("y",), default_metric="auc", is_weighted=True))
+    assert "is val_weighted_auc, the area under" in note and "objective.metric: val_weighted_accuracy" in note
+    assert list(note_default_objective(ANIMALS)) == []
+
+
+@pytest.mark.parametrize(
+    ("objective", "is_weighted", "metrics", "weighted"),
+    [
+        ("val_auc", False, ["recall", "auc"], []),
+        ("val_weighted_auc", True, ["recall", "auc"], ["auc"]),
+        ("balanced_accuracy", False, ["recall", "balanced_accuracy"], []),
+        ("val_accuracy", False, ["recall"], []),
+        ("val_loss", True, ["recall"], []),
+        ("parameters", False, ["recall"], []),
+        ("val_weighted_auc", False, ["recall"], []),
+    ],
+)
+def test_an_objectives_metric_is_reported_without_another_key(objective, is_weighted, metrics, weighted):
+    """Training gets the metric that an objective names, and nothing where it reports that already, or never can."""
+    found = add_metrics("multiclass", TrainingSpec(metrics=["recall"]), [objective], is_weighted=is_weighted)
+    assert (found.metrics, found.weighted_metrics) == (metrics, weighted)
+    if metrics != ["recall"]:
+        assert objective in list_reported_metrics("multiclass", found, is_weighted=is_weighted)
+        written = ObjectiveSpec(metric=objective)
+        assert resolve_objective("multiclass", TrainingSpec(), written, is_weighted=is_weighted)[1] == "maximize"

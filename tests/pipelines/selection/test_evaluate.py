@@ -44,7 +44,7 @@ def train(home, data, metric):
 
 def evaluate_winner(home, data):
     """Return the winner's scores, its predictions for the test rows, and the true values."""
-    job = make_winner_job(STUDY, home, 0, rows={"test": 9, "validation": 9}, folds=1)
+    job = make_winner_job(STUDY, home, 0, TrainingSpec(), rows={"test": 9, "validation": 9}, folds=1)
     assert job.function == EVALUATE_WINNER
     assert isinstance(job.payload, WinnerJob)
     scores = winner.evaluate_winner(job.payload, FakeChannel())
@@ -82,14 +82,14 @@ def test_predictions_are_summed_up(home, mixed_data):
 def test_rows_that_a_model_has_seen_are_not_summed_up(home, mixed_data):
     """With folds, the validation rows of one are training rows of the others."""
     train(home, mixed_data, "val_loss")
-    assert make_winner_job(STUDY, home, 0, rows={"validation": 9}, folds=3).payload.parts == ()
+    assert make_winner_job(STUDY, home, 0, TrainingSpec(), rows={"validation": 9}, folds=3).payload.parts == ()
 
 
 def test_models_have_a_loss_too(home, mixed_data):
     """The objective of a study may be its loss, and models are compared by the objective."""
     train(home, mixed_data, "val_loss")
     scores, predicted, truth = evaluate_winner(home, mixed_data)
-    job = make_comparison_job(STUDY, [locate_trial(home, "it", 0)] * 2, home.folder / "log")
+    job = make_comparison_job(STUDY, TrainingSpec(), [locate_trial(home, "it", 0)] * 2, home.folder / "log")
     assert job.function == EVALUATE_MODELS
     first, second = evaluate_models(job.payload, FakeChannel())
     assert first == second

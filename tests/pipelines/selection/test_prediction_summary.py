@@ -30,6 +30,10 @@ def test_classes_are_summed_up():
     assert found["confusion"] == metrics.confusion_matrix(y, guessed).tolist()
     assert found["metrics"]["accuracy"] == pytest.approx(metrics.accuracy_score(y, guessed))
     assert found["metrics"]["f1_macro"] == pytest.approx(metrics.f1_score(y, guessed, average="macro"))
+    assert found["metrics"]["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(y, guessed))
+    assert found["metrics"]["auc"] == pytest.approx(metrics.roc_auc_score(y, shares, multi_class="ovr"))
+    low, high = found["intervals"]["auc"]
+    assert low < found["metrics"]["auc"] < high
     assert found["metrics"]["loss"] == pytest.approx(metrics.log_loss(y, shares))
     for each, name in enumerate("abc"):
         assert found["auc"][name] == pytest.approx(metrics.roc_auc_score(y == each, shares[:, each]))

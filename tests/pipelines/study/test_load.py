@@ -197,7 +197,7 @@ def test_the_objective_follows_from_the_task(tmp_path):
     assert study.resolve_objective("regression") == Objective("val_root_mean_squared_error", "minimize")
     (tmp_path / "s.yaml").write_text(HEAD + "objective: {metric: val_auc}\n")
     study = load_study(tmp_path / "s.yaml")
-    with pytest.raises(InputError, match=r's\.yaml:4:21: objective\.metric: training never reports "val_auc"'):
+    with pytest.raises(InputError, match=r's\.yaml:4:21: objective\.metric: "val_auc" scores another task'):
         study.resolve_objective("regression")
 
 

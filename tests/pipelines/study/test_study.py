@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
+from pipelines.data.prepared import Task
+from pipelines.models.objectives import list_reported_metrics
 from pipelines.study.load import load_study
 from search_spaces.errors import InputError, Problem
 
@@ -46,6 +49,40 @@ def test_what_is_found_later_is_placed_in_the_file(tmp_path):
         "s.yaml:4:11: data.source: early",
         "s.yaml:6:17: data.columns.a.b.type: late",
     ]
+
+
+CLASSES = Task("multiclass", ("y",), ("a", "b", "c"), class_counts=(60, 38, 2))
+RARE = replace(CLASSES, default_metric="auc")
+
+
+@pytest.mark.parametrize(
+    ("more", "task", "metric", "metrics"),
+    [
+        ("", CLASSES, "val_accuracy", []),
+        ("", RARE, "val_auc", ["auc"]),
+        ("", RARE.with_weights(is_weighted=True), "val_weighted_auc", ["auc"]),
+        ("objective: {metric: val_accuracy}\n", RARE, "val_accuracy", []),
+        ("objective: {metric: val_balanced_accuracy}\n", CLASSES, "val_balanced_accuracy", ["balanced_accuracy"]),
+        (
+            "objectives: [{metric: val_loss}, {metric: val_recall}, {metric: parameters}]\n",
+            RARE,
+            "val_loss",
+            ["recall"],
+        ),
+        ("training: {metrics: [auc]}\n", RARE, "val_auc", ["auc"]),
+    ],
+)
+def test_training_reports_the_objectives(tmp_path, more, task, metric, metrics):
+    """What data and file decide is reported without another key, and the study stays the same one."""
+    (tmp_path / "s.yaml").write_text(HEAD + more)
+    study = load_study(tmp_path / "s.yaml")
+    assert study.resolve_task_objective(task).metric == metric
+    training = study.resolve_training(task)
+    assert training.metrics == metrics
+    assert training.weighted_metrics == (["auc"] if task.is_weighted else [])
+    names = {goal.metric for goal in study.resolve_task_objective(task).goals if goal.metric != "parameters"} | {metric}
+    assert names <= set(list_reported_metrics(task.kind, training, is_weighted=task.is_weighted))
+    assert study.spec.training.metrics == (["auc"] if "training" in more else [])
 
 
 @pytest.mark.parametrize(("constraint", "noted"), [("depth > 5", True), ("depth > 2", False)])

@@ -119,10 +119,10 @@ def _advise_on_rare_class(report: StudyReport) -> Iterator[Advice]:
         return
     name, least = min(counts.items(), key=lambda each: each[1])
     share = least / max(1, sum(counts.values()))
-    is_accuracy = report.metric.endswith("accuracy")
+    is_accuracy = report.metric.endswith("accuracy") and not report.metric.endswith("balanced_accuracy")
     advice = "training.class_weight: balanced gives it more weight."
     if is_accuracy:
-        advice = "Accuracy hardly notices it: set objective.metric to val_f1_score or val_auc. " + advice
+        advice = "Accuracy hardly notices it: set objective.metric to val_auc or val_balanced_accuracy. " + advice
     yield Advice("rare-class", f'The class "{name}" is rare: {least:,} training rows, {share:.1%}', advice)
 
 

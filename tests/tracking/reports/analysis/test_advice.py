@@ -122,9 +122,9 @@ def test_a_rare_class():
     data = DataSection(class_counts={"no": 980, "yes": 20}, has_rare_class=True)
     (text,) = advise(make_report(make_trials(30), data=data))["rare-class"]
     assert '"yes" is rare: 20 training rows, 2.0%' in text
-    assert "val_f1_score" in text
+    assert "val_balanced_accuracy" in text
     (text,) = advise(replace(make_report(make_trials(30), data=data), metric="val_auc"))["rare-class"]
-    assert "val_f1_score" not in text
+    assert "val_balanced_accuracy" not in text
     assert "training.class_weight: balanced" in text
 
 
