@@ -123,7 +123,11 @@ def _find_difference(got: Array, expected: Array, reading: Reading, tolerance: T
     same, rows = _compute_agreement(got, expected, reading, tolerance), len(expected)
     # The small constant is for the rounding of shares.
     if rows * (1 - same) > max(1.0, rows * (1 - tolerance.agreement)) + 1e-9:
-        return f"decides as the Keras model does on {same:.1%} of {rows} rows, {tolerance.agreement:.0%} is expected"
+        does = "decides as the Keras model does"
+        if reading.kind == "value" and tolerance.value and expected.dtype.kind in "biuf":
+            near = float(_measure_range(expected.ravel())) * tolerance.value
+            does = f"is within {near:.3g} of the Keras model, {tolerance.value:.0%} of its predictions' range,"
+        return f"{does} on {same:.1%} of {rows} rows, {tolerance.agreement:.0%} is expected"
     return ""
 
 

@@ -115,6 +115,15 @@ def load_expected(file: str) -> Expected:
     return Expected(rows, odd, noise or None)
 
 
+_FINER = {
+    "litert_int8": "litert_dynamic",
+    "litert_dynamic": "litert_float16",
+    "litert_float16": "litert",
+    "keras_int8": "keras",
+}
+"""The format next to each that rounds."""
+
+
 def verify_export(job: VerificationJob, channel: Channel) -> Parity:
     """Load a written file, compare it with the Keras model, and measure its latency; a job.
 
@@ -136,7 +145,7 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
     if not reason and odd:
         reason = find_violation(got_odd, expected.odd, outputs, tolerance, noise=expected.noise)
     if reason:
-        raise ExportError(add_precision(f"{job.format} {reason}", job.model.precision))
+        raise ExportError(add_precision(f"{job.format} {reason}{_advise_finer(job.format)}", job.model.precision))
     return Parity(
         format=job.format,
         file=job.written.file,
@@ -155,6 +164,13 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
         note="; ".join([*_list_notes(job, expected), *filled]),
         rows_at_once=job.written.rows,
     )
+
+
+def _advise_finer(name: str) -> str:
+    """Return the format to take in place of one that rounds too coarsely for a model; empty for exact ones."""
+    if (finer := _FINER.get(name)) is None:
+        return ""
+    return f": its rounding is too coarse for this model; export {finer} in its place, which rounds less"
 
 
 def _load_rows(job: VerificationJob) -> tuple[dict[str, Array], list[str]]:

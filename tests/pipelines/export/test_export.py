@@ -262,7 +262,8 @@ def test_a_file_that_differs_is_not_exported(home, tmp_path, monkeypatch, name):
     real = type(FORMATS[name]).load
     upside_down = lambda self, folder, written: lambda raw: (1 - real(self, folder, written)(raw)[0],)  # noqa: E731
     monkeypatch.setattr(type(FORMATS[name]), "load", upside_down)
-    with pytest.raises(ExportError, match=f"{name} (differs from|decides as) the Keras model"):
+    finer = "$" if name == "keras" else ".*: its rounding is too coarse for this model; export litert_dynamic"
+    with pytest.raises(ExportError, match=f"{name} (differs from|decides as) the Keras model.*{finer}"):
         export_trial(ExportSource.from_home(home, "table", 0), [name], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
 

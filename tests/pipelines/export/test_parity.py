@@ -56,6 +56,15 @@ def test_each_output_is_held_by_itself():
     assert find_violation(expected[::-1], expected, outputs, EXACT).startswith("gives [2, 3] and [2, 1] numbers")
 
 
+def test_a_number_that_is_rounded_too_far_has_its_distance():
+    """The message has the distance that counts as the same, in the unit of the target and as a share of its range."""
+    expected = column(*range(41))
+    reason = violate(expected + 3 * (expected > 30), expected, NUMBER, ROUNDED)
+    assert (
+        reason == "is within 2 of the Keras model, 5% of its predictions' range, on 75.6% of 41 rows, 95% is expected"
+    )
+
+
 def test_text_is_equal_or_not():
     """An output of words has no size of a difference."""
     words = OutputTensor("word", (1,), "string")
