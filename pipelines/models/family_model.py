@@ -11,11 +11,13 @@ import keras_tuner
 from pipelines.models.catalogue import find_family
 from pipelines.models.context import ModelContext
 from pipelines.models.feature_check import check_features
+from pipelines.models.head_objectives import calculate_head_weights
 from pipelines.models.heads_model import make_heads_model
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.losses import build_compilation
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.models.optimizers import OptimizerClass, build_optimizer
+from search_spaces.errors import InputError, Problem
 
 
 class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
@@ -55,7 +57,13 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
         """Train with the trial's batch size and epochs and the study's class weights; arguments override them.
 
         The signature is KerasTuner's. Returns Keras's history.
+
+        Raises:
+            InputError: if classes of several heads have weights, which `Model.fit` takes for one output alone.
         """
+        if calculate_head_weights(self.context.task, self.context.training) is not None:
+            message = "Model.fit weighs the classes of one output alone; pass sample_weight as a dict by output, and "
+            raise InputError(Problem(f"{message}leave class_weight out", "training.heads"))
         requests = self.make_requests(hp)
         defaults = {
             "batch_size": requests.get_value("batch_size"),

@@ -40,7 +40,7 @@ def make_training(head: Task, training: TrainingSpec) -> TrainingSpec:
     return training.model_copy(
         update={
             **{"loss": own.loss, "metrics": own.metrics, "weighted_metrics": weighted},
-            **{"class_weight": None, "heads": {}},
+            **{"class_weight": own.class_weight, "heads": {}},
         }
     )
 
@@ -102,8 +102,6 @@ def find_setting_problems(training: TrainingSpec, targets: Sequence[str]) -> Ite
         advice = f"set training.heads: {{{targets[0]}: {{{key}: ...}}}}, and likewise for others, in place of this key"
         if key == "weighted_metrics":
             advice = "with data.weight each head's metrics are reported with weights too; remove this key"
-        if key == "class_weight":
-            advice = "weigh rows by a column, data.weight, or heads by training.heads in place of this key"
         yield Problem(f"each target has a head of the model with a {key} of its own: {advice}", f"training.{key}")
     for name in training.heads:
         if name not in targets:
@@ -116,6 +114,7 @@ def _find_head_problems(head: Task, training: TrainingSpec) -> Iterator[Problem]
         lambda: objectives.resolve_loss(head.kind, own),
         lambda: objectives.resolve_metrics(head.kind, own),
         lambda: objectives.check_weights_act(own, is_weighted=head.is_weighted),
+        lambda: objectives.calculate_class_weights(head, own),
     )
     for check in checks:
         try:
@@ -124,6 +123,18 @@ def _find_head_problems(head: Task, training: TrainingSpec) -> Iterator[Problem]
             for each in error.problems:
                 key = (each.path or "").removeprefix("training.")
                 yield Problem(f'target "{head.targets[0]}": {each.message}', f"training.heads.{head.targets[0]}.{key}")
+
+
+def calculate_head_weights(task: Task, training: TrainingSpec) -> dict[str, dict[int, float]] | None:
+    """Return the weight of each class by its label, by the head's output; None if all rows have the same weight.
+
+    Raises:
+        InputError: as `calculate_class_weights` does for a head.
+    """
+    found = {
+        head.output: objectives.calculate_class_weights(head, make_training(head, training)) for head in task.heads
+    }
+    return {output: weights for output, weights in found.items() if weights is not None} or None
 
 
 def resolve_objective(task: Task, training: TrainingSpec, objective: ObjectiveSpec | None) -> tuple[str, Direction]:

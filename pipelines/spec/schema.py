@@ -45,6 +45,11 @@ class HeadSpec(Section):
         default=[], description="Keras metrics by name, reported in addition to those of the target's task."
     )
     weight: float = Field(1.0, gt=0.0, description="Weight of this head's loss in the sum that is trained on.")
+    class_weight: Literal["balanced"] | dict[str, Weight] | None = Field(
+        None,
+        description="`balanced`, or a weight for each class of this target by its name; null gives all rows the same "
+        "weight.",
+    )
 
 
 class TrainingSpec(Section):

@@ -176,6 +176,9 @@ class Study:
         for section, key in (("data", "tasks"), ("training", "heads")):
             if not spec[section][key]:  # nothing is declared: the study is that of versions without the key
                 del spec[section][key]
+        for head in spec["training"].get("heads", {}).values():
+            if head["class_weight"] is None:  # likewise
+                del head["class_weight"]
         if self.spec.objectives is not None:
             spec["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
         # The file alone: what it imports may change without notice.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import keras
 import numpy as np
@@ -16,6 +16,9 @@ from pipelines.data.array_types import Array
 from pipelines.data.examples.examples import Examples
 from pipelines.data.examples.structures import Structure, flatten, map_leaves
 from pipelines.data.prepared import Shuffle
+
+ClassWeight: TypeAlias = Mapping[int, float] | Mapping[str, Mapping[int, float]]
+"""Weight of each class by its label; of several heads by output, for those whose classes differ in weight."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Rows:
 
     train: Examples
     validation: Examples
-    class_weight: Mapping[int, float] | None
+    class_weight: ClassWeight | None
     streaming: Streaming | None = None
 
     def take(self, most: int) -> Rows:
@@ -59,12 +62,13 @@ def shuffle_rows(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
 def compute_row_weights(rows: Rows) -> Any:
     """Return each training row's weight: its own times its class's; None where all rows weigh alike.
 
-    In the structure of the rows' own weights, else float32 [row] in that of the targets.
+    In the structure of the rows' own weights, else float32 [row] in that of the targets. Of several heads a dict by
+    output.
     """
     return weigh_rows(rows.train.y, rows.train.sample_weight, rows.class_weight)
 
 
-def weigh_rows(targets: Structure, given: Structure, class_weight: Mapping[int, float] | None) -> Structure:
+def weigh_rows(targets: Structure, given: Structure, class_weight: ClassWeight | None) -> Structure:
     """Return the weight of each of some rows, as `compute_row_weights` does of all.
 
     Args:
@@ -74,24 +78,35 @@ def weigh_rows(targets: Structure, given: Structure, class_weight: Mapping[int, 
     """
     if class_weight is None:
         return given
+    if isinstance(targets, dict) and all(isinstance(weights, Mapping) for weights in class_weight.values()):
+        of_heads = cast("Mapping[str, Mapping[int, float]]", class_weight)
+        # Keras takes weights for all outputs or for none; a label without a weight has 1.
+        return {output: weigh_rows(y, given, of_heads.get(output, {})) for output, y in targets.items()}
+    by_label = cast("Mapping[int, float]", class_weight)
     # Only a single target has classes to weigh.
     [target] = flatten(targets)
-    y = np.asarray(target)
-    # One-hot rows name their class by its place.
-    labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
-    distinct, index = np.unique(labels, return_inverse=True)
-    by_class = np.array([class_weight.get(int(label), 1.0) for label in distinct], np.float32)
-    weights: npt.NDArray[np.float32] = by_class[index]
+    weights = _weigh_labels(np.asarray(target), by_label)
     if given is None:
         return map_leaves(lambda _: weights, targets)
     # A row's weights may have further axes, such as one of time.
     return map_leaves(lambda own: (weights * np.asarray(own, np.float32).T).T, given)
 
 
+def _weigh_labels(y: Array, by_label: Mapping[int, float]) -> Array:
+    """Return the weight of each target's class, float32 [row]; all 1 where no class has a weight."""
+    if not by_label:
+        return np.ones(len(y), np.float32)
+    # One-hot rows name their class by its place.
+    labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
+    distinct, index = np.unique(labels, return_inverse=True)
+    weights: npt.NDArray[np.float32] = np.array([by_label.get(int(label), 1.0) for label in distinct], np.float32)
+    return weights[index]
+
+
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
     """The training rows, batch by batch, for `Model.fit`."""
 
-    def __init__(self, part: Examples, weights: Array | None, batch_size: int, seed: int) -> None:
+    def __init__(self, part: Examples, weights: Structure, batch_size: int, seed: int) -> None:
         super().__init__()
         self._part = part
         self._weights = weights
@@ -110,7 +125,9 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has
         x = {name: values[chosen] for name, values in self._part.x.items()}
         # Of several heads a dict by output.
         y = map_leaves(lambda leaf: leaf[chosen], self._part.y)
-        return (x, y) if self._weights is None else (x, y, self._weights[chosen])
+        if self._weights is None:
+            return x, y
+        return x, y, map_leaves(lambda leaf: leaf[chosen], self._weights)
 
     def start_epoch(self, epoch: int) -> None:
         """Set the order of an epoch; Keras calls `on_epoch_end` once before the first epoch, too."""

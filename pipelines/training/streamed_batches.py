@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from pipelines.data.examples.examples import Examples
 from pipelines.data.examples.structures import map_leaves
 from pipelines.data.prepared import Shuffle
 from pipelines.data.scratch import Scratch, iterate_chunks
-from pipelines.training.batches import weigh_rows
+from pipelines.training.batches import ClassWeight, weigh_rows
 
 BLOCK_BYTES = 2**20
 """Bytes of a block: rows that lie together on the disk and are read together."""
@@ -55,7 +54,7 @@ class StreamedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has
     def __init__(
         self,
         part: Examples,
-        class_weight: Mapping[int, float] | None,
+        class_weight: ClassWeight | None,
         batch_size: int,
         seed: int,
         shuffle: Shuffle,
@@ -110,7 +109,7 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has 
         return read_batch(self._part, slice(*self._bounds[index]), None)
 
 
-def read_batch(part: Examples, rows: Array | slice, class_weight: Mapping[int, float] | None) -> tuple[Any, ...]:
+def read_batch(part: Examples, rows: Array | slice, class_weight: ClassWeight | None) -> tuple[Any, ...]:
     """Return some rows as `Model.fit` takes a batch."""
     x = {name: np.array(values[rows]) for name, values in part.x.items()}
     y = map_leaves(lambda leaf: np.array(leaf[rows]), part.y)

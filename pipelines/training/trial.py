@@ -21,12 +21,13 @@ from pipelines.data.prepared_folder import load_part, load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
+from pipelines.models.head_objectives import calculate_head_weights
 from pipelines.models.initial_weights import set_initial_weights
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.models.user_model import ModelFatalError
 from pipelines.spec.code_errors import describe_error
 from pipelines.training.artifacts import write_artifacts
-from pipelines.training.batches import Rows, Streaming
+from pipelines.training.batches import ClassWeight, Rows, Streaming
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_log import EpochLog
 from pipelines.training.epoch_monitor import EpochMonitor, FitResult
@@ -262,7 +263,8 @@ def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
     model = build_hypermodel(job.model, context).build(hp)
     schedule = make_schedule(job, fold, epochs=int(hp.values["epochs"]), batch_size=int(hp.values["batch_size"]))
     set_initial_weights(model, str(hp.values["kernel_initializer"]), schedule.seed)
-    weights = calculate_class_weights(context.task, context.training)
+    calculate_weights = calculate_head_weights if context.task.heads else calculate_class_weights
+    weights: ClassWeight | None = calculate_weights(context.task, context.training)
     streaming = Streaming(summary.streaming, Path(job.folder)) if summary.streaming else None
     rows = Rows(train, load_part(Path(job.data), "validation", part), weights, streaming)
     return BuiltTrial(model, dict(hp.values), rows, schedule)

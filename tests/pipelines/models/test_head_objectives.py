@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.data.prepared import Task
 from pipelines.models.head_objectives import (
     add_metrics,
+    calculate_head_weights,
     check_heads,
     explain_open_metric,
     find_direction,
@@ -100,12 +103,23 @@ def test_a_head_trains_as_its_target_alone():
     assert [get_weight(head, settings) for head in (SOLD, PRICE)] == [0.5, 1.0]
 
 
+def test_classes_weigh_by_head():
+    """Each head has the weights of its classes; without any, all rows weigh alike."""
+    rare = replace(SOLD, class_counts=(9, 1))
+    task = replace(TASK, heads=(rare, PRICE))
+    found = calculate_head_weights(task, training(heads={"is sold": {"class_weight": "balanced"}}))
+    assert found == {"is_sold": {0: pytest.approx(10 / 18), 1: 5.0}}
+    assert calculate_head_weights(task, training(heads={"is sold": {"weight": 2.0}})) is None
+
+
 @pytest.mark.parametrize(
     ("keys", "path", "expected"),
     [
         ({"loss": "huber"}, "training.loss", "set training.heads: {price: {loss: ...}}"),
         ({"metrics": ["auc"]}, "training.metrics", "set training.heads: {price: {metrics: ...}}"),
-        ({"class_weight": "balanced"}, "training.class_weight", "weigh rows by a column, data.weight"),
+        ({"class_weight": "balanced"}, "training.class_weight", "set training.heads: {price: {class_weight: ...}}"),
+        ({"heads": {"price": {"class_weight": "balanced"}}}, "training.heads.price.class_weight", "has no classes"),
+        ({"heads": {"is sold": {"class_weight": {"maybe": 2}}}}, "training.heads.is sold.class_weight", "is no class"),
         ({"weighted_metrics": ["auc"]}, "training.weighted_metrics", "remove this key"),
         ({"heads": {"prize": {}}}, "training.heads.prize", 'did you mean "price"'),
         ({"heads": {"price": {"loss": "hinge"}}}, "training.heads.price.loss", "does not fit a regression task"),

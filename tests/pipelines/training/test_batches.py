@@ -44,6 +44,24 @@ def test_a_row_weighs_its_own_weight_times_its_class_s(y, given, expected):
     assert compute_row_weights(Rows(part, part, None)) is given
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, {"kind": [3.0, 1.0, 0.5], "price": [1.0, 1.0, 1.0]}),
+        (np.array([2.0, 1.0, 0.0]), {"kind": [6.0, 1.0, 0.0], "price": [2.0, 1.0, 0.0]}),
+    ],
+)
+def test_a_row_weighs_by_each_head(given, expected):
+    """A head with class weights has weights of its own, and the others have those of the rows."""
+    y = {"kind": np.array([2, 1, 0], "int32"), "price": np.zeros((3, 1), "float32")}
+    part = Examples({"dense": np.zeros((3, 1), "float32")}, y, given)
+    weights = compute_row_weights(Rows(part, part, {"kind": {2: 3.0, 0: 0.5}}))
+    assert map_leaves(np.ndarray.tolist, weights) == expected
+    batches = TrainingBatches(part, weights, batch_size=2, seed=3)
+    order = shuffle_rows(3, 0, 3)[:2]
+    assert batches[0][2]["kind"].tolist() == [expected["kind"][row] for row in order]
+
+
 def test_an_epoch_of_batches_goes_over_each_row_once():
     """Inputs, targets and weights of a batch belong to the same rows; the last batch may be smaller."""
     numbers = np.arange(10, dtype="float32")

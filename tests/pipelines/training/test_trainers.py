@@ -14,6 +14,7 @@ from pipelines.models import backbones
 from pipelines.models.backbones import Backbone
 from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
+from pipelines.models.head_objectives import calculate_head_weights
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import Rows
@@ -90,7 +91,8 @@ def trained(
     hp = TrialHyperParameters({"batch_size": BATCH_SIZE, "epochs": epochs, "optimizer": "sgd", "units": 8, **values})
     model = build_hypermodel(family, context).build(hp)
     model.run_eagerly = trainer is train_with_fit
-    rows = rows_of(task, features, calculate_class_weights(task, training), counts)
+    weights = calculate_head_weights(task, training) if task.heads else calculate_class_weights(task, training)
+    rows = rows_of(task, features, weights, counts)
     patience = training.early_stopping.patience if training.early_stopping else None
     schedule = Schedule(epochs, BATCH_SIZE, patience, 0.0, seed=11)
     fitted = trainer(model, rows, schedule, metric="val_loss", direction="minimize", listener=Quiet(prune_at))
@@ -246,3 +248,18 @@ def test_several_heads(is_weighted):
     assert last["val_loss"] == pytest.approx(last["val_kind_loss"] + 0.5 * last["val_size_loss"], rel=1e-5)
     assert ("val_kind_weighted_accuracy" in last) is is_weighted
     assert "val_size_root_mean_squared_error" in last
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_classes_of_a_head_weigh_in_its_loss_alone(is_weighted):
+    """Classes of weight 2 train as a head of weight 2, and nothing is scored by them."""
+    task = HEADS.with_weights(is_weighted=is_weighted)
+    by_class = {"heads": {"kind": {"class_weight": {"a": 2.0, "b": 2.0, "c": 2.0}}}}
+    one = assert_same(task, {}, training=TrainingSpec.model_validate(by_class), counts=LAST_IS_PARTIAL)
+    by_head = TrainingSpec.model_validate({"heads": {"kind": {"weight": 2.0}}})
+    _, other = trained(train_in_graph, task, {}, training=by_head, counts=LAST_IS_PARTIAL)
+    first, second = one.history[-1], other.history[-1]
+    assert first["kind_loss"] == pytest.approx(2 * second["kind_loss"], rel=1e-4)
+    for name in ("loss", "size_loss", "val_kind_loss", "val_size_loss", "val_kind_accuracy"):
+        assert first[name] == pytest.approx(second[name], rel=1e-4), name
+    assert first["val_loss"] == pytest.approx(first["val_kind_loss"] + first["val_size_loss"], rel=1e-5)
