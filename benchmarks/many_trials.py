@@ -91,9 +91,9 @@ def _measure_mlflow(home: Home) -> Iterator[tuple[str, float]]:
     yield "MLflow: leaderboard, first page, s", _time(lambda: search(children, leaderboard))
     yield "MLflow: studies and runs by time, s", _time(lambda: search("", ["attributes.start_time DESC"]))
     yield "MLflow: page of one trial, s", _time(lambda: client.get_run(trial.info.run_id))
-    yield "MLflow: one curve, s", _time(lambda: client.get_metric_history(trial.info.run_id, "curves/val_loss"))
+    yield "MLflow: one curve, s", _time(lambda: client.get_metric_history(trial.info.run_id, "val_loss"))
     yield "MLflow: page of the study, s", _time(lambda: client.get_run(parent))
-    yield "MLflow: the study's curve, s", _time(lambda: client.get_metric_history(parent, "curves/best_so_far"))
+    yield "MLflow: the study's curve, s", _time(lambda: client.get_metric_history(parent, "best_so_far"))
 
 
 def _time(call: Callable[[], Any]) -> float:

@@ -156,9 +156,7 @@ class Shown:
         self.trials = sorted(children, key=lambda run: int(run.data.tags["number"]))
 
     def curve(self, run, metric):
-        return [
-            (point.step, point.value) for point in self.client.get_metric_history(run.info.run_id, f"curves/{metric}")
-        ]
+        return [(point.step, point.value) for point in self.client.get_metric_history(run.info.run_id, metric)]
 
     def artifacts(self, run):
         return {file.path for file in self.client.list_artifacts(run.info.run_id)}
@@ -374,7 +372,7 @@ def make_addresses(base, shown):
         if name.startswith("mlflow.sharedViewState.") and "Leaderboard" in text
     )
     several = f"runs={json.dumps(trials)}&experiments={json.dumps([experiment])}"
-    plotted = f"metric={json.dumps('curves/val_loss')}&plot_metric_keys={json.dumps(['curves/val_loss'])}"
+    plotted = f"metric={json.dumps('val_loss')}&plot_metric_keys={json.dumps(['val_loss'])}"
     return {
         "study": urls.make_experiment_url(base, experiment),
         "leaderboard": urls.make_leaderboard_url(base, experiment, view),

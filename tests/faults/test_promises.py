@@ -41,12 +41,12 @@ def in_mlflow(home):
         experiment.experiment_id, tags={**tags, "mlflow.parentRunId": runs["0"].data.tags["mlflow.parentRunId"]}
     )
     client.delete_run(runs["1"].info.run_id)
-    client.log_batch(runs["2"].info.run_id, [Metric("curves/loss", 1.0, 17, 1)])
-    client.log_batch(runs["3"].info.run_id, [Metric("curves/val_loss", 1.0, 17, 9)])
+    client.log_batch(runs["2"].info.run_id, [Metric("loss", 1.0, 17, 1)])
+    client.log_batch(runs["3"].info.run_id, [Metric("val_loss", 1.0, 17, 9)])
     client.set_tag(runs["4"].info.run_id, "kerastudy.state", "running")
     client.set_terminated(runs["5"].info.run_id, "KILLED")
     client.log_param(runs["6"].info.run_id, "stray", "1")
-    client.log_batch(runs[None].info.run_id, [Metric("curves/best_so_far", 1.0, 17, 3)])
+    client.log_batch(runs[None].info.run_id, [Metric("best_so_far", 1.0, 17, 3)])
     client.set_terminated(runs[None].info.run_id, "FAILED")
     client.delete_registered_model("it")
 

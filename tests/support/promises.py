@@ -290,22 +290,28 @@ def _check_run(trial: TrialSummary, run: Run, ended: _EndedStudy, client: Mlflow
     written = {name: repr(value) if isinstance(value, float) else str(value) for name, value in trial.params.items()}
     if run.data.params != written:
         yield f"its parameters are {run.data.params}, the trial's {written}"
-    curves = [name.removeprefix(CURVES) for name in run.data.metrics if name.startswith(CURVES)]
+    curves = [
+        name
+        for name in run.data.metrics
+        if not name.startswith(("best_", "test_", "epochs_", "peak_", "cpu_", "validation_"))
+    ]
     if result is None:
         for name in curves:
-            steps = [point.step for point in client.get_metric_history(run.info.run_id, CURVES + name)]
+            steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
             if len(steps) != len(set(steps)):
                 yield f"{name} has epochs more than once"
         return
-    if set(curves) != {name for done in result.epochs for name in done.metrics}:
+    plain = {name for done in result.epochs for name in done.metrics}
+    if set(curves) != plain | {CURVES + name for name in plain if "/" not in name}:
         yield f"it has curves of {sorted(curves)}"
     # The first record of an epoch stays, even if an attempt from the beginning had other values.
     told = {done.epoch: done.metrics for done in read_epochs(ended.home.locate_trial(ended.name, trial.number))}
     for name in curves:
-        points = client.get_metric_history(run.info.run_id, CURVES + name)
+        points = client.get_metric_history(run.info.run_id, name)
         found = sorted((point.step, point.value) for point in points)
         # A step is the number of epochs that were trained then.
-        if found != (wanted := [(done.epoch + 1, told[done.epoch][name]) for done in result.epochs]):
+        wanted = [(done.epoch + 1, told[done.epoch][name.removeprefix(CURVES)]) for done in result.epochs]
+        if found != wanted:
             yield f"{name} has {_describe_difference(found, wanted)}"
     for name, value in trial.metrics.items():
         if run.data.metrics.get(f"best_{name}") != value:
@@ -321,7 +327,7 @@ def _describe_difference(found: Sequence[tuple[int, float]], wanted: Sequence[tu
 
 
 def _check_study_curve(ended: _EndedStudy, parent: Run, client: MlflowClient) -> Iterator[str]:
-    points = sorted(client.get_metric_history(parent.info.run_id, f"{CURVES}best_so_far"), key=lambda point: point.step)
+    points = sorted(client.get_metric_history(parent.info.run_id, "best_so_far"), key=lambda point: point.step)
     steps = [point.step for point in points]
     complete = {trial.number for trial in ended.trials if trial.state == "complete"}
     if len(steps) != len(set(steps)):

@@ -1,8 +1,9 @@
 """Formats of records in MLflow: names of runs, metrics by epoch, tags, and notes for people.
 
 Metrics have the study's names here; see `names`. MLflow would show an infinity as 1.8e308, so only finite values are
-metrics. Its charts come in sections: that of a name's path, in order, then one of all names without a path. So curves
-have a path, and are what a page of charts begins with; single values have none.
+metrics. Its charts come in sections: those of names with a path, in order, then one of all names without, where the
+single values `best_...` come before `loss`. So a curve is there twice: by its name, which people search for, and below
+`CURVES`, which a page of charts begins with.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tracking.outbox.records import (
 NOTE: Final = "mlflow.note.content"
 NAME: Final = "mlflow.runName"
 CURVES: Final = "curves/"
-"""What the names of metrics with a point for each epoch or trial begin with; records have them without it."""
+"""Path of the curves' second names."""
 _LONGEST_TAG: Final = 5000  # characters; MLflow 3.17 allows 8,000, older servers no more than this
 _LONGEST_PARAM: Final = 6000  # characters
 _ENDING: Final = 100  # characters, at most, of the end of a text that was cut
@@ -46,8 +47,9 @@ def make_epoch_metrics(recorded: EpochsRecorded) -> list[Metric]:
 
 
 def make_curve_points(values: Mapping[str, float], at_ms: int, step: int) -> list[Metric]:
-    """Return one point for each curve; `values` are by the names of the curves without `CURVES`."""
-    return make_metrics({CURVES + name: value for name, value in values.items()}, at_ms, step)
+    """Return the points of curves: by name, and below `CURVES` unless a name has a path, as `fold_1/loss` has."""
+    named = {CURVES + name: value for name, value in values.items() if "/" not in name}
+    return make_metrics({**values, **named}, at_ms, step)
 
 
 def make_final_metrics(finished: TrialFinished, model_id: str | None = None) -> list[Metric]:

@@ -101,7 +101,7 @@ def test_one_line_gives_optuna_and_mlflow(tuner, tmp_path):
     assert {number: run.data.params for number, run in children.items()} == {
         trial.number: {name: str(value) for name, value in trial.params.items()} for trial in study.trials
     }
-    history = client.get_metric_history(children[0].info.run_id, "curves/val_loss")
+    history = client.get_metric_history(children[0].info.run_id, "val_loss")
     assert [point.step for point in history] == [1, 2]
     (parent,) = (run for run in found if "number" not in run.data.tags)
     assert parent.data.metrics["best_val_loss"] == pytest.approx(min(trial.score for trial in trials))

@@ -272,7 +272,7 @@ def test_a_study_with_folds_is_told_anew(desk, home, another_mlflow):
     desk.run(FakeEngine(scores(3.0, 2.0)), trials=2, summary=summary)
     synced(home)
     _, client = assert_rebuilt_equal(home, another_mlflow)
-    assert {"curves/fold_1/val_loss", "curves/val_loss"} <= set(list_runs(client, "it")[1][0].data.metrics)
+    assert {"fold_1/val_loss", "val_loss"} <= set(list_runs(client, "it")[1][0].data.metrics)
 
 
 @pytest.mark.long
@@ -438,7 +438,7 @@ def test_a_trial_that_lost_its_files_is_told_as_far_as_it_goes(desk, home, anoth
     assert [note.partition(":")[0] for note in done.notes] == ["trial 0", "trial 0", "trial 1", "trial 1"]
     _, children = list_runs(client, "it")
     assert [run.data.metrics["best_val_loss"] for run in children.values()] == [3.0, 2.0, 1.0]
-    assert ["curves/val_loss" in run.data.metrics for run in children.values()] == [False, False, True]
+    assert ["val_loss" in run.data.metrics for run in children.values()] == [False, False, True]
 
 
 def test_a_study_that_has_not_started_is_refused(desk, home):

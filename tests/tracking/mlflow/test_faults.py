@@ -283,9 +283,9 @@ def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_pa
         epochs = read_epochs(home.locate_trial("it", number))
         expected = [(done.epoch + 1, done.at_ms, done.metrics["val_loss"]) for done in epochs]
         assert len(expected) == 3
-        assert points(client, run, "curves/val_loss") == expected
+        assert points(client, run, "val_loss") == expected
         assert len(points(client, run, "best_val_loss")) == 1
-    assert [step for step, _, _ in points(client, parent, "curves/best_so_far")] == list(range(12))
+    assert [step for step, _, _ in points(client, parent, "best_so_far")] == list(range(12))
     assert len(client.search_model_versions("name = 'it'")) == 1
 
 

@@ -44,13 +44,15 @@ def test_values_that_are_not_finite_are_no_metrics():
     assert [(point.key, point.value) for point in make_metrics(given, 1)] == [("a", 1.0)]
 
 
-def test_curves_are_below_one_path():
-    """MLflow shows their section before metrics without a path; those of folds follow their mean."""
+def test_curves_without_a_path_have_a_second_name_with_one():
+    """MLflow shows sections of names with a path before metrics without; those of folds follow their mean."""
     of_epochs = make_epoch_metrics(EpochsRecorded("s", 0, ((0, 1, {"val_loss": 1.0, "fold_1/val_loss": 2.0}),)))
     assert [(point.key, point.step) for point in of_epochs] == [
+        ("val_loss", 1),
+        ("fold_1/val_loss", 1),
         ("curves/val_loss", 1),
-        ("curves/fold_1/val_loss", 1),
     ]
     assert [(point.key, point.step) for point in make_curve_points({"best_so_far": 1.0}, 1, 7)] == [
-        ("curves/best_so_far", 7)
+        ("best_so_far", 7),
+        ("curves/best_so_far", 7),
     ]

@@ -10,6 +10,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from projected import connect, deliver, list_runs
 from requests.exceptions import HTTPError
 
+from tracking.mlflow.formatting import CURVES
 from tracking.mlflow.names import encode_name
 from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.outbox.outbox import Outbox
@@ -58,7 +59,7 @@ def test_a_refused_parameter(projection, client, name, a_study):
     assert f'; the hyperparameter "p149" of {name}-t000: ' in str(caught.value)
     _, children = list_runs(client, name)
     assert (children[0].data.params["p3"], children[0].data.params["q"]) == ("1", "3")
-    assert (children[0].data.metrics["curves/loss"], children[0].info.status) == (1.0, "FINISHED")
+    assert (children[0].data.metrics["loss"], children[0].info.status) == (1.0, "FINISHED")
     projection.deliver([finished])  # what was refused is forgotten
 
 
@@ -73,7 +74,7 @@ def test_a_deleted_run_is_no_refusal(projection, client, name, a_study):
         projection.deliver([epochs])
     projection.deliver([started, epochs])
     _, children = list_runs(client, name)
-    assert (children[0].data.params, children[0].data.metrics) == ({"p": "1"}, {"curves/loss": 1.0})
+    assert (children[0].data.params, children[0].data.metrics) == ({"p": "1"}, {"loss": 1.0, "curves/loss": 1.0})
 
 
 def test_a_refused_file(projection, client, name, a_study, tmp_path, monkeypatch):
@@ -143,7 +144,8 @@ def test_points_are_renamed_whole(projection, client, name, a_study):
         projection, [a_study(name)[0], TrialStarted(name, 0, {}, NOON), EpochsRecorded(name, 0, ((4, NOON, points),))]
     )
     _, children = list_runs(client, name)
-    assert sorted(children[0].data.metrics.values()) == sorted(points.values())
-    (point,) = client.get_metric_history(children[0].info.run_id, encode_name("curves/lr@2"))
+    found = {key: value for key, value in children[0].data.metrics.items() if not key.startswith(CURVES)}
+    assert sorted(found.values()) == sorted(points.values())
+    (point,) = client.get_metric_history(children[0].info.run_id, encode_name("lr@2"))
     assert (point.value, point.step, point.timestamp) == (2.0, 5, NOON)
     assert isinstance(point, Metric)
