@@ -15,6 +15,7 @@ from pipelines.data.array_types import Array
 from pipelines.data.columns.columns import Column
 from pipelines.data.identifiers import IDENTIFIER_ROWS, explain_identifier
 from pipelines.data.leaks import explain_leaks
+from pipelines.data.number_notes import explain_numbers
 from pipelines.data.prepared import Task
 from pipelines.data.report import DRIFT_FROM, DRIFT_ROWS, DataReport
 from pipelines.data.targets.labels import Labels
@@ -44,7 +45,9 @@ def note_columns(columns: Sequence[Column], labels: Labels, training: Array) -> 
                 f'column "{column.name}": {count} infinite or beyond 3.4e38 and counted as missing; correct the file, '
                 f'or leave the column out by data.drop: ["{column.name}"]'
             )
-        identifier = explain_identifier(column)
+        if meant := explain_numbers(column):
+            yield f'column "{column.name}" {meant}'
+        identifier = "" if meant else explain_identifier(column)
         if identifier:
             yield f'column "{column.name}" {identifier}; if it is an identifier, set data.drop: ["{column.name}"]'
         elif leak := explain_leaks(column, labels, training):
