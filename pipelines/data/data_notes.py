@@ -23,6 +23,7 @@ from pipelines.data.targets.target_notes import find_lookalikes, show_word
 
 _FAR = 1_000.0
 _FEWEST_ZEROS = 3
+_FEWEST_SUMMED = 5  # numbers other than zero: of fewer, a sum may be chance
 _FEWEST_MEASURED = 15  # distinct values of a measurement
 _APART = 0.2  # of the median, from which the smallest measurement is far from zero
 _MARKS_MISSING = re.compile(r"-?9{2,}(?:\.0*)?|-1(?:\.0*)?|1e\+?\d+")
@@ -55,6 +56,11 @@ def note_columns(columns: Sequence[Column], labels: Labels, training: Array) -> 
                 f'column "{column.name}" alone {leak}; if it is known only after the target, set '
                 f'data.drop: ["{column.name}"]'
             )
+        if column.kind == "numeric" and is_total(column.values):
+            yield (
+                f'column "{column.name}" has the sum of all other rows in the last one ({column.values[-1]:.12g}); if '
+                "that row holds totals, set data.skipfooter: 1"
+            )
         if column.kind == "numeric" and (apart := _explain_value_apart(column.values[training], column.name)):
             yield f'column "{column.name}": {apart}'
         if column.kind == "string" and (pair := next(iter(find_lookalikes(_list_few(column))), None)):
@@ -63,6 +69,17 @@ def note_columns(columns: Sequence[Column], labels: Labels, training: Array) -> 
                 f"{show_word(pair[1])}; to join them, set data.columns.{column.name}.replace: "
                 f"{{{show_word(pair[1])}: {show_word(pair[0])}}}"
             )
+
+
+def is_total(values: Array) -> bool:
+    """Return whether the last of a column's numbers, in the order of the source, is the sum of all others."""
+    if len(values) <= _FEWEST_SUMMED or not np.isfinite(values[-1]):
+        return False
+    others = values[:-1][np.isfinite(values[:-1])]
+    if np.count_nonzero(others) < _FEWEST_SUMMED or (others < 0).any():
+        return False
+    # Written with a digit less than its parts.
+    return bool(abs(values[-1] - others.sum()) <= 1e-6 * others.sum())
 
 
 def note_classes(task: Task) -> Iterator[str]:

@@ -18,7 +18,7 @@ _FEWEST_DATES = 5  # distinct values of eight digits that are all dates; fewer m
 _TIME_WORDS = frozenset(
     {
         *("date", "dates", "datetime", "time", "timestamp", "ts", "epoch", "created", "updated"),
-        *("modified", "started", "ended", "posted", "published", "datum", "zeit", "zeitpunkt", "fecha"),
+        *("modified", "started", "ended", "posted", "published", "stamp", "datum", "zeit", "zeitpunkt", "fecha"),
         *("hora", "data", "when", "utc", "dt"),
     }
 )

@@ -45,6 +45,17 @@ _MONTHS = (
     "nov november novembre noviembre novembro",
     "dec dez déc dic december dezember décembre diciembre dicembre dezembro",
 )
+# Monday to Sunday in the same languages but English, which `strptime` reads itself; "mar" is a month first.
+_DAYS = (
+    ("Mon", "mo montag lundi lun lunes lunedì ma maandag segunda segunda-feira"),
+    ("Tue", "di dienstag mardi martes martedì dinsdag terça terça-feira"),
+    ("Wed", "mi mittwoch mercredi mer miércoles mié mercoledì wo woensdag quarta quarta-feira"),
+    ("Thu", "do donnerstag jeudi jeu jueves jue giovedì gio donderdag quinta quinta-feira"),
+    ("Fri", "fr freitag vendredi ven viernes vie venerdì vr vrijdag sexta sexta-feira"),
+    ("Sat", "sa samstag sonnabend samedi sam sábado sáb sabato sab za zaterdag"),
+    ("Sun", "so sonntag dimanche dim domingo dom domenica zo zondag"),
+)
+_DAY_OF = {name: day for day, names in _DAYS for name in names.split()}
 _MONTH_OF = {name: names[:3].capitalize() for names in _MONTHS for name in names.split()}
 # Typographic minus signs, and blanks and apostrophes between groups of digits.
 _PLAIN_MARKS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'"})
@@ -192,8 +203,9 @@ def _read_dates(words: Sequence[str], form: CellForm) -> Any:
         return count_days_in([read_number(word) for word in words], form.unit)
     if form.date_format:
         dates = parse_dates(words, form.date_format)
-        if "%b" in form.date_format and dates.isna().any():
-            dates = dates.fillna(parse_dates([translate_months(word) for word in words], form.date_format))
+        if re.search("%[ab]", form.date_format) and dates.isna().any():
+            translated = [translate_months(translate_weekday(word)) for word in words]
+            dates = dates.fillna(parse_dates(translated, form.date_format))
     else:
         plain = [word.replace("/", "-") for word in words]
         dates = pd.to_datetime(pd.Series(plain), utc=True, format="ISO8601", errors="coerce")
@@ -209,6 +221,17 @@ def translate_months(word: str) -> str:
     """
     word = re.sub(r"(?<=\d)(?:st|nd|rd|th|er)\b|\bde\s+", "", word, flags=re.IGNORECASE)
     return re.sub(r"[^\W\d_]+\.?", lambda each: _MONTH_OF.get(each[0].lower().rstrip("."), each[0]), word)
+
+
+def translate_weekday(word: str) -> str:
+    """Return a date with the weekday before it by its English abbreviation.
+
+    >>> translate_weekday("Mi, 21.04.2021"), translate_weekday("lundi 5 mars 2021")
+    ('Wed, 21.04.2021', 'Mon 5 mars 2021')
+    """
+    found = re.match(r"([^\W\d_]{2,10}(?:-feira)?)\.?(,? )(?=\d)", word)
+    day = _DAY_OF.get(found[1].lower()) if found else None
+    return word if found is None or day is None else f"{day}{found[2]}{word[found.end() :]}"
 
 
 def count_days(dates: Any) -> Any:

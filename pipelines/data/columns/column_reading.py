@@ -30,6 +30,7 @@ from pipelines.data.columns.text_types import (
     infer_type,
     is_number,
     note_missing_words,
+    note_unknown_unit,
 )
 from pipelines.data.raw import RawData
 from pipelines.spec.data_spec import DataSpec
@@ -355,6 +356,8 @@ def _finish_words(
     words = pd.unique(cells).tolist()
     form = find_word_form([word for word in words if word], has_gaps="" in words)
     notes += [describe_word_form(form, name), note_missing_words(words, form, name)]
+    if guesses and kind == "string":
+        notes.append(note_unknown_unit([word for word in words if word], name))
     form = replace(form, missing=cell_rules.missing, replaced=cell_rules.replaced)
     return ColumnReading(kind, values, form, why, tuple(filter(None, notes)))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.columns.number_forms import FormConflict
-from tracking.mlflow.cell_values import CellForm, read_words, translate_months
+from tracking.mlflow.cell_values import CellForm, read_words, translate_months, translate_weekday
 
 _TIME = re.compile(r"(?:[T ]+|^)(?P<clock>\d{1,2}:\d{2})(?P<seconds>:\d{2})?(?P<part>\.\d+)?(?P<half> ?[AaPp][Mm])?$")
 _ZONE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
@@ -83,6 +83,7 @@ def _is_same_both_ways(word: str) -> bool:
 
 def _list_formats(word: str) -> Iterator[str]:
     """Yield the forms that a word may have, those with the day first before those with the month first."""
+    word = translate_weekday(word)
     time = _TIME.search(word)
     zone = _ZONE.search(word) if time is None and ":" in word else None
     if zone is not None:

@@ -33,10 +33,10 @@ _SCALES_OF_MONEY = {"m": 1e6, "b": 1e9, "B": 1e9}
 _UNITS: tuple[dict[str, float], ...] = (
     {"%": 1.0, "pct": 1.0, "percent": 1.0},
     {"‰": 1.0},
-    {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3},
+    {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, "CM": 1e-2, "KM": 1e3, "Km": 1e3},
     {"in": 1.0, "ft": 12.0, "mi": 63360.0},
-    {"mg": 1e-6, "g": 1e-3, "kg": 1.0, "t": 1e3},
-    {"oz": 1.0, "lb": 16.0, "lbs": 16.0},
+    {"mg": 1e-6, "g": 1e-3, "kg": 1.0, "t": 1e3, "KG": 1.0, "Kg": 1.0},
+    {"oz": 1.0, "lb": 16.0, "lbs": 16.0, "LB": 16.0, "LBS": 16.0, "Lbs": 16.0},
     {"ml": 1e-3, "mL": 1e-3, "cl": 1e-2, "l": 1.0, "L": 1.0},
     {"m²": 1.0, "m2": 1.0, "sqm": 1.0, "qm": 1.0, "ha": 1e4, "km²": 1e6, "km2": 1e6},
     {"sqft": 1.0, "sq ft": 1.0},
@@ -82,7 +82,7 @@ class Marks:
     Attributes:
         doubtful: a mark that stands before three digits wherever it occurs, and so may be either; empty for none.
         example: a value with it.
-        beside: a value without any mark; empty if there is none.
+        beside: a value without any mark, or with the other mark between thousands; empty if there is none.
     """
 
     decimal: str | None = None
@@ -172,9 +172,12 @@ def _combine_roles(seen: dict[tuple[str, str], str], beside: str) -> Marks:
     mark = doubtful[0]
     if decimal is not None:
         return Marks(decimal, mark)
-    # A column has one mark between thousands, and 1234 shows that it has none.
-    if group is not None or ("ungrouped", "") in seen:
+    # 1234 shows that nothing stands between thousands. Another mark there shows nothing: who mixes 15 788 and 64,222
+    # may mean thousands by both.
+    if group is None and ("ungrouped", "") in seen:
         return Marks(mark, group)
+    if group is not None:
+        return Marks(None, group, mark, seen["either", mark], seen["thousands", group])
     return Marks(None, None, mark, seen["either", mark], beside)
 
 

@@ -57,6 +57,7 @@ _GAP_WORDS = frozenset(
 )
 """Words by which people and spreadsheets mean "missing", in lower case; pandas keeps them."""
 _MOST_SAMPLED = 1_000
+_FEWEST_MEASURED = 5  # distinct values with a unit that may be measurements
 _ENDLESS = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
 _DOUBTFUL_DOT = re.compile(r"[-+]?[1-9]\d{0,2}\.\d{3}")
 
@@ -154,6 +155,13 @@ def find_numbers(words: Sequence[str], rules: ReadingRules) -> CellForm | None:
     return form if np.isfinite(read_words(finite, "numeric", form)).all() else None
 
 
+def find_unknown_unit(words: Sequence[str]) -> str:
+    """Return the one text behind all words, which are numbers otherwise, such as "PS" in 75 PS; "" for none."""
+    parts = split_numbers(words) if words else None
+    texts = {(each.before, each.after) for each in parts or ()}
+    return next(iter(texts))[1] if len(texts) == 1 and not next(iter(texts))[0] else ""
+
+
 def find_amounts(words: Sequence[str], name: str, rules: ReadingRules) -> CellForm | None:
     """Return the form in which all words are numbers, or durations in seconds; None where there is none.
 
@@ -162,7 +170,12 @@ def find_amounts(words: Sequence[str], name: str, rules: ReadingRules) -> CellFo
     """
     clock = rules.date_format if rules.date_format in DURATION_CLOCKS else ""
     form = None if clock else find_numbers(words, rules)
-    return form or find_duration_form(words, name, clock, is_number=True)
+    form = form or find_duration_form(words, name, clock, is_number=True)
+    if form is None and (unit := find_unknown_unit(words)):
+        # Who declares a number has decided what an unknown unit is.
+        bare = find_numbers([word.removesuffix(unit).rstrip() for word in words], rules)
+        form = None if bare is None else replace(bare, factors=((unit, 1.0),))
+    return form
 
 
 def find_target_form(words: Sequence[str], name: str, rules: ReadingRules) -> CellForm | None:
@@ -268,6 +281,13 @@ def _resolve_marks(marks: Marks, rules: ReadingRules, currency: str | None) -> M
     if not mark:
         return marks
     others = rules.others
+    if marks.thousands is not None:
+        if others.decimal == mark:
+            return Marks(mark, marks.thousands)
+        raise FormConflict(
+            f"holds {marks.example} beside {marks.beside}, of which only one may have a mark between thousands; set "
+            f'thousands: "{marks.thousands}" and decimal: "{mark}"'
+        )
     if others.decimal == mark:
         return Marks(mark)
     if others.thousands == mark or others.decimal is not None:
@@ -374,6 +394,16 @@ def note_missing_words(words: Sequence[str], form: CellForm, name: str) -> str:
     return (
         f'"{found[0]}" is a category of column "{name}"; if it means "missing", name it in data.missing_values; else '
         "read a deployed model's tables with keep_default_na=False, since pandas makes missing values of it"
+    )
+
+
+def note_unknown_unit(words: Sequence[str], name: str) -> str:
+    """Return a note on categories that are numbers with an unknown unit; "" where they are few, or others."""
+    if len(words) < _FEWEST_MEASURED or not (unit := find_unknown_unit(words)):
+        return ""
+    return (
+        f'column "{name}" holds numbers with "{unit}" behind, such as {words[0]!r}, which are taken for categories; to '
+        f"read them as numbers, set data.columns.{name}.type: numeric"
     )
 
 

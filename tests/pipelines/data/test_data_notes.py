@@ -66,6 +66,17 @@ def test_leaks(values, labels):
     assert 'set data.drop: ["a"]' in notes_on(column(values), labels)[0]
 
 
+def test_totals_in_the_last_row():
+    """A last value that is the sum of all others is named with the key that leaves its row out."""
+    sold = RANDOM.integers(1, 90, ROWS).astype(float)
+    sold[-1] = sold[:-1].sum()
+    assert "has the sum of all other rows in the last one" in notes_on(column(sold))[0]
+    assert "data.skipfooter: 1" in notes_on(column(sold))[0]
+    sold[-1] += 1
+    assert not any("sum of all" in note for note in notes_on(column(sold)))
+    assert not any("sum of all" in note for note in notes_on(column(np.zeros(ROWS))))
+
+
 def test_a_useful_column_is_no_leak():
     """A column that helps much, and is wrong at times, has no note."""
     flips = np.where(np.arange(ROWS) % 20 == 0, 1 - CLASSES.y, CLASSES.y)

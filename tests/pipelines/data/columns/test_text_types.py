@@ -6,10 +6,12 @@ import pytest
 from pipelines.data.columns.number_forms import FormConflict, Marks
 from pipelines.data.columns.text_types import (
     ReadingRules,
+    find_amounts,
     find_file_marks,
     find_word_form,
     infer_type,
     note_missing_words,
+    note_unknown_unit,
 )
 from tracking.mlflow.cell_values import CellForm, read_words
 
@@ -57,6 +59,7 @@ def test_forms_of_numbers(words, values):
         (["1,203", "2,987"], 'set thousands: "," or decimal: ","'),
         (["$5", "€7"], r"several currencies: \$, €"),
         (["12.5%", "0.3"], "and others without, such as '0.3'"),
+        (["15 788", "64,222"], r"64,222 beside 15 788, .* set thousands: \" \" and decimal: \",\""),
         (["1.5", "1.234.567"], "between thousands in '1.234.567'"),
         (["03/04/2020", "05/06/2020"], "day and month may change places"),
     ],
@@ -72,6 +75,8 @@ def test_forms_in_doubt(words, conflict):
     [
         (["1.203", "987"], ReadingRules(thousands="."), [1203, 987]),
         (["1.203", "987"], ReadingRules(decimal="."), [1.203, 987]),
+        (["15 788", "64,222"], ReadingRules(decimal=",", thousands=" "), [15788, 64.222]),
+        (["15 788", "64,222"], ReadingRules(others=Marks(",")), [15788, 64.222]),
         (["1.203", "987"], ReadingRules(others=Marks(",")), [1203, 987]),
         (["1.203", "987"], ReadingRules(others=Marks(".")), [1.203, 987]),
         (["1.203", "2.987"], ReadingRules(others=Marks(",")), [1203, 2987]),
@@ -137,6 +142,8 @@ def test_what_is_no_number(words):
         (["2:05 PM", "11:30 AM"], "1970-01-01T14:05"),
         (["03/03/2020", "05/05/2020"], "2020-03-03"),
         (["2020Q2", "2021Q4"], "2020-04-01"),
+        (["Mi, 21.04.2021", "Fr, 09.09.2022"], "2021-04-21"),
+        (["lundi 5 mars 2021", "mardi 6 avril 2021"], "2021-03-05"),
         (["2020-q2", "2021-q4"], "2020-04-01"),
         (["Q2 2020", "Q4 2021"], "2020-04-01"),
         (["2Q 2020", "4Q 2021"], "2020-04-01"),
@@ -205,6 +212,17 @@ def test_dots_that_may_stand_between_thousands():
     for words, rules in ((["8.64", "9.870"], RULES), (["8.640"], ReadingRules(others=Marks(".")))):
         shown = infer_type(words, "a", rules)
         assert shown is not None and shown.note == ""
+
+
+def test_numbers_with_an_unknown_unit():
+    """They are categories with a note, and the type that it names reads them; sizes and ordinals have none."""
+    words = [f"{power} PS" for power in (75, 90, 110, 140, 200)]
+    assert infer_type(words, "a", RULES) is None
+    assert "with \"PS\" behind, such as '75 PS'" in note_unknown_unit(words, "a")
+    assert "data.columns.a.type: numeric" in note_unknown_unit(words, "a")
+    assert read_words(words, "numeric", find_amounts(words, "a", RULES)).tolist() == [75, 90, 110, 140, 200]
+    for others in (["1st", "2nd", "3rd", "4th", "5th"], ["3 doors", "5 doors"], ["A1", "A2", "A3", "A4", "A5"]):
+        assert note_unknown_unit(others, "a") == ""
 
 
 def test_words_by_which_people_mean_missing():
