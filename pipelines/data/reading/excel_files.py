@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 
@@ -67,9 +68,42 @@ def _read_cells(file: SourceFile) -> tuple[str, list[list[Any]], tuple[str, ...]
         reason = describe_first_line(error)
         raise file.refuse(f"{file.name} cannot be read as an Excel file: {reason}; save it as CSV") from None
     cells = table.astype(object).where(table.notna(), None).to_numpy(dtype=object).tolist()
+    merged = _fill_merged(cells, sheet, file)
     others = ", ".join(f'"{name}"' for name in sheets if name != sheet)
     note = f'the sheet "{sheet}" of {file.name} is read, not {others} (data.sheet)'
-    return sheet, cells, (note,) if others and file.spec.sheet is None else ()
+    return sheet, cells, (*((note,) if others and file.spec.sheet is None else ()), *merged)
+
+
+def _fill_merged(cells: list[list[Any]], sheet: str, file: SourceFile) -> tuple[str, ...]:
+    """Write the value of cells of one column that are merged over rows into each of these, and return a note.
+
+    A file holds such a value in the first of its rows. What is merged in the first row belongs to names.
+    """
+    ranges = [
+        each for each in _list_merged(file.path, sheet) if each[0] == each[1] and each[2] > file.spec.skiprows + 1
+    ]
+    for column, _, top, bottom, _ in ranges:
+        for row in range(top, min(bottom, len(cells))):
+            cells[row][column - 1] = cells[top - 1][column - 1]
+    if not ranges:
+        return ()
+    more = f" and {len(ranges) - 1} more" if len(ranges) > 1 else ""
+    return (
+        f'the sheet "{sheet}" of {file.name} has merged cells ({ranges[0][-1]}{more}), whose value is that of each of '
+        "their rows; if only the first has it, separate them in the file",
+    )
+
+
+def _list_merged(path: Path, sheet: str) -> list[tuple[int, int, int, int, str]]:
+    """Return the merged ranges of a sheet: first and last column, first and last row, from 1, and the name."""
+    with ZipFile(path) as packed:
+        parts = [name for name in packed.namelist() if name.startswith("xl/worksheets/")]
+        # Only few files have some, and listing them takes a second reading of the whole book.
+        if not any(b"<mergeCell " in packed.read(name) for name in parts):
+            return []
+    with pd.ExcelFile(path, engine="openpyxl", engine_kwargs={"read_only": False}) as book:
+        ranges = book.book[sheet].merged_cells.ranges
+        return sorted((each.min_col, each.max_col, each.min_row, each.max_row, str(each.coord)) for each in ranges)
 
 
 def _name_others(notes: Sequence[str]) -> str:

@@ -90,3 +90,18 @@ def test_totals_and_other_sheets(read):
     assert read({"Sales": rows}, skipfooter=1).rows == 2
     with pytest.raises(InputError, match=r'no rows below its header; .* is read, not "Sales" \(data.sheet\)'):
         read({"Readme": [["The rows are in the second sheet"]], "Sales": rows})
+
+
+def test_merged_cells(tmp_path):
+    """The value of cells merged over rows is that of each of these, with a note; those of the header stay."""
+    book = openpyxl.Workbook()
+    for row in [["name", None, "n"], ["a", 1, 1], [None, 2, 2], ["b", 3, 3], [None, None, 4]]:
+        book.active.append(row)
+    for place in ("A1:B1", "A2:A3", "A4:A5", "B4:B5"):
+        book.active.merge_cells(place)
+    book.save(tmp_path / "d.xlsx")
+    spec = DataSpec.model_validate({"source": "d.xlsx", "header": "first"})
+    raw = read_excel(SourceFile(tmp_path / "d.xlsx", "d.xlsx", "data.source", spec))
+    assert raw.table.iloc[:, 0].tolist() == ["a", "a", "b", "b"]
+    assert raw.table.iloc[:, 1].tolist() == [1, 2, 3, 3]
+    assert "merged cells (A2:A3 and 2 more)" in raw.notes[0]
