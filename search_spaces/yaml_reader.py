@@ -244,7 +244,9 @@ class _Builder:
         try:
             if _INT.fullmatch(text):
                 # `int(text, 0)` refuses leading zeros, which are decimal in YAML 1.2.
-                return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+                number = int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+                str(number)  # raises for a number whose digits nobody could print
+                return number
             if _FLOAT.fullmatch(text):
                 return float(text)
         except ValueError:

@@ -96,6 +96,7 @@ def test_numbers_that_are_not_finite_are_read():
         ),
         ("a: [1, 2\nb: 3", "study.yaml:2:2: a `[` or `{` before this is not closed, or a `,` is missing"),
         ("a: " + "9" * 5000, "study.yaml:1:4: the number has more digits than can be read"),
+        ("a: 0x" + "f" * 5000, "study.yaml:1:4: the number has more digits than can be read"),
         ('a: "\\ud83d"', "study.yaml:1:4: the text holds an escape for a character that is not text; remove it"),
         (
             "a: " + "[" * 60,

@@ -130,7 +130,10 @@ def _make_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _parse(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_refuse_doubled)
+    try:
+        return json.loads(text, object_pairs_hook=_refuse_doubled)
+    except RecursionError:
+        raise ValueError("its values are nested deeper than can be read") from None
 
 
 def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

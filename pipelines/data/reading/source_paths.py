@@ -57,6 +57,7 @@ _LOADER_ADVICE = "other files are read by a loader (loader.py:function) that ret
 _FETCHED: ContextVar[Mapping[str, Mapping[Path, str]]] = ContextVar("fetched", default=MappingProxyType({}))
 # No slash behind the colon, which would make it a path.
 _LOADER = re.compile(r"\.py:[^/\\]*$")
+_SAME_FOLDERS = re.compile(r"(?:(?<=/)|^)(?:\*\*/){2,}")
 _MOST_BESIDE = 50
 _MOST_PROBLEMS = 1
 
@@ -171,7 +172,7 @@ def may_import_keras(spec: DataSpec) -> bool:
 
 def is_pattern(source: str, base: Path) -> bool:
     """Return whether a source is a pattern of files; a file of that very name is none."""
-    return glob.has_magic(source) and not (base / source).exists()
+    return glob.has_magic(source) and not _exists(base / source)
 
 
 def find_suffix(name: str) -> str:
@@ -193,9 +194,18 @@ def expand_pattern(source: str, base: Path) -> list[str]:
     """Return the names of the files that fit a pattern, from the folder; none where the source is no pattern."""
     if not is_pattern(source, base):
         return []
+    # Each `**` in a row walks all folders again below each of them, and finds the same.
+    source = _SAME_FOLDERS.sub("**/", source)
     # Sorted, since the order of a folder differs between file systems.
     names = glob.glob(source, root_dir=base, recursive=True)  # noqa: PTH207 - Path.glob takes no full path
     return sorted(name for name in names if (base / name).is_file())
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # longer than any name here may be
+        return False
 
 
 def _expand(source: str, base: Path) -> list[Path]:
@@ -203,8 +213,8 @@ def _expand(source: str, base: Path) -> list[Path]:
 
 
 def _find_problem(path: Path, written: str, key: str) -> Problem | None:
-    if not path.exists():
-        if not path.parent.is_dir():
+    if not _exists(path):
+        if not _exists(path.parent) or not path.parent.is_dir():
             where = "; a relative path begins at the study file's folder" if not Path(written).is_absolute() else ""
             return Problem(f"there is no file or folder {written}, nor the folder that it would be in{where}", key)
         beside = [entry.name for entry in path.parent.iterdir()]

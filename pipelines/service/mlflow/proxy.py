@@ -17,6 +17,7 @@ from pipelines.service.errors import ForbiddenError, TooMuchError
 from pipelines.service.http.problem_details import MEDIA_TYPE, encode_problem_detail
 from pipelines.service.http.security_middleware import MLFLOW, Message, Receive, Scope, Send
 from pipelines.service.mlflow.assets import PAGE, extend_page, find_asset
+from pipelines.service.mlflow.json_bodies import check_json
 from pipelines.service.mlflow.notes import MAX_BYTES, MlflowNotes
 from pipelines.service.mlflow.routes import RouteKind, classify_route
 from pipelines.service.mlflow.run_search import ROUTE, widen_page
@@ -25,6 +26,8 @@ from search_spaces.errors import InputError, KerastudyError, UnknownError
 from tracking.store.accounts import Identity
 
 _NO_ANSWER = "MLflow does not answer"
+_LOG = "mlflow-server.log in the home"
+_LONGEST_SEARCH = 1 << 20  # the middleware's limit; a client may name thousands of experiments
 _PATIENCE = httpx.Timeout(120.0, connect=5.0)  # MLflow takes seconds to order 10,000 runs by a metric
 _CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 # Headers of one connection (RFC 9110, 7.6.1), which a proxy must not forward.
@@ -108,8 +111,10 @@ class MlflowProxy:
             body = await self._notes.check(caller, route, await _read_body(receive))
             return _replace_body(scope, body)
         _require_kind(caller, kind)
-        if route == ROUTE and scope["method"] == "POST":
-            return _replace_body(scope, widen_page(await _read_body(receive)))
+        if kind == "read" and scope["method"] == "POST":
+            body = await _read_body(receive, MAX_BYTES if route == ROUTE else _LONGEST_SEARCH)
+            check_json(body)
+            return _replace_body(scope, widen_page(body) if route == ROUTE else body)
         return scope, receive
 
     async def _forward(self, client: httpx.AsyncClient, request: httpx.Request, send: Send) -> None:
@@ -120,6 +125,9 @@ class MlflowProxy:
             await _send_problem(send, 503, f"{_NO_ANSWER}; the service starts it again")
             return
         try:
+            if answer.status_code == 500 and "json" not in answer.headers.get("content-type", ""):
+                await _send_problem(send, 502, f"MLflow failed at this request; {_LOG} has the details")
+                return
             kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _NOT_PASSED_BACK]
             if request.url.path == PAGE and answer.status_code == 200 and request.method == "GET":
                 await _send_page(send, kept, await answer.aread())
@@ -229,12 +237,12 @@ def _make_request(client: httpx.AsyncClient, scope: Scope, receive: Receive) -> 
     return client.build_request(scope["method"], url, headers=[*headers, *length], content=content)
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def _read_body(receive: Receive, limit: int = MAX_BYTES) -> bytes:
     body = b""
     async for chunk in _stream_body(receive):
         body += chunk
-        if len(body) > MAX_BYTES:
-            raise TooMuchError(f"the body is larger than the {MAX_BYTES:,} bytes that are allowed here")
+        if len(body) > limit:
+            raise TooMuchError(f"the body is larger than the {limit:,} bytes that are allowed here")
     return body
 
 

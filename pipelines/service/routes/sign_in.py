@@ -136,7 +136,7 @@ class _Cookies:
     def find_attempt(self, request: Request) -> Attempt | None:
         try:
             return Attempt(**json.loads(base64.urlsafe_b64decode(request.cookies.get(self._attempt, ""))))
-        except (ValueError, TypeError, binascii.Error):
+        except (ValueError, TypeError, RecursionError, binascii.Error):
             return None
 
     def drop_attempt(self, answer: Response) -> Response:

@@ -67,6 +67,8 @@ def test_lines_in_a_file_called_json(read):
         ('{"a": [1, 2], "b": [1]}', "d.json", 'expected columns of one length in d.json, got "a" 2, "b" 1'),
         ('{"rows": 3}', "d.json", "expected a list of records"),
         ("\n", "d.jsonl", "has no rows"),
+        ("[" * 100_000, "d.json", "nested deeper than can be read"),
+        ('{"a":' * 100_000, "d.jsonl", "nested deeper than can be read"),
     ],
 )
 def test_unusable_json(read, problem, text, name, message):

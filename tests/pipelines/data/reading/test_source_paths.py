@@ -4,8 +4,10 @@ import os
 
 import pytest
 
+from pipelines.data.reading import source_paths
 from pipelines.data.reading.source_paths import (
     check_source_paths,
+    expand_pattern,
     find_sources,
     find_suffix,
     is_loader,
@@ -132,3 +134,24 @@ def test_a_pipe_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "a.csv")
     with pytest.raises(InputError, match=r"a\.csv is a named pipe; expected a file or a folder"):
         check_source_paths(spec("a.csv", target="y"), tmp_path)
+
+
+@pytest.mark.parametrize("source", ["a" * 300, "a" * 300 + "/b.csv", "[a-z]" * 300])
+def test_a_name_that_no_file_can_have(tmp_path, source):
+    """It is a file that is not there, and no error of the system."""
+    assert expand_pattern(source, tmp_path) == []
+    with pytest.raises(InputError):
+        check_source_paths(DataSpec(source=source), tmp_path)
+
+
+def test_folders_of_any_depth_are_walked_once(tmp_path, monkeypatch):
+    """`**/` many times in a row is as one of them: each would walk all folders again."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "d.csv").write_text("x")
+    asked = []
+    monkeypatch.setattr(source_paths.glob, "glob", lambda pattern, **_: asked.append(pattern) or [])
+    for pattern in ("**/" * 50 + "d.csv", "a/**/**/d.csv", "a**/**/d.csv", "x**/d.csv"):
+        expand_pattern(pattern, tmp_path)
+    assert asked == ["**/d.csv", "a/**/d.csv", "a**/**/d.csv", "x**/d.csv"]
+    monkeypatch.undo()
+    assert expand_pattern("**/" * 50 + "d.csv", tmp_path) == ["a/b/d.csv"]

@@ -134,3 +134,33 @@ def test_the_ui_loads_a_study_s_runs_at_once(path, wanted, sent):
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     assert forward(handle, path=path, body=body, headers=headers)[0] == 200
     assert seen == [{**asked, "max_results": sent}]
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b"[1]", "a JSON object, got list"),
+        (b"null", "a JSON object, got NoneType"),
+        (b"", "got no JSON"),
+        (b"{", "got no JSON"),
+        (b"\xff\xfe\xfa", "got no JSON"),
+        (b'{"a": NaN}', "NaN is no number"),
+        (b'{"a":' * 10_000, "nested deeper"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/mlflow/graphql", "/mlflow/ajax-api/2.0/mlflow/runs/search"])
+def test_a_body_that_is_no_object_is_refused(path, body, hint):
+    """MLflow would fail at it with status 500."""
+    status, _, answer = forward(lambda _: pytest.fail("forwarded"), path=path, body=body)
+    assert status == 422
+    assert hint in json.loads(answer)["detail"]
+
+
+def test_a_failure_of_mlflow_is_a_problem_detail():
+    """Its page of status 500 becomes 502; an error in JSON is passed on, since MLflow's client reads it."""
+    page = {"content-type": "text/html"}
+    status, headers, body = forward(lambda _: httpx.Response(500, headers=page, stream=httpx.ByteStream(b"<h1>")))
+    assert (status, headers[b"content-type"]) == (502, b"application/problem+json")
+    assert "mlflow-server.log" in json.loads(body)["detail"]
+    told = {"content-type": "application/json"}
+    assert forward(lambda _: httpx.Response(500, headers=told, stream=httpx.ByteStream(b"{}")))[::2] == (500, b"{}")

@@ -136,7 +136,7 @@ def test_a_closed_route_is_closed_to_every_token(routes: list[tuple[str, str]]) 
         concrete = re.sub(r"<[^>]+>|\{[^}]+\}", "x", path)
         kinds.setdefault(classify_route(method, concrete), set()).add(f"{method} {_simplify(path)}")
     assert kinds["closed"] == closed
-    assert len(kinds["read"]) > 40
+    assert len(kinds["read"]) >= 40
     assert len(kinds["note"]) == 4
 
 
