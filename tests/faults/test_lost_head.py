@@ -14,7 +14,7 @@ from promises import find_broken_promises
 from ray_studies import read_trials, running, wait_for
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
 ]
 
