@@ -114,7 +114,7 @@ def test_a_job_runs_a_study_on_all_nodes(slurm, listening, tmp_path):
     """The head starts here, the other nodes by srun, and the study with its options; the exit code is the study's."""
     start, calls = slurm
     process = start("study.yaml", "--trials", "40", port=listening, status=1)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 1, errors
     lines = calls.read_text().splitlines()
     host = os.uname().nodename
@@ -141,7 +141,7 @@ def test_the_time_limit_pauses_the_study(slurm, listening):
         time.sleep(0.1)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 130
     assert calls.read_text().splitlines()[-2:] == ["interrupted", "put back"]
 
@@ -150,7 +150,7 @@ def test_a_lost_head_pauses_the_study(slurm, listening):
     """Nobody starts another one in this job, so nothing is waited for."""
     start, calls = slurm
     process = start("study.yaml", nodes=1, lives=600, port=listening, head_lives=4)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert "Ray's head has ended, so the study is paused" in errors
     assert calls.read_text().splitlines()[-2:] == ["interrupted", "put back"]
@@ -161,7 +161,7 @@ def test_a_wrong_call_starts_nothing(slurm, arguments, reason):
     """A missing study file is an error before any node is started."""
     start, calls = slurm
     process = start(*arguments)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode != 0
     assert reason in errors
     assert calls.read_text() == ""

@@ -491,7 +491,7 @@ def run_until(folder, home, signal_number=None, *, trial=0):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             process.send_signal(signal_number)
-        return process.wait(timeout=90)
+        return process.wait(timeout=300)
     finally:
         process.kill()
         process.wait()

@@ -83,7 +83,7 @@ def _installed(clone: Path) -> dict[str, str]:
         [clone / ".venv/bin/python", "-m", "pip", "--disable-pip-version-check", "list", "--format", "json"],
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     return {row["name"]: row["version"] for row in json.loads(listed.stdout) if row["name"] not in ("pip", "wheel")}
 
@@ -97,7 +97,7 @@ def test_newer_releases_on_the_index_change_nothing(clone: Path) -> None:
 @pytest.mark.long
 def test_commands_work_in_a_path_with_spaces(clone: Path) -> None:
     """A script of the environment starts although the project's folder has a space in its name."""
-    assert subprocess.run([clone / ".venv/bin/uv", "--version"], check=False, timeout=60).returncode == 0
+    assert subprocess.run([clone / ".venv/bin/uv", "--version"], check=False, timeout=300).returncode == 0
 
 
 @pytest.mark.long
@@ -140,7 +140,7 @@ def test_an_unsuitable_python_is_named(known: tuple[str], tmp_path: Path) -> Non
         env={**os.environ, "PYTHON": known[0]},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert refused.returncode == 1

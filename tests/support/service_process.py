@@ -67,8 +67,8 @@ class ServiceProcess:
         """
         children = [child for child in find_descendants(self.process.pid) if not is_kept_server(child)]
         self.process.send_signal(number)
-        status = self.process.wait(90)
-        _, alive = psutil.wait_procs(children, timeout=60)
+        status = self.process.wait(300)
+        _, alive = psutil.wait_procs(children, timeout=300)
         assert alive == []
         return status
 

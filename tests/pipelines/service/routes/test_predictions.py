@@ -178,4 +178,4 @@ def test_the_work_ends_when_the_client_has_gone(service, ann, predicted, monkeyp
     monkeypatch.setattr(model_service, "predict_file", wait)
     with pytest.raises(httpx.ReadTimeout):
         service.client.post(PATH, content=ROWS, headers=ann, timeout=0.5)
-    assert ended.wait(30)
+    assert ended.wait(300)

@@ -12,7 +12,7 @@ def test_a_process_that_fails_names_the_reason(tmp_path):
     with Store.open(tmp_path):
         pass
     handle = SupervisorHandle(SupervisorRequest("nothing", str(tmp_path), str(tmp_path)))
-    assert handle.wait(60)
+    assert handle.wait(300)
     assert handle.has_ended
     failure = handle.take_failure()
     assert (failure.kind, "nothing" in failure.message) == ("input", True)
@@ -24,6 +24,6 @@ def test_a_process_without_a_service_ends(tmp_path):
     """The pipe to it closes with the service, however that ends; it is no failure."""
     handle = SupervisorHandle(SupervisorRequest("s", str(tmp_path), str(tmp_path)))
     handle.terminate()
-    assert handle.wait(60)
+    assert handle.wait(300)
     assert handle.take_failure() is None
     assert handle.describe_end() == "was ended by signal 15"
