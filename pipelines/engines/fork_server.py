@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from pipelines.engines.warm.settings import read_warm_settings
 # Of every server, in this order. `kerastudy` loads our packages, whatever the user's folders hold.
 _FIRST_MODULES = ("kerastudy", "pipelines.engines.preload.search_path")
 _KEPT = ("pipelines.engines.preload.", "pipelines.cli.preload_supervisor")  # what only loads, and starts no threads
+_END_S = 10.0  # chosen; without processes of its own a server ends at once
 _servers: dict[str, forkserver.ForkServer] = {}
 _not_kept: set[str] = set()  # modules whose kept server was lost: the next one is this process's alone
 _lock = threading.Lock()
@@ -75,7 +77,23 @@ def stop_servers() -> None:
             if isinstance(server, KeptServer):
                 server.release()
             else:
-                server._stop()  # type: ignore[attr-defined]  # typeshed leaves it out
+                _end_server(server)
+
+
+def _end_server(server: Any) -> None:
+    """End a server; it is killed if it does not end by itself.
+
+    It waits for the end of a pipe that this process holds, and so does every process that a library has forked from
+    this one meanwhile.
+    """
+    if server._forkserver_pid is None:
+        return
+    late = threading.Timer(_END_S, os.kill, (server._forkserver_pid, signal.SIGKILL))
+    late.start()
+    try:
+        server._stop()
+    finally:
+        late.cancel()
 
 
 def _open_server(module: str) -> forkserver.ForkServer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ class OpenVino:
         Raises:
             FormatError: if the network cannot be written in this format.
         """
+        _leave_out_telemetry()
         import openvino
 
         made = convert_model(deployed, _convert, "OpenVINO")
@@ -37,6 +39,7 @@ class OpenVino:
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the folder for the CPU, without rounding to 16 bits."""
+        _leave_out_telemetry()
         import openvino
 
         # On processors with bfloat16, the CPU plugin computes in it unless float32 is named.
@@ -52,6 +55,11 @@ class OpenVino:
         return prepend_preprocessing(
             predict, folder / written.preprocessing_file if written.preprocessing_file else None
         )
+
+
+def _leave_out_telemetry() -> None:
+    """Let OpenVINO do without the package that reports each conversion to its makers, from a process that it forks."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # an import of it fails then
 
 
 def _convert(model: Any) -> Any:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
+import time
 from types import ModuleType
 
+import psutil
+import pytest
+
+from pipelines.engines import fork_server
 from pipelines.engines.base import Finished, Job, JobFunction
 from pipelines.engines.fork_server import ForkedProcess
 from pipelines.engines.local_engine import LocalEngine
@@ -68,3 +74,20 @@ def test_a_worker_collects_its_garbage_and_leaves_what_was_imported(tmp_path, mo
         engine.close()
     assert is_enabled
     assert frozen > 10_000
+
+
+@pytest.mark.filterwarnings("ignore:This process")  # the name of Python's warning at each fork beside threads
+def test_a_server_ends_although_a_forked_process_holds_its_pipe(monkeypatch):
+    """A library that forks this process, and whose child stays, blocks nobody for ever."""
+    monkeypatch.setattr(fork_server, "_END_S", 0.2)
+    fork_server.start_server("pipelines.engines.preload.search_path")
+    server = fork_server._servers["pipelines.engines.preload.search_path"]._forkserver_pid
+    holder = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    holder.start()
+    try:
+        fork_server.stop_servers()
+        assert holder.is_alive()
+        assert not psutil.pid_exists(server)
+    finally:
+        holder.kill()
+        holder.join()

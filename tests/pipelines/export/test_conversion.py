@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import keras
@@ -94,3 +95,10 @@ def test_capitals_in_the_names_of_columns_stay(tmp_path, name):
     assert written.part == "model"
     [got] = FORMATS[name].load(tmp_path, written)(raw)
     np.testing.assert_allclose(got, predict_raw(model, raw), atol=1e-6)
+
+
+def test_a_conversion_is_reported_to_nobody(tmp_path):
+    """OpenVINO brings a package that forks this process to report each conversion to its makers; it is left out."""
+    model = keras.Sequential([keras.Input((2,), name="x"), keras.layers.Dense(1)])
+    FORMATS["openvino"].write(SourceModel(model, model, model, Path(), {}), tmp_path)
+    assert not sys.modules["openvino_telemetry"]
