@@ -28,6 +28,11 @@ print(kept_command.prepare_next(), flush=True)
 kept_command._serve = functools.partial(exec, {body!r}, {{"__name__": "body"}})
 print("after", kept_command.run_forked(), flush=True)
 """
+# `nohup`, or a shell in the background, may have the tests ignore Ctrl-C.
+HEEDING = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+    "os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
+)
 SLEEP = """
 import os, sys, threading, time
 from pipelines.cli.kept_command import _end_with_command
@@ -51,7 +56,7 @@ def start():
     def start(body):
         program = PROGRAM.format(body=body)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        started.append(subprocess.Popen([sys.executable, "-c", program], env=environ, **pipes))
+        started.append(subprocess.Popen([sys.executable, "-c", HEEDING, program], env=environ, **pipes))
         return started[-1]
 
     yield start

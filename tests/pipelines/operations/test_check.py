@@ -132,8 +132,8 @@ REFUSED = {
     "another task's metric": (
         HEAD + "objective: {metric: val_accuracy}\n",
         {"d__csv": table(lambda row: row * 1.3)},
-        '6:21: objective.metric: training never reports "val_accuracy"; the choices are: loss, mean_absolute_error, '
-        "root_mean_squared_error, val_loss, val_mean_absolute_error, val_root_mean_squared_error",
+        '6:21: objective.metric: "val_accuracy" scores another task (binary, multiclass); the choices are: loss, '
+        "mean_absolute_error, root_mean_squared_error, val_loss, val_mean_absolute_error, val_root_mean_squared_error",
     ),
     "weights of no class": (
         HEAD + "training: {class_weight: {d: 2}}\n",
