@@ -6,20 +6,19 @@ between such trials, for a small share of the search's time, and only while that
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pipelines.search.trial_summaries import TrialSummary
-from pipelines.selection.finalists import SHARES, Finalist
+from pipelines.selection.finalists import Finalist
+from pipelines.selection.score_noise import RowCounts, estimate_noise
 from pipelines.study.objective import Objective
 
 # All chosen.
 SHARE: Final = 0.15
 _MOST: Final = 3
 _FEWEST_ROUNDS: Final = 2
-_ERRORS: Final = ("_error", "loss", "_crossentropy", "_hinge", "logcosh")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def find_auto_finalists(
     trials: Iterable[TrialSummary],
     objective: Objective,
     *,
-    rows: int,
+    counts: RowCounts,
     rounds: int,
     kept: int,
 ) -> AutoFinalists:
@@ -57,29 +56,29 @@ def find_auto_finalists(
         ranked: the complete trials, the best first.
         trials: all trials of the search.
         objective: the study's objective; of several, none is chosen by retraining.
-        rows: validation rows that a score is of.
+        counts: validation rows that a score is of.
         rounds: most trainings of each.
         kept: number of the best trials whose models are kept; the winner must be one of them.
     """
     if len(ranked) < 2 or ranked[0].value is None:
         return AutoFinalists((), 0, "")
-    if reason := _explain_no_choice(objective, ranked[0].value, rows, kept):
+    if reason := _explain_no_choice(objective, ranked[0].value, counts, kept):
         return AutoFinalists((), 0, reason)
-    noise = estimate_noise(objective.metric, ranked[0].value, rows) or 0.0
+    noise = estimate_noise(objective.metric, ranked[0].value, counts) or 0.0
     near = [trial for trial in ranked[: min(_MOST, kept)] if abs((trial.value or 0.0) - ranked[0].value) <= noise]
-    error = f"{objective.metric} on {rows:,} rows has a standard error of {noise:.2g}"
+    error = f"{objective.metric} on {counts.describe(objective.metric)} has a standard error of {noise:.2g}"
     if len(near) < 2:
         behind = abs((ranked[1].value or 0.0) - ranked[0].value)
         return AutoFinalists((), 0, f"{error}, and the next trial is {behind:.2g} behind; the best trial wins")
     return _share_time(near, SHARE * _sum_seconds(trials), rounds, f"{error}, and they are within it")
 
 
-def _explain_no_choice(objective: Objective, value: float, rows: int, kept: int) -> str:
+def _explain_no_choice(objective: Objective, value: float, counts: RowCounts, kept: int) -> str:
     """Return why no trial of a study is trained again, whatever the scores; empty where one may be."""
     turn_on = "selection: {finalists: 3} trains the best three again"
     if objective.goals:
         return "a study with several objectives is left to its Pareto front"
-    if estimate_noise(objective.metric, value, rows) is None:
+    if estimate_noise(objective.metric, value, counts) is None:
         return f"the noise of {objective.metric} is not known, and the best trial wins; {turn_on}"
     return "tracking.keep_models keeps one model only, which wins" if kept < 2 else ""
 
@@ -98,23 +97,6 @@ def _share_time(near: list[TrialSummary], allowed_s: float, rounds: int, reason:
         return AutoFinalists(tuple(near), 0, f"{reason}; {over}; {hint}")
     limit = f"at most {SHARE:.0%} of the search's time; selection: {{finalists: 0}} turns it off"
     return AutoFinalists(tuple(near), possible, f"{reason}; {limit}")
-
-
-def estimate_noise(metric: str, value: float, rows: int) -> float | None:
-    """Return the standard error of a score over so many rows; None where nothing is known of the metric.
-
-    Of a share it is the binomial one, after Agresti and Coull ("Approximate is better than exact", 1998), so that a
-    score of 1 has one too; of a mean error that of a root mean square of normal errors, value / sqrt(2 rows).
-
-    >>> round(estimate_noise("val_accuracy", 0.95, 100), 4), estimate_noise("val_loss", 2.0, 50)
-    (0.0262, 0.2)
-    """
-    if rows < 1:
-        return None
-    if metric.endswith(SHARES):
-        share = (min(max(value, 0.0), 1.0) * rows + 2) / (rows + 4)
-        return math.sqrt(share * (1 - share) / (rows + 4))
-    return abs(value) / math.sqrt(2 * rows) if metric.endswith(_ERRORS) else None
 
 
 def is_apart(finalists: Sequence[Finalist]) -> bool:

@@ -24,6 +24,7 @@ from pipelines.selection.finalists import (
 )
 from pipelines.selection.model_locations import find_ensemble, is_ensembled, is_refitted
 from pipelines.selection.refit import explain_refit
+from pipelines.selection.score_noise import count_validation_rows
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.prepared_data import prepare_study_data
 from pipelines.supervisor.ensemble import Ensemble
@@ -160,7 +161,7 @@ class FinalSelection:
             self._best,
             self._study.search.trials,
             self._context.objective,
-            rows=summary.rows.get("validation", 0) * summary.folds,
+            counts=count_validation_rows(summary, self._context.objective.metric),
             rounds=spec.selection.seeds,
             kept=spec.models_kept,
         )

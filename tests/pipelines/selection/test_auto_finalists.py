@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pipelines.search.trial_summaries import TrialSummary
-from pipelines.selection.auto_finalists import AutoFinalists, estimate_noise, find_auto_finalists, is_apart
+from pipelines.selection.auto_finalists import AutoFinalists, find_auto_finalists, is_apart
 from pipelines.selection.finalists import Finalist
+from pipelines.selection.score_noise import RowCounts
 from pipelines.study.objective import Goal, Objective
 
 ACCURACY = Objective("val_accuracy", "maximize")
@@ -17,13 +18,14 @@ def trials(*values, seconds=1.0):
     return [TrialSummary(number, "complete", value, {}, seconds=seconds) for number, value in enumerate(values)]
 
 
-def find(ranked, *, rows=100, others=50, kept=3, objective=ACCURACY, rounds=3):
+def find(ranked, *, rows=100, classes=(), others=50, kept=3, objective=ACCURACY, rounds=3):
     every = [*ranked, *trials(*[0.5] * others)]
-    return find_auto_finalists(ranked, every, objective, rows=rows, rounds=rounds, kept=kept)
+    counts = RowCounts(rows, classes)
+    return find_auto_finalists(ranked, every, objective, counts=counts, rounds=rounds, kept=kept)
 
 
 def test_trials_within_the_noise_are_rivals():
-    """On a hundred rows an accuracy of 0.95 has a standard error of 0.026; on ten thousand one of 0.002."""
+    """On a hundred rows an accuracy of 0.95 has a standard error of 0.025; on ten thousand one of 0.002."""
     ranked = trials(0.95, 0.94, 0.9)
     assert [trial.number for trial in find(ranked).rivals] == [0, 1]
     alone = find(ranked, rows=10_000)
@@ -32,6 +34,15 @@ def test_trials_within_the_noise_are_rivals():
         "val_accuracy on 10,000 rows has a standard error of 0.0022, and the next trial is 0.01 behind; the best "
         "trial wins"
     )
+
+
+def test_a_rare_class_makes_more_rivals():
+    """Areas of 0.95 and 0.91 are apart on two thousand rows, and not if ten of these have the class."""
+    ranked, area = trials(0.95, 0.91), Objective("val_auc", "maximize")
+    assert find(ranked, rows=2_000, classes=(1_000, 1_000), objective=area).rivals == ()
+    rare = find(ranked, rows=2_000, classes=(1_990, 10), objective=area)
+    assert [trial.number for trial in rare.rivals] == [0, 1]
+    assert rare.reason.startswith("val_auc on 2,000 rows, 10 of the rarest class, has a standard error of 0.043")
 
 
 def test_a_share_of_the_searchs_time_is_spent():
@@ -67,15 +78,6 @@ def test_some_studies_choose_none(choices, reason):
 def test_a_single_trial_needs_no_choice():
     """It wins, and there is no decision to explain."""
     assert find(trials(0.95)) == AutoFinalists((), 0, "")
-
-
-@pytest.mark.parametrize(
-    ("metric", "value", "noise"),
-    [("val_accuracy", 1.0, 0.0135), ("val_root_mean_squared_error", 5.0, 0.3536), ("val_r2_score", 0.9, None)],
-)
-def test_the_noise_of_a_score(metric, value, noise):
-    """A perfect score has some too; a metric without a known spread has none."""
-    assert estimate_noise(metric, value, 100) == (noise if noise is None else pytest.approx(noise, abs=1e-4))
 
 
 def test_a_leader_stands_apart_where_no_interval_touches_its_own():
