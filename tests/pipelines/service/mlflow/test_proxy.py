@@ -156,6 +156,24 @@ def test_a_body_that_is_no_object_is_refused(path, body, hint):
     assert hint in json.loads(answer)["detail"]
 
 
+@pytest.mark.parametrize("path", ["/mlflow/graphql", "/mlflow/graphql/"])
+def test_graphql_is_what_mlflow_s_pages_send(path):
+    """Another query is refused with its place; the pages' reach MLflow with its variables alone."""
+    status, _, answer = forward(lambda _: pytest.fail("forwarded"), path=path, body=b'{"query": "{ __schema"}')
+    assert status == 422
+    assert "query: 1:11: Syntax Error" in json.loads(answer)["detail"]
+    seen = []
+
+    def handle(request):
+        seen.append(json.loads(request.content))
+        return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
+
+    query = "{ mlflowGetExperiment { experiment { name } } }"
+    body = json.dumps({"query": query, "extensions": {"x": 1}}).encode()
+    assert forward(handle, path=path, body=body)[0] == 200
+    assert seen == [{"query": query, "variables": None, "operationName": None}]
+
+
 def test_a_failure_of_mlflow_is_a_problem_detail():
     """Its page of status 500 becomes 502; an error in JSON is passed on, since MLflow's client reads it."""
     page = {"content-type": "text/html"}
