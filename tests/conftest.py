@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import session_processes
 from hypothesis import HealthCheck, settings
 from mlflow_tables import make_tables_once
 
+# What is imported and collected stays to the end of the session.
+gc.disable()
 # A second for each study, also in processes that tests start; the tests of baselines turn them on.
 os.environ.setdefault("KERASTUDY_BASELINES", "off")
 session_processes.begin_session()
@@ -44,6 +47,9 @@ _LONGEST = (
 """Files of minutes: started last, one of them would keep a process busy when all others are done."""
 
 
+_OBJECTS = 50_000
+"""New objects after which Python's collector runs."""
+
 _OUTLIVED = 10
 """Exit status of a session with processes left: no test has failed that could run again."""
 
@@ -52,6 +58,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that take longest; each file stays together and in order."""
     rank = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: rank.get(Path(item.path).name, len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """Let Python's collector skip what is there by now, and run seldom: it was a fifth of the tests' time."""
+    gc.freeze()
+    gc.set_threshold(_OBJECTS, 20, 100)
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
