@@ -5,7 +5,7 @@
     kerastudy.db          the store: Optuna's tables, the queue, the outbox
     mlflow.db, mlruns/    MLflow's files, unless MLFLOW_TRACKING_URI points elsewhere
     studies/<study>/      study.json, data/, objects/, trials/<number>/, retrainings/<number>/<name>/, report/
-    programs/             programs that JAX compiled, for later studies
+    programs/             programs that JAX compiled, for later studies, unless KERASTUDY_PROGRAMS names another folder
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pipelines.workspace.restoration_mark import read_mark
 from search_spaces.errors import InputError
+
+PROGRAMS: Final = "KERASTUDY_PROGRAMS"
+"""Variable with a folder of compiled programs for several homes."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,9 @@ class Home:
 
     @property
     def programs(self) -> Path:
-        """Return the folder of compiled programs; it can be removed at any time."""
-        return self.folder / "programs"
+        """Return the folder of compiled programs, which homes may share; it can be removed at any time."""
+        shared = os.environ.get(PROGRAMS)
+        return Path(shared).absolute() if shared else self.folder / "programs"
 
     @property
     def uploads(self) -> Path:

@@ -16,6 +16,7 @@ from process_tree import read_command_line
 
 from pipelines.engines import fork_server
 from pipelines.engines.warm.settings import SECONDS
+from pipelines.workspace.home import PROGRAMS
 
 FOLDER = "KERASTUDY_TEST_FOLDER"
 """Variable with the folder; each process that a test starts has it, so that one that outlives the session is found."""
@@ -25,7 +26,10 @@ _END_S = 60.0  # chosen; on a busy machine a process takes seconds to end
 
 
 def begin_session() -> None:
-    """Put temporary files into the session's folder, which its first process makes; keep nothing for later commands."""
+    """Put temporary files and compiled programs into the session's folder, which its first process makes.
+
+    Nothing else is kept for later commands.
+    """
     global _is_first
     if _is_first := FOLDER not in os.environ:
         # Python removes it with this process, when the session's folder is gone.
@@ -36,11 +40,12 @@ def begin_session() -> None:
         Path(os.environ[FOLDER]).chmod(0o755)  # PostgreSQL runs as another user
     os.environ["TMPDIR"] = tempfile.tempdir = os.environ[FOLDER]
     os.environ[SECONDS] = "0"
+    os.environ[PROGRAMS] = f"{os.environ[FOLDER]}/programs"
 
 
 def make_command_settings() -> dict[str, str]:
-    """Return the variables of a command: it belongs to the session, if there is one, and keeps nothing."""
-    return {name: os.environ[name] for name in (FOLDER,) if name in os.environ} | {SECONDS: "0"}
+    """Return the variables of a command: it belongs to the session, if there is one, and keeps nothing else."""
+    return {name: os.environ[name] for name in (FOLDER, PROGRAMS) if name in os.environ} | {SECONDS: "0"}
 
 
 def end_session() -> list[str]:

@@ -16,7 +16,7 @@ from pipelines.operations.gc import collect_garbage
 from pipelines.operations.submit import submit_study
 from pipelines.operations.sync import SyncMonitor, sync
 from pipelines.spec.home_rules import RetentionSpec
-from pipelines.workspace.home import Home
+from pipelines.workspace.home import PROGRAMS, Home
 from search_spaces.errors import UnknownError
 from tracking.mlflow import urls
 from tracking.store.database import Store
@@ -125,7 +125,7 @@ def test_an_interrupted_archive_is_completed(desk, tracked_home, monkeypatch):
     assert desk.models() == [1]
 
 
-def test_orphans_go_once_they_are_old(desk, tracked_home):
+def test_orphans_go_once_they_are_old(desk, tracked_home, monkeypatch):
     """A folder without a study, an upload that no study names and the oldest programs go; new and named ones stay."""
     named, unnamed, new = (tracked_home.uploads / f"{letter * 32}.csv" for letter in "abc")
     tracked_home.uploads.mkdir()
@@ -145,6 +145,7 @@ def test_orphans_go_once_they_are_old(desk, tracked_home):
         (folder / "data").write_bytes(bytes(10))
         for path in (folder / "data", folder):
             make_old(path, age)
+    monkeypatch.delenv(PROGRAMS)
     tracked_home.programs.mkdir()
     for name, age in (("old", 5), ("recent", 1)):
         (tracked_home.programs / name).write_bytes(bytes(800))

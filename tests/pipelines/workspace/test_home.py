@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.workspace.home import Home
+from pipelines.workspace.home import PROGRAMS, Home
 from search_spaces.errors import InputError
 
 
@@ -23,6 +23,16 @@ def test_the_store_may_be_elsewhere(tmp_path):
     url = "postgresql://db/kerastudy"
     home = Home.find(str(tmp_path), {"KERASTUDY_STORE": url})
     assert (home.store, home.is_initialized) == (url, True)
+
+
+def test_homes_may_share_compiled_programs(tmp_path, monkeypatch):
+    """Programs are in the home unless KERASTUDY_PROGRAMS names a folder, from where a command stands."""
+    home = Home(tmp_path / "home", "")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(PROGRAMS)
+    assert home.programs == home.folder / "programs"
+    monkeypatch.setenv(PROGRAMS, "shared")
+    assert home.programs == tmp_path / "shared"
 
 
 def test_naming_a_home_makes_nothing(tmp_path):
