@@ -124,7 +124,13 @@ class Tokens:
             return _insert(writing, account.id, scope, label, lifetime_s)
 
     def rotate(
-        self, name: str, label: str = DEFAULT_LABEL, *, overlap_s: float = 0.0, lifetime_s: float | None = None
+        self,
+        name: str,
+        label: str = DEFAULT_LABEL,
+        *,
+        overlap_s: float = 0.0,
+        lifetime_s: float | None = None,
+        by: str = "",
     ) -> str:
         """Replace a token by a new one of the same account, label and scope; return the new one's text.
 
@@ -133,9 +139,11 @@ class Tokens:
             label: name of the token among those of the account.
             overlap_s: seconds for which the old one stays valid; it ends at once by default.
             lifetime_s: seconds until the new one expires; by default it lives as long as the old one was to live.
+            by: credential of the caller's identity, where the caller is an account.
 
         Raises:
             UnknownError: if there is no such token.
+            ConflictError: if the caller's own token has been replaced since the request was let in.
             InputError: if a time is invalid.
         """
         if not 0 <= overlap_s <= LONGEST_S:
@@ -143,6 +151,7 @@ class Tokens:
         with self._store.write() as connection:
             # The newest: an older one may still be in its overlap.
             old = self._get(connection, name, label)[-1]
+            _check_not_replaced(connection, by, old)
             if lifetime_s is None and old.expires_ms is not None:
                 lifetime_s = (old.expires_ms - old.created_ms) / 1000
             until, condition = now_ms() + int(overlap_s * 1000), _match(old.account, label)
@@ -238,6 +247,17 @@ def _check_new(account: Account, scope: Scope, label: str, lifetime_s: float | N
         )
     if lifetime_s is not None and not 0 < lifetime_s <= LONGEST_S:
         raise InputError(f"expires: expected a time above zero and of at most 10000 days, got {lifetime_s} seconds")
+
+
+def _check_not_replaced(connection: sa.Connection, by: str, newest: Token) -> None:
+    """Check that a caller is no token with a successor: of two at once, the second would end the first's new one."""
+    if not by.startswith(_PREFIX):
+        return
+    held = connection.execute(_SELECTED.where(access_tokens.c.handle == by.removeprefix(_PREFIX))).one_or_none()
+    token = None if held is None else _parse_row(held)
+    is_of_label = token is not None and (token.account, token.label) == (newest.account, newest.label)
+    if token is None or (is_of_label and token.created_ms < newest.created_ms):
+        raise ConflictError("this token has been rotated or removed already: use the new one, or ask an admin for one")
 
 
 def _insert(connection: sa.Connection, account: str, scope: Scope, label: str, lifetime_s: float | None) -> str:

@@ -85,6 +85,10 @@ TYPES = (
         "Wait for the seconds in Retry-After, or end something; the detail names the operator's key.",
     ),
     ProblemType(
+        431, "large-headers", "Headers too large", "The request has more headers, or longer ones, than allowed.",
+        "Send fewer; in a browser, remove the cookies of this host.",
+    ),
+    ProblemType(
         500, "defect", "Defect", "kerastudy has failed in a way that nobody foresaw.",
         "Report it, with the request's id in X-Request-Id; the service's log has the details.",
     ),

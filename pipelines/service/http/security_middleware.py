@@ -44,6 +44,9 @@ _MAX_BYTES = 1 << 20  # a study file has 256 kB at most
 _MAX_ARTIFACT_BYTES = 1 << 30  # an admin's artifact may be a model
 _CHUNK_S = 20.0  # a part that takes longer is an idle connection
 _LONGEST_BODY_S = 60.0  # for small bodies: a byte every 19 seconds would last for months otherwise
+_SLOWEST_BYTES_S = 1000.0  # for large bodies after that time, on average: chosen, an eighth of an old modem
+_MAX_HEADER_BYTES = 32 * 1024  # with the address; the web server has this limit for headers that are not complete yet
+_MAX_HEADERS = 100  # browsers send about 20, and a proxy in front adds some
 _CHECKS_AT_ONCE = 20  # threads of their own pool, since exports may hold all of the shared one
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+")
@@ -118,6 +121,9 @@ class SecurityMiddleware:
 
     def _find_refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Return status and reason of a refusal that depends on no token; None for a request that may pass."""
+        if len(scope["headers"]) > _MAX_HEADERS or _measure_head(scope) > _MAX_HEADER_BYTES:
+            most = f"{_MAX_HEADERS} headers and {_MAX_HEADER_BYTES:,} bytes with the address"
+            return 431, f"expected at most {most}; in a browser, remove the cookies of this host"
         # Against DNS rebinding: a page whose name suddenly leads to this address counts as same-origin in its browser.
         if _parse_host_name(headers.get("host", "")) not in self._hosts:
             return 421, "this service does not answer to that host; its operator can add it to `hosts`"
@@ -172,7 +178,7 @@ class _LimitedBody:
         self._answer = answer
         self._receive = receive
         self._size = 0
-        self._began = time.monotonic()
+        self._waited_s = 0.0
         self._is_whole = False
 
     async def receive(self) -> Message:
@@ -180,19 +186,26 @@ class _LimitedBody:
         # No time limit: Starlette waits here for hours for the client of a stream to leave.
         if self._is_whole:  # only the end of the connection can follow
             return await self._receive()
+        began = time.monotonic()
         try:
             message = await asyncio.wait_for(self._receive(), _CHUNK_S)
         except TimeoutError:
             raise await self._refuse(408, "the body did not arrive in time") from None
+        # For the client alone: what reads the body may take its time.
+        self._waited_s += time.monotonic() - began
         self._size += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
         if self._size > self._limit:
             raise await self._refuse(413, f"the body is larger than the {self._limit:,} bytes that are allowed here")
-        # An upload may take hours on a slow line, as long as parts arrive.
-        is_small = self._limit <= _MAX_BYTES
-        if is_small and not self._is_whole and time.monotonic() - self._began > _LONGEST_BODY_S:
+        if not self._is_whole and self._is_too_slow():
             raise await self._refuse(408, "the body did not arrive in time")
         return message
+
+    def _is_too_slow(self) -> bool:
+        if self._waited_s <= _LONGEST_BODY_S:
+            return False
+        # An upload may take hours on a slow line, and not years.
+        return self._limit <= _MAX_BYTES or self._size < self._waited_s * _SLOWEST_BYTES_S
 
     async def _refuse(self, status: int, detail: str) -> _BodyError:
         """Answer in the application's place; the application only gets the error that ends its reading."""
@@ -243,7 +256,7 @@ class _SecuredResponse:
         """Send a problem detail."""
         body = encode_problem_detail(status, detail)
         all_headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), *headers]
-        if status in (400, 408, 413):  # the rest of the body stays unread
+        if status in (400, 408, 413, 431):  # the rest of the body stays unread
             all_headers.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self.send({"type": "http.response.body", "body": body})
@@ -257,6 +270,12 @@ def _read_headers(scope: Scope) -> dict[str, str]:
         key = name.decode("latin-1").lower()
         found[key] = value.decode("latin-1") if key not in found else "\0"
     return found
+
+
+def _measure_head(scope: Scope) -> int:
+    """Return the bytes of a request's address and headers."""
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    return headers + len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
 
 
 def _choose_request_id(headers: dict[str, str]) -> str:

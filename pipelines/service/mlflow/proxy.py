@@ -8,19 +8,21 @@ location of files (see `mlflow_routes`).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import anyio.to_thread
 import httpx
 
-from pipelines.service.errors import ForbiddenError, TooMuchError
+from pipelines.service.errors import CeilingError, ForbiddenError, TooMuchError
 from pipelines.service.http.problem_details import MEDIA_TYPE, encode_problem_detail
 from pipelines.service.http.security_middleware import MLFLOW, Message, Receive, Scope, Send
 from pipelines.service.mlflow import graphql_queries
 from pipelines.service.mlflow.assets import PAGE, extend_page, find_asset
 from pipelines.service.mlflow.json_bodies import check_json
 from pipelines.service.mlflow.notes import MAX_BYTES, MlflowNotes
+from pipelines.service.mlflow.request_turns import RequestTurns
 from pipelines.service.mlflow.routes import RouteKind, classify_route
 from pipelines.service.mlflow.run_search import ROUTE, widen_page
 from pipelines.service.mlflow.study_links import PAGES, MlflowPages, make_external_client
@@ -45,6 +47,7 @@ _STATUSES: dict[type[BaseException], int] = {
     UnknownError: 404,
     ForbiddenError: 403,
     TooMuchError: 413,
+    CeilingError: 429,
     InputError: 422,
     KerastudyError: 502,
 }
@@ -74,6 +77,7 @@ class MlflowProxy:
         self._pages = pages
         self._elsewhere = elsewhere
         self._notes = notes
+        self._turns = RequestTurns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request, and its answer back."""
@@ -98,7 +102,7 @@ class MlflowProxy:
         except httpx.HTTPError:
             await _send_problem(send, 503, f"{_NO_ANSWER}; the service starts it again")
         else:
-            await self._forward(self._client, request, send)
+            await self._forward_in_turn(scope["kerastudy.caller"], self._client, request, send)
 
     async def _check(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
         """Return the request to forward, with its body.
@@ -122,6 +126,17 @@ class MlflowProxy:
                 return _replace_body(scope, await anyio.to_thread.run_sync(graphql_queries.check_query, body))
             return _replace_body(scope, widen_page(body) if route == ROUTE else body)
         return scope, receive
+
+    async def _forward_in_turn(
+        self, caller: Identity, client: httpx.AsyncClient, request: httpx.Request, send: Send
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._turns.take(caller))
+            except CeilingError as error:
+                await _send_problem(send, _STATUSES[CeilingError], str(error))
+                return
+            await self._forward(client, request, send)
 
     async def _forward(self, client: httpx.AsyncClient, request: httpx.Request, send: Send) -> None:
         try:
@@ -275,7 +290,7 @@ async def _stream_body(receive: Receive) -> AsyncIterator[bytes]:
 async def _send_problem(send: Send, status: int, detail: str) -> None:
     body = encode_problem_detail(status, detail)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    if status == 503:
+    if status in (429, 503):
         headers.append((b"retry-after", b"3"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Annotated
 
+import anyio.to_thread
 from fastapi import Depends, FastAPI, Header, Path, Request, Security
 from fastapi.params import Depends as DependsMarker
 from fastapi.security import HTTPBearer
@@ -67,17 +69,20 @@ def _list_parameters(app: FastAPI) -> dict[tuple[str, str], frozenset[str]]:
 
 
 def make_precondition(versions: StudyVersions) -> DependsMarker:
-    """Return a dependency of routes that change a study: `If-Match` holds for the study as it is now."""
+    """Return a dependency of routes that change a study: one request at a time, and `If-Match` holds until its end."""
 
-    def check_precondition(
+    async def check_precondition(
         study: StudyName,
         if_match: Annotated[
             str | None, Header(max_length=1000, description="ETag of the study: 412 if it has changed since")
         ] = None,
-    ) -> None:
-        versions.check(study, if_match)
+    ) -> AsyncIterator[None]:
+        async with versions.take_turn(study):
+            await anyio.to_thread.run_sync(versions.check, study, if_match)
+            yield
 
-    marker: DependsMarker = Depends(check_precondition)
+    # Ended with the function of the route, and not with the answer, which a client may read slowly.
+    marker: DependsMarker = Depends(check_precondition, scope="function")
     return marker
 
 

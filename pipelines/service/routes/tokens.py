@@ -93,7 +93,9 @@ def make_token_router(tokens: Tokens, lifetime_s: float | None) -> APIRouter:
     def rotate(name: Name, label: _PathLabel, rotation: Annotated[Rotation, Body()], caller: Caller) -> CreatedToken:
         """Replace a token by a new one, which is shown this once; the account stays the same."""
         require_scope(caller, "admin")
-        text = tokens.rotate(name, label, overlap_s=rotation.overlap_s, lifetime_s=rotation.lifetime_s)
+        text = tokens.rotate(
+            name, label, overlap_s=rotation.overlap_s, lifetime_s=rotation.lifetime_s, by=caller.credential
+        )
         return CreatedToken(name=name, label=label, token=text)
 
     @router.delete("/v1/tokens/{name}", status_code=204, operation_id="token.remove")
@@ -141,7 +143,9 @@ def make_own_router(tokens: Tokens, accounts: Accounts, lifetime_s: float | None
     def rotate_own(label: _PathLabel, rotation: Annotated[Rotation, Body()], caller: Caller) -> CreatedToken:
         """Replace a token of the caller's account by a new one, which is shown this once."""
         _require_no_more(tokens, label, caller)
-        text = tokens.rotate(caller.name, label, overlap_s=rotation.overlap_s, lifetime_s=rotation.lifetime_s)
+        text = tokens.rotate(
+            caller.name, label, overlap_s=rotation.overlap_s, lifetime_s=rotation.lifetime_s, by=caller.credential
+        )
         return CreatedToken(name=caller.name, label=label, token=text)
 
     @router.delete("/tokens/{label}", status_code=204, operation_id="me.remove_token")

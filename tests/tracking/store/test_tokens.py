@@ -144,6 +144,21 @@ def test_a_rotation_keeps_account_label_scope_and_lifetime(tokens, clock):
         tokens.rotate("ann", "x")
 
 
+def test_a_token_that_has_a_successor_rotates_nothing(tokens, clock):
+    """Its second rotation, in the overlap or after, would end the successor."""
+    old = tokens.create("ann", "read")
+    by = tokens.check(old).credential
+    clock[0] += 1
+    new = tokens.rotate("ann", overlap_s=10.0, by=by)
+    with pytest.raises(ConflictError, match="rotated or removed already"):
+        tokens.rotate("ann", by=by)
+    clock[0] += 1
+    newest = tokens.rotate("ann", by=tokens.check(new).credential)
+    with pytest.raises(ConflictError, match="rotated or removed already"):
+        tokens.rotate("ann", by=by)
+    assert tokens.check(newest) is not None
+
+
 def test_the_last_use_is_written_once_a_minute(tokens, clock):
     """Requests that follow one another do not write each."""
     text = tokens.create("ann", "read")

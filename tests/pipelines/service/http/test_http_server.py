@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from served import run_service, study_text
+from served import detail, run_service, study_text
 
 from pipelines.service.http import http_server
 from tracking.store.study_queue import StudyQueue
@@ -173,6 +173,69 @@ def test_followers_are_counted(service, ann):
     while service.streams.count and time.monotonic() < deadline:
         time.sleep(0.05)
     assert service.streams.count == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"X: " + b"a" * 40_000,
+        b"\r\n".join(b"X-%d: %s" % (number, b"a" * 1000) for number in range(40)),
+        b"\r\n".join([b"X: y"] * 101),
+    ],
+)
+def test_complete_headers_have_a_limit(unharmed, owner, headers):
+    """Also those that come in one piece, which the web server would take; the connection ends."""
+    head = f"GET /v1/studies HTTP/1.1\r\nHost: testserver\r\nAuthorization: {owner['Authorization']}\r\n".encode()
+    answer = exchange(unharmed.port, head + headers + b"\r\n\r\n")
+    assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 ")), answer[:200]
+    assert b"connection: close" in answer.lower()
+    is_well(unharmed, owner)
+
+
+def test_a_long_address_has_the_limit_of_headers(unharmed, owner):
+    """It counts as one of them; below the limit, headers pass."""
+    ask = lambda target, more: unharmed.client.get(target, headers={**owner, **more})  # noqa: E731
+    assert "32,768 bytes" in detail(ask("/v1/studies?x=" + "a" * 33_000, {}), 431)["detail"]
+    assert ask("/v1/studies", {"X": "a" * 30_000}).status_code == 200
+    assert ask("/v1/studies", {f"X-{number}": "y" for number in range(90)}).status_code == 200
+
+
+LENGTHS = [
+    b"Content-Length: 3\r\nContent-Length: 5", b"Content-Length: 3, 5", b"Content-Length: +3", b"Content-Length: 0x3",
+    b"Content-Length: ", b"Transfer-Encoding: identity", b"Transfer-Encoding: gzip, chunked",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: chunked, identity",
+    b"Transfer-Encoding: xchunked", b"Transfer-Encoding : chunked", b"tRANSFER-eNCODING: cHuNkEd\r\ncONTENT-lENGTH: 3",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_length_that_can_be_read_in_two_ways_ends_the_connection(unharmed, owner, length):
+    """A proxy in front could take the rest for another request."""
+    head = f"POST /v1/studies HTTP/1.1\r\nHost: testserver\r\nAuthorization: {owner['Authorization']}\r\n".encode()
+    rest = b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: testserver\r\n\r\n"
+    received = exchange(unharmed.port, head + length + b"\r\n\r\n" + rest)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("chunk", [b"-3\r\nabc", b"0x3\r\nabc", b"3\nabc", b'3;a="\r\n"\r\nabc'])
+def test_a_chunk_is_as_long_as_its_number_says(unharmed, owner, chunk):
+    """Another way to write it ends the connection."""
+    head = f"POST /v1/studies HTTP/1.1\r\nHost: testserver\r\nAuthorization: {owner['Authorization']}\r\n".encode()
+    rest = b"\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: testserver\r\n\r\n"
+    received = exchange(unharmed.port, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + rest)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("path", [b"/v1/studies", b"/healthz", b"/docs"])
+def test_an_upgrade_is_ignored(unharmed, owner, path):
+    """There is no websocket and no HTTP/2 in the clear: the request is answered as any other."""
+    head = b"GET " + path + f" HTTP/1.1\r\nHost: testserver\r\nAuthorization: {owner['Authorization']}\r\n".encode()
+    for kind in (b"websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13", b"h2c"):
+        answer = exchange(unharmed.port, head + b"Connection: Upgrade\r\nUpgrade: " + kind + b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"upgrade:" not in answer.partition(b"\r\n\r\n")[0].lower()
 
 
 def test_a_length_and_chunks_close_the_connection(unharmed, owner):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import re
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -149,6 +151,41 @@ def test_a_slow_body_ends(service, ann, monkeypatch):
 
     anyio.run(send)
     assert sent[0]["status"] == 408
+
+
+@pytest.mark.parametrize(
+    ("limit", "part", "arrives"),
+    [
+        (10**9, b"x", False),  # an upload, a byte in ten seconds
+        (10**9, b"x" * 9_000, False),
+        (10**9, b"x" * 11_000, True),  # 1.1 kB a second, for hours
+        (10**6, b"x" * 11_000, False),  # a study file has a minute
+    ],
+)
+def test_a_body_is_no_slower_than_allowed(monkeypatch, limit, part, arrives):
+    """Parts that come now and then would last for years; a slow line has the time that it needs."""
+    clock = itertools.count(0, 10)  # of two readings, the second is ten seconds later
+    monkeypatch.setattr(security_middleware, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    sent = []
+
+    async def read():
+        async def receive():
+            return {"type": "http.request", "body": part, "more_body": True}
+
+        async def send(message):
+            sent.append(message)
+
+        answer = security_middleware._SecuredResponse(send, "/v1/uploads/a.csv", "r")
+        body = security_middleware._LimitedBody(receive, limit, answer)
+        for _ in range(50):
+            await body.receive()
+
+    if arrives:
+        anyio.run(read)
+    else:
+        with pytest.raises(security_middleware._BodyError, match="did not arrive in time"):
+            anyio.run(read)
+    assert [message["status"] for message in sent if "status" in message] == [408] * (not arrives)
 
 
 def test_a_header_given_twice_counts_as_none():

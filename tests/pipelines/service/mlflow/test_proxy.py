@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from pipelines.service.mlflow.proxy import MlflowProxy
+from pipelines.service.mlflow.request_turns import RequestTurns
 from tracking.store.accounts import Identity
 
 
@@ -182,3 +183,48 @@ def test_a_failure_of_mlflow_is_a_problem_detail():
     assert "mlflow-server.log" in json.loads(body)["detail"]
     told = {"content-type": "application/json"}
     assert forward(lambda _: httpx.Response(500, headers=told, stream=httpx.ByteStream(b"{}")))[::2] == (500, b"{}")
+
+
+def test_slow_readers_of_one_account_hold_some_of_mlflow():
+    """A download that stands still takes a thread of MLflow; beyond so many the account's next request is refused."""
+
+    async def run():
+        stands, answers = asyncio.Event(), []
+
+        async def stand():
+            yield b"x"
+            await stands.wait()
+
+        proxy_of = httpx.MockTransport(lambda _: httpx.Response(200, stream=_Stream(stand())))
+        async with httpx.AsyncClient(transport=proxy_of) as client:
+            proxy = MlflowProxy(client, None)
+            proxy._turns = RequestTurns(2, patience_s=0.05)
+
+            async def ask(who):
+                begun = asyncio.Event()
+
+                async def send(message):
+                    answers.extend([message["status"]] if "status" in message else [])
+                    begun.set()
+
+                scope = {"method": "GET", "path": "/mlflow/health", "raw_path": b"/mlflow/health", "query_string": b""}
+                scope |= {"headers": [], "kerastudy.caller": Identity(who, who, "read")}
+                task = asyncio.create_task(proxy(scope, lambda: None, send))
+                await begun.wait()
+                return task
+
+            tasks = [await ask(who) for who in ("ann", "ann", "ann", "bob")]
+            assert answers == [200, 200, 429, 200]
+            stands.set()
+            await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, parts):
+        self._parts = parts
+
+    async def __aiter__(self):
+        async for part in self._parts:
+            yield part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from served import detail, study_text, submit
 
@@ -18,6 +19,36 @@ def test_a_waiting_study_is_paused_resumed_and_cancelled(service, ann, admin):
     for verb in ("pause", "resume", "cancel"):
         detail(service.client.post(f"/v1/studies/s:{verb}", headers=admin), 409)
     detail(submit(service, ann, study_text()), 409)
+
+
+def _at_once(service, who, requests):
+    """Return the statuses of requests that are sent together."""
+    together = threading.Barrier(len(requests))
+
+    def send(request):
+        together.wait()
+        method, path, headers = request
+        return service.client.request(method, path, headers={**who, **headers}).status_code
+
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return sorted(threads.map(send, requests))
+
+
+def test_of_two_with_one_etag_one_wins(service, ann):
+    """The others are told that the study has changed, whatever they were to do."""
+    submit(service, ann, study_text())
+    condition = {"If-Match": service.client.get("/v1/studies/s", headers=ann).headers["etag"]}
+    verbs = ["pause", "cancel", "stop", "pause", "cancel"]
+    found = _at_once(service, ann, [("POST", f"/v1/studies/s:{verb}", condition) for verb in verbs])
+    assert [status for status in found if status != 412] in ([200], [200, 409])
+    assert found.count(412) >= 3
+
+
+def test_same_requests_at_once_follow_one_another(service, ann):
+    """One deletes, and the others find nothing; the same for cancelling. None fails."""
+    submit(service, ann, study_text())
+    assert _at_once(service, ann, [("POST", "/v1/studies/s:cancel", {})] * 4) == [200, 409, 409, 409]
+    assert _at_once(service, ann, [("DELETE", "/v1/studies/s", {})] * 4) == [200, 404, 404, 404]
 
 
 def test_the_process_of_a_study_gets_the_request(service, ann):

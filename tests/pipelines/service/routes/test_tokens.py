@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 from served import detail, run_service
 
 
@@ -48,6 +52,25 @@ def test_a_person_looks_after_their_own_tokens(service, ann, bob, admin):
     detail(own(service, laptop, "GET"), 401)
     assert "only way in" in detail(own(service, fresh, "DELETE", "/default"), 409)["detail"]
     assert own(service, fresh, "GET").status_code == 200
+
+
+@pytest.mark.parametrize("overlap_s", [0, 60])
+def test_of_two_that_rotate_one_token_one_wins(service, ann, admin, overlap_s):
+    """The winner's token is good; the others get none, and the audit log has one rotation that was done."""
+    together = threading.Barrier(4)
+
+    def rotate(_):
+        together.wait()
+        return own(service, ann, "POST", "/default:rotate", json={"overlap_s": overlap_s})
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(rotate, range(4)))
+    (won,) = [each for each in answers if each.status_code == 201]
+    assert {each.status_code for each in answers} <= {201, 401, 409}
+    assert own(service, bearer(won), "GET").status_code == 200
+    lines = service.client.get("/v1/audit", headers=admin).json()["lines"]
+    rotations = [line for line in lines if line["operation"] == "me.rotate_token"]
+    assert [line["outcome"] for line in rotations].count("done") == 1
 
 
 def test_an_admin_rotates_and_removes_by_label(service, admin, ann):
