@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final, get_args
 from zipfile import BadZipFile
 
@@ -193,6 +194,9 @@ class _TrialBackfill:
             yield TrialStarted(study, number, dict(params[number]), each.started_ms, retraining=each.name)
             folds = count_folds(each.name, self._folds)
             yield from build_epochs_recorded(study, number, read_epochs(folder), folds, retraining=each.name)
+            if folds > 1:
+                mean = self._read_mean(folder, f"{each.name} of trial {number}")
+                yield from build_epochs_recorded(study, number, mean, folds, mean=True, retraining=each.name)
             if each.name in (REFIT, ENSEMBLE):
                 write_mlflow_model(folder, self._home.locate_data(study), overwrite=False)
             self.latest_ms = max(self.latest_ms, each.ended_ms)
@@ -212,7 +216,7 @@ class _TrialBackfill:
             reason = pause["reason"] or self._explain_pause(trial, pause["epochs"])
             yield TrialPaused(self._context.name, trial.number, pause["value"], reason)
         if self._folds * self._seeds > 1:
-            mean = self._read_mean(trial)
+            mean = self._read_mean(self._locate(trial), f"trial {trial.number}")
             yield from build_epochs_recorded(self._context.name, trial.number, mean, self._folds, mean=True)
         keeps = trial.state == "complete" and self._keeps_model(trial.number)
         if keeps:
@@ -231,21 +235,24 @@ class _TrialBackfill:
 
     def _read_epochs(self, trial: TrialSummary) -> Sequence[EpochDone]:
         """Return the epochs that a trial reported; where their file is lost, those of its result."""
-        epochs = read_epochs(self._home.locate_trial(self._context.name, trial.number))
+        epochs = read_epochs(self._locate(trial))
         if not epochs and self._folds * self._seeds == 1:
-            epochs = self._read_mean(trial)
+            epochs = self._read_mean(self._locate(trial), f"trial {trial.number}")
         if not epochs and trial.state == "complete":
             self.notes.append(f"trial {trial.number}: its epochs are not in its folder, and its curve stays empty")
         return epochs
 
-    def _read_mean(self, trial: TrialSummary) -> tuple[EpochDone, ...]:
-        """Return the curve in a trial's result: with folds, the mean over them."""
+    def _read_mean(self, folder: Path, name: str) -> tuple[EpochDone, ...]:
+        """Return the curve in the result of a trial or a retraining: with folds, the mean over them."""
         try:
-            result = read_result(self._home.locate_trial(self._context.name, trial.number))
+            result = read_result(folder)
         except (ValueError, TypeError, KeyError) as error:
-            self.notes.append(f"trial {trial.number}: its result cannot be read: {error}")
+            self.notes.append(f"{name}: its result cannot be read: {error}")
             return ()
         return result.epochs if result else ()
+
+    def _locate(self, trial: TrialSummary) -> Path:
+        return self._home.locate_trial(self._context.name, trial.number)
 
     def _write_model(self, trial: TrialSummary) -> None:
         folder = self._home.locate_trial(self._context.name, trial.number)

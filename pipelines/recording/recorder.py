@@ -189,12 +189,24 @@ class Recorder:
         rewritten = self._home.locate_retraining(self._study.name, number, name)
         self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), retraining=name)], [rewritten])
 
-    def record_retraining_end(self, retraining: Retraining, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
-        """Record the end of a retraining: the retraining and its records for MLflow in one transaction."""
+    def record_retraining_end(
+        self,
+        retraining: Retraining,
+        unsent: Sequence[EpochDone],
+        *,
+        keeps_model: bool,
+        curve: Sequence[EpochDone] = (),
+    ) -> None:
+        """Record the end of a retraining: the retraining and its records for MLflow in one transaction.
+
+        With folds, `curve` is the mean over them.
+        """
         if keeps_model:
             folder = self._home.locate_retraining(retraining.study, retraining.number, retraining.name)
             write_mlflow_model(folder, self._home.locate_data(retraining.study))
         rows = self._build_epochs(retraining.number, unsent, retraining.name)
+        if count_folds(retraining.name, self._folds) > 1:
+            rows += self._build_epochs(retraining.number, curve, retraining.name, mean=True)
         with self._store.write() as connection:
             self._check(connection)
             self._outbox.add(

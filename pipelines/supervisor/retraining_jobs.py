@@ -203,7 +203,8 @@ class RetrainingJobs:
         elif not keeps and not training.retraining.startswith((COMPARED, MEMBER)):
             for name in (MODEL_FILE, WEIGHTS_FILE):
                 (folder / name).unlink(missing_ok=True)
-        self._recorder.record_retraining_end(retraining, training.unsent, keeps_model=keeps)
+        curve = result.epochs if result else ()
+        self._recorder.record_retraining_end(retraining, training.unsent, keeps_model=keeps, curve=curve)
         # After the record: before it, a kill would lose the whole training.
         remove_checkpoints(folder)
         return _make_event(retraining)

@@ -27,6 +27,7 @@ from pipelines.workspace.home import Home
 from search_spaces.parse import parse_space
 from search_spaces.yaml_reader import read_document
 from tracking.outbox.records import EpochsRecorded, ModelKept, StudyClosed, TrialFinished
+from tracking.store.retrainings import Retraining
 
 LOSS = Objective("val_loss", "minimize")
 
@@ -90,6 +91,17 @@ def test_folds_have_metrics_of_their_own_and_a_mean(desk, recorder):
     unsent = [epoch(0, 0, 1.0), epoch(0, 1, 3.0)]
     trial = TrialSummary(0, "pruned", 2.0, {}, 1)
     made.record_trial_end(trial, unsent, best_so_far=None, curve=[epoch(0, 0, 2.0)])
+    points = [metrics for record in desk.records(EpochsRecorded) for _, _, metrics in record.epochs]
+    assert points == [{"fold_1/val_loss": 1.0}, {"fold_2/val_loss": 3.0}, {"val_loss": 2.0}]
+
+
+def test_a_retraining_over_folds_has_their_mean_too(desk, recorder):
+    """Its score is the best of that curve, which could not be seen."""
+    made = recorder(folds=2)
+    retraining = Retraining("it", 0, "seed-1", 1, "complete", 2.0, (2.0,), {}, 1, 1.0, 1, 2)
+    made.record_retraining_end(
+        retraining, [epoch(0, 0, 1.0), epoch(0, 1, 3.0)], keeps_model=False, curve=[epoch(0, 0, 2.0)]
+    )
     points = [metrics for record in desk.records(EpochsRecorded) for _, _, metrics in record.epochs]
     assert points == [{"fold_1/val_loss": 1.0}, {"fold_2/val_loss": 3.0}, {"val_loss": 2.0}]
 
