@@ -15,6 +15,7 @@ import numpy as np
 
 # Relative: beside this file in kerastudy and in a model's folder, where the package has another name.
 from .time_values import count_days_in, parse_dates, read_duration
+from .written_numbers import read_written
 
 MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none", "<na>"})
 """Words that mean "missing" among numbers, Booleans and dates, in lower case."""
@@ -72,6 +73,7 @@ class CellForm:
         date_format: form of a date as `datetime.strptime` takes it, with `%q` for a quarter; empty for ISO 8601.
         unit: unit of numbers that are dates, such as "s" since 1970; empty where none are.
         duration: clock of a column of durations (see `time_values`), which are seconds; empty for other numbers.
+        written: way in which numbers are written in parts (see `written_numbers`); empty for other numbers.
         digits: digits of a column of codes such as 00501, which whole numbers are padded to; 0 where none is.
         refuses_numbers: whether a number is no word of this column of strings, as in "007" beside "42".
         absent: the word of a column of strings that a missing value stands for, where training had none missing.
@@ -86,6 +88,7 @@ class CellForm:
     date_format: str = ""
     unit: str = ""
     duration: str = ""
+    written: str = ""
     digits: int = 0
     refuses_numbers: bool = False
     absent: str = ""
@@ -147,6 +150,8 @@ def read_words(words: Sequence[str], kind: str, form: CellForm = PLAIN) -> Any:
         return _read_dates(words, form)
     if form.duration:
         return np.array([read_duration(word, form.duration) for word in words], dtype=np.float64)
+    if form.written:
+        return np.array([read_written(word, form.written) for word in words], dtype=np.float64)
     if form.decimal == "." and not form.thousands and not any("_" in word for word in words):
         try:
             return np.array(words, dtype=str).astype(np.float64)  # a tenth of the time, for most columns
@@ -164,6 +169,8 @@ def read_number(word: str, form: CellForm = PLAIN, factors: Mapping[str, float] 
         form: the form of its column.
         factors: those of the form as a mapping, for many words of one column.
     """
+    if form.written:
+        return read_written(word, form.written)
     if form.decimal == "." and not form.thousands and "_" not in word:
         try:
             return float(word)

@@ -38,6 +38,7 @@ from tracking.mlflow import (
     picture_values,
     series_values,
     time_values,
+    written_numbers,
 )
 from tracking.mlflow.cell_values import PLAIN, CellForm
 from tracking.mlflow.head_answers import describe_answers
@@ -185,7 +186,8 @@ def _copy_loader(package: Path) -> None:
     """Copy the loader as a package of its own, which imports the other files by relative names, as here."""
     package.mkdir(parents=True)
     shutil.copyfile(Path(model_loader.__file__), package / "__init__.py")
-    for module in (cell_values, head_answers, list_values, picture_values, series_values, time_values):
+    modules = (cell_values, head_answers, list_values, picture_values, series_values, time_values, written_numbers)
+    for module in modules:
         file = Path(str(module.__file__))
         shutil.copyfile(file, package / file.name)
 

@@ -31,6 +31,7 @@ _CLOCK = re.compile(
     r"(?:(?P<days>\d+) ?d(?:ays?)?,? ?)?(?P<plus>\+)?"
     r"(?P<first>\d{1,4}):(?P<second>\d{2})(?::(?P<third>\d{2}))?(?P<fraction>[.,]\d+)?"
 )
+_HOURS = re.compile(r"(?P<hours>\d{1,4})[hH](?P<minutes>[0-5]\d)")
 _NUMBER = r"\d+(?:[.,]\d+)?"
 _ISO = re.compile(
     rf"P(?=[\dT])(?:(?P<w>{_NUMBER})W)?(?:(?P<d>{_NUMBER})D)?"
@@ -53,7 +54,7 @@ def split_duration(word: str) -> tuple[str, tuple[str, ...]] | None:
     """Return how a word writes a duration, and the units in it; None if it is none.
 
     The first is `clock` for three numbers (01:54:30), `short clock` for two (3:45), `days` for a clock with days before
-    it or with fractions behind two numbers, `iso` for ISO 8601, and `units` for numbers with units.
+    it or with fractions behind two numbers, `hours` for 2h30, `iso` for ISO 8601, and `units` for numbers with units.
     """
     word = word.lstrip("+-").lstrip()
     if (clock := _CLOCK.fullmatch(word)) is not None:
@@ -66,6 +67,8 @@ def split_duration(word: str) -> tuple[str, tuple[str, ...]] | None:
         if not clock["third"]:
             return ("short fraction" if clock["fraction"] else "short clock"), ()
         return "clock", ()
+    if _HOURS.fullmatch(word) is not None:
+        return "hours", ()
     if _ISO.fullmatch(word) is not None:
         return "iso", ()
     units = [found["unit"] for found in _split_parts(word)]
@@ -92,6 +95,10 @@ def read_duration(word: str, clock: str) -> float:
         assert found is not None
         scales = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
         return sign * sum(_read(found[name]) * scale for name, scale in scales.items() if found[name])
+    if kind == "hours":
+        hours = _HOURS.fullmatch(plain)
+        assert hours is not None
+        return sign * (3600.0 * float(hours["hours"]) + 60.0 * float(hours["minutes"]))
     if kind == "units":
         return sign * sum(_read(part["number"]) * _SECONDS[part["unit"]] for part in _split_parts(plain))
     return _read_clock(plain, kind, clock, sign)

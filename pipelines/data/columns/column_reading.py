@@ -32,6 +32,7 @@ from pipelines.data.columns.text_types import (
     note_missing_words,
     note_unknown_unit,
 )
+from pipelines.data.columns.written_forms import note_fractions
 from pipelines.data.raw import RawData
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -357,7 +358,8 @@ def _finish_words(
     form = find_word_form([word for word in words if word], has_gaps="" in words)
     notes += [describe_word_form(form, name), note_missing_words(words, form, name)]
     if guesses and kind == "string":
-        notes.append(note_unknown_unit([word for word in words if word], name))
+        known = [word for word in words if word]
+        notes += [note_unknown_unit(known, name), note_fractions(known, name)]
     form = replace(form, missing=cell_rules.missing, replaced=cell_rules.replaced)
     return ColumnReading(kind, values, form, why, tuple(filter(None, notes)))
 

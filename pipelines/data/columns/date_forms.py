@@ -83,6 +83,9 @@ def _is_same_both_ways(word: str) -> bool:
 
 def _list_formats(word: str) -> Iterator[str]:
     """Yield the forms that a word may have, those with the day first before those with the month first."""
+    if (hours := re.fullmatch(r"\d{1,2}([hH])\d{2}", word)) is not None:
+        yield f"%H{hours[1]}%M"
+        return
     word = translate_weekday(word)
     time = _TIME.search(word)
     zone = _ZONE.search(word) if time is None and ":" in word else None

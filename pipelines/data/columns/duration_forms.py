@@ -1,4 +1,4 @@
-"""Forms of durations in a column's text: 1h 54m, 01:54:30, 2 days 03:00:00, PT1H30M, 3:45.
+"""Forms of durations in a column's text: 1h 54m, 2h30, 01:54:30, 2 days 03:00:00, PT1H30M, 3:45.
 
 A clock below 24 hours may be a time of day: it is a duration where another value of the column, its name or the study
 file shows that. Two numbers, as in 75:30, are minutes and seconds where another value has three or a fraction;
@@ -45,6 +45,10 @@ def find_duration_form(words: Sequence[str], name: str, date_format: str = "", *
         return None
     if date_format in DURATION_CLOCKS:
         return CellForm(duration=date_format)
+    if kinds == {"hours"}:
+        # 14h30 is a time of day, as 14:30:00 is.
+        is_long = is_number or _NAME.search(_separate(name)) or any(_get_first(word) >= _DAY_H for word in words)
+        return CellForm(duration=LONG_CLOCK) if is_long else None
     clocks = {"clock", "short clock"}
     if not kinds <= clocks:
         return CellForm(duration=MINUTE_CLOCK if "short clock" in kinds else LONG_CLOCK)
@@ -86,7 +90,7 @@ def _is_short(word: str) -> bool:
 
 
 def _get_first(word: str) -> int:
-    return int(re.split(r":", word.lstrip("+-"))[0])
+    return int(re.split(r"[:hH]", word.lstrip("+-"))[0])
 
 
 def _separate(name: str) -> str:

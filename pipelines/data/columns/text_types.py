@@ -24,6 +24,7 @@ from pipelines.data.columns.number_forms import (
     split_numbers,
 )
 from pipelines.data.columns.source_types import ColumnKind
+from pipelines.data.columns.written_forms import find_written_form, note_written
 from pipelines.spec.data_spec import DataSpec
 from tracking.mlflow.cell_values import PLAIN, CellForm, read_number, read_words, split_number, write_word
 from tracking.mlflow.time_values import split_duration
@@ -56,6 +57,7 @@ _GAP_WORDS = frozenset(
     }
 )
 """Words by which people and spreadsheets mean "missing", in lower case; pandas keeps them."""
+_HAS_ZONE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
 _MOST_SAMPLED = 1_000
 _FEWEST_MEASURED = 5  # distinct values with a unit that may be measurements
 _ENDLESS = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
@@ -120,12 +122,12 @@ def infer_type(words: Sequence[str], name: str, rules: ReadingRules) -> TextType
     if (form := find_numbers(words, rules)) is not None:
         return TextType("numeric", form, _note_numbers(words, form, name, rules))
     if pd.Series(list(words)).str.fullmatch(ISO_DATE).all():
-        return TextType("date")
+        return TextType("date", note=_note_zones(words, name))
     return find_time_type(words, name, rules)
 
 
 def find_time_type(words: Sequence[str], name: str, rules: ReadingRules) -> TextType | None:
-    """Return the type of words that are durations, or dates in another form than ISO's; None where they are neither.
+    """Return the type of words that are durations, dates in another form than ISO's, or numbers in parts; else None.
 
     Raises:
         FormConflict: if the words fit several forms.
@@ -134,6 +136,8 @@ def find_time_type(words: Sequence[str], name: str, rules: ReadingRules) -> Text
         return TextType("numeric", form, note_durations(words, form, name))
     if (form := find_dates(words, rules)) is not None:
         return TextType("date", form, _note_dates(words, form, name))
+    if (form := find_written_form(words, name, is_number=False)) is not None:
+        return TextType("numeric", form, note_written(words, form, name))
     return None
 
 
@@ -171,6 +175,7 @@ def find_amounts(words: Sequence[str], name: str, rules: ReadingRules) -> CellFo
     clock = rules.date_format if rules.date_format in DURATION_CLOCKS else ""
     form = None if clock else find_numbers(words, rules)
     form = form or find_duration_form(words, name, clock, is_number=True)
+    form = form or (None if clock else find_written_form(words, name, is_number=True))
     if form is None and (unit := find_unknown_unit(words)):
         # Who declares a number has decided what an unknown unit is.
         bare = find_numbers([word.removesuffix(unit).rstrip() for word in words], rules)
@@ -368,6 +373,18 @@ def _note_dates(words: Sequence[str], form: CellForm, name: str) -> str:
     return (
         f'column "{name}" holds {what} such as {words[0]!r}, read as {shown}; if another form is meant, set '
         f'data.columns.{name}.format (now "{form.date_format}") or its type'
+    )
+
+
+def _note_zones(words: Sequence[str], name: str) -> str:
+    """Return a note where some times have an offset from UTC and others have none; "" elsewhere."""
+    timed = [word for word in words if ":" in word]
+    local = next((word for word in timed if not _HAS_ZONE.search(word)), "")
+    if not local or not any(map(_HAS_ZONE.search, timed)):
+        return ""
+    return (
+        f'column "{name}" holds times with an offset from UTC beside others without, such as {local!r}, which are read '
+        "as UTC; if they are local times, write their offset in the file"
     )
 
 
