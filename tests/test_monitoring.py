@@ -30,14 +30,20 @@ _ADDED = {"job", "instance"}
 
 
 @pytest.fixture(scope="module")
-def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The labels of every sample of a real service, by its name."""
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a real service exposes."""
     with run_service(tmp_path_factory.mktemp("service")) as service:
         who = service.token("eve", "submit")
         service.client.post("/v1/studies", content="study: s\n", headers=who)
         for kind, state in (("trial-ended", "complete"), ("study-ended", "finished")):
             service.monitors.metrics.observe_event(StoredEvent(1, kind, {"state": state, "seconds": 1.0}))
-        families = list(text_string_to_metric_families(service.client.get("/metrics", headers=who).text))
+        return service.client.get("/metrics", headers=who).text
+
+
+@pytest.fixture(scope="module")
+def exposed(metrics: str) -> dict[str, set[str]]:
+    """The labels of every sample, by its name."""
+    families = list(text_string_to_metric_families(metrics))
     found = {family.name: set[str]() for family in families}
     # Families without a sample now: no study runs here.
     found |= {"kerastudy_trials": {"state"}, "kerastudy_submitter_running_trials": {"submitter"}}
@@ -106,6 +112,26 @@ def test_promtool_loads_the_rules() -> None:
         [program, "check", "rules", FOLDER / "alerts.yml"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_reads_every_panel(tmp_path: Path) -> None:
+    """Each expression of the dashboard is one of Prometheus's language, as a rule would be."""
+    if (program := shutil.which("promtool")) is None:
+        pytest.skip("promtool is not installed (apt-get install prometheus)")
+    rules = [{"record": f"panel:{number}", "expr": target["expr"]} for number, target in enumerate(TARGETS)]
+    file = tmp_path / "panels.yml"
+    file.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    done = subprocess.run([program, "check", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(TARGETS)} rules found" in done.stdout
+
+
+def test_promtool_reads_the_metrics(metrics: str) -> None:
+    """What a service exposes has the form and the names that Prometheus wants."""
+    if (program := shutil.which("promtool")) is None:
+        pytest.skip("promtool is not installed (apt-get install prometheus)")
+    done = subprocess.run([program, "check", "metrics"], input=metrics.encode(), capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
 def test_caddy_loads_its_file() -> None:

@@ -191,6 +191,9 @@ class _LimitedBody:
             message = await asyncio.wait_for(self._receive(), _CHUNK_S)
         except TimeoutError:
             raise await self._refuse(408, "the body did not arrive in time") from None
+        if message["type"] == "http.disconnect":  # within its body: a status of 500 would alarm the operator
+            self._answer.is_given = True
+            return message
         # For the client alone: what reads the body may take its time.
         self._waited_s += time.monotonic() - began
         self._size += len(message.get("body", b""))

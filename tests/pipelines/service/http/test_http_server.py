@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -146,13 +147,19 @@ def test_a_hundred_slow_clients_do_not_matter(service, ann, monkeypatch):
 
 def test_clients_that_go_leave_no_trace(service, ann, caplog):
     """Whoever leaves in the middle of a body does not fill the operator's log."""
-    head = f"POST /v1/studies HTTP/1.1\r\nHost: testserver\r\nAuthorization: {ann['Authorization']}\r\n".encode()
-    for _ in range(3):
+    head = f" HTTP/1.1\r\nHost: testserver\r\nAuthorization: {ann['Authorization']}\r\n".encode()
+    caplog.set_level(logging.INFO, "kerastudy.requests")
+    lines = lambda: [record.getMessage() for record in caplog.records if "/v1/studies" not in record.getMessage()]  # noqa: E731
+    for number in range(3):
         with socket.create_connection(("127.0.0.1", service.port)) as gone:
-            gone.sendall(head + b"Content-Length: 500\r\n\r\nstudy: s")
-            time.sleep(0.2)
+            gone.sendall(b"PUT /v1/uploads/a.csv" + head + b"Content-Length: 500\r\n\r\nx,y")
+            while not list(service.home.folder.glob("uploads/.*")):
+                time.sleep(0.01)
+        while len(lines()) == number:
+            time.sleep(0.01)
+    assert lines() == ["PUT /v1/uploads/{name} 499"] * 3
     is_well(service, ann)
-    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_followers_are_counted(service, ann):
