@@ -58,6 +58,8 @@ def _choose_member(archive: zipfile.ZipFile, name: str, key: str) -> str:
     files = [each for each in archive.namelist() if not each.endswith("/") and not each.startswith("__MACOSX/")]
     if len(files) == 1:
         return files[0]
+    if not files:
+        raise InputError(Problem(f"expected one file in {name}, and it holds none; pack it again", key))
     held = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
     message = f"expected one file in {name}, got {len(files)} ({held}); unpack it and name the file"
     raise InputError(Problem(message, key))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
@@ -15,6 +16,12 @@ from pipelines.data.reading.heading import read_heading
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.data.reading.tabular_files import check_header, describe_first_line
 from search_spaces.errors import suggest_choice
+
+# openpyxl checks little: a damaged sheet raises what its parts happen to raise, SyntaxError of the XML parser included.
+_BROKEN: Final = (
+    ValueError, OSError, LookupError, TypeError, AttributeError, SyntaxError, EOFError, NotImplementedError,
+    RuntimeError, BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def read_excel(file: SourceFile) -> RawData:
@@ -64,24 +71,25 @@ def _read_cells(file: SourceFile) -> tuple[str, list[list[Any]], tuple[str, ...]
                 raise file.refuse(message, "data.sheet")
             # Only empty cells are missing: "NA" may be a class.
             table = pd.read_excel(book, sheet, header=None, dtype=object, keep_default_na=False, na_values=[""])
-    except (ValueError, OSError, KeyError, BadZipFile) as error:
+        ranges = _list_merged(file.path, sheet)
+    except _BROKEN as error:
         reason = describe_first_line(error)
         raise file.refuse(f"{file.name} cannot be read as an Excel file: {reason}; save it as CSV") from None
     cells = table.astype(object).where(table.notna(), None).to_numpy(dtype=object).tolist()
-    merged = _fill_merged(cells, sheet, file)
+    merged = _fill_merged(cells, ranges, sheet, file)
     others = ", ".join(f'"{name}"' for name in sheets if name != sheet)
     note = f'the sheet "{sheet}" of {file.name} is read, not {others} (data.sheet)'
     return sheet, cells, (*((note,) if others and file.spec.sheet is None else ()), *merged)
 
 
-def _fill_merged(cells: list[list[Any]], sheet: str, file: SourceFile) -> tuple[str, ...]:
+def _fill_merged(
+    cells: list[list[Any]], merged: Sequence[tuple[int, int, int, int, str]], sheet: str, file: SourceFile
+) -> tuple[str, ...]:
     """Write the value of cells of one column that are merged over rows into each of these, and return a note.
 
     A file holds such a value in the first of its rows. What is merged in the first row belongs to names.
     """
-    ranges = [
-        each for each in _list_merged(file.path, sheet) if each[0] == each[1] and each[2] > file.spec.skiprows + 1
-    ]
+    ranges = [each for each in merged if each[0] == each[1] and each[2] > file.spec.skiprows + 1]
     for column, _, top, bottom, _ in ranges:
         for row in range(top, min(bottom, len(cells))):
             cells[row][column - 1] = cells[top - 1][column - 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import openpyxl
 import pytest
@@ -80,6 +81,35 @@ def test_a_broken_file(tmp_path, problem):
     (tmp_path / "d.xlsx").write_bytes(b"PK\x03\x04" + b"0" * 200)
     file = SourceFile(tmp_path / "d.xlsx", "d.xlsx", "data.source", DataSpec(source="d.xlsx"))
     assert "cannot be read as an Excel file" in problem(read_excel, file).message
+
+
+# Ten entities of ten each: a short text of 10,000,000,000 letters.
+LAUGHS = b"".join(b'<!ENTITY l%d "%s">' % (number, b"&l%d;" % (number - 1) * 10) for number in range(1, 11))
+ENTITIES = b'<!DOCTYPE a [<!ENTITY l0 "l">%s]><worksheet x="&l10;"' % LAUGHS
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new"),
+    [
+        ("xl/worksheets/sheet1.xml", b"</row>", b""),  # XML that is not closed
+        ("xl/worksheets/sheet1.xml", b'r="A1"', b'r="1A"'),
+        ("xl/worksheets/sheet1.xml", b"<worksheet", ENTITIES),
+        ("xl/worksheets/sheet1.xml", b"</worksheet>", b'<mergeCells><mergeCell ref="?"/></mergeCells></worksheet>'),
+        ("xl/styles.xml", b"<cellXfs", b"<cellXf"),
+        ("xl/workbook.xml", b'sheetId="1"', b'sheetId="x"'),
+    ],
+)
+def test_a_damaged_sheet(read, tmp_path, problem, part, old, new):
+    """Whatever openpyxl raises at it, the file is refused with what to do."""
+    read({"One": [["name", "x"], ["a", 1], ["b", 2]]})
+    with ZipFile(tmp_path / "d.xlsx") as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    assert old in parts[part]
+    with ZipFile(tmp_path / "d.xlsx", "w", ZIP_DEFLATED) as damaged:
+        for name, content in parts.items():
+            damaged.writestr(name, content.replace(old, new, 1) if name == part else content)
+    file = SourceFile(tmp_path / "d.xlsx", "d.xlsx", "data.source", DataSpec(source="d.xlsx"))
+    assert "d.xlsx cannot be read as an Excel file" in problem(read_excel, file).message
 
 
 def test_totals_and_other_sheets(read):
