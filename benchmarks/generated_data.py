@@ -1,6 +1,7 @@
 """Data sets for portfolios: those that come with scikit-learn or this project, and generated ones.
 
-Each has a name. A table is written to a CSV file with the target `y`, pictures to an `.npz` file.
+Each has a name. A table is written to a CSV file with the target `y`, pictures to an `.npz` file. Texts and series are
+made in modules of their own.
 """
 
 from __future__ import annotations
@@ -11,19 +12,37 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from generated_series import SERIES
+from generated_texts import TEXTS, make_table
 from sklearn import datasets
 
-ROOT = Path(__file__).parent.parent
+BUNDLED_FOLDER = Path(__file__).parent.parent / "studies" / "data"
 SIDE = 16
 """Height and width of generated pictures."""
 
 Made = tuple[np.ndarray, np.ndarray]
 
+_MESSAGE = {"message": {"type": "text"}}
+_VISITS = {"time": "day", "by": "museum", "length": 28, "horizon": 7, "known": ["holiday", "day"]}
+BUNDLED: Mapping[str, Mapping[str, Any]] = {
+    "concrete": {"source": "concrete.csv", "target": "strength_mpa"},
+    "tickets": {"source": "tickets.csv", "target": "team", "drop": ["tags", "hours"], "columns": _MESSAGE},
+    "visits": {"source": "visits.csv", "target": "visitors", "series": _VISITS},
+}
+"""The section `data` of those that come with the project."""
+
 
 def locate(name: str, folder: Path) -> dict[str, Any]:
-    """Return a data set's source and target for a study file; a generated one is written to `folder`."""
-    if name == "concrete":
-        return {"source": str(ROOT / "studies" / "data" / "concrete.csv"), "target": "strength_mpa"}
+    """Return a study file's section `data` of a data set, without its split; a generated set is written to `folder`."""
+    if name in BUNDLED:
+        return {**BUNDLED[name], "source": str(BUNDLED_FOLDER / BUNDLED[name]["source"])}
+    if name in SERIES:
+        make, series = SERIES[name]
+        make().to_csv(folder / "it.csv", index=False)
+        return {"source": str(folder / "it.csv"), "target": "value", "series": {"time": "day", **series}}
+    if name in TEXTS:
+        make_table(name).to_csv(folder / "it.csv", index=False)
+        return {"source": str(folder / "it.csv"), "target": "y", "columns": _MESSAGE}
     if name in PICTURES:
         x, y = PICTURES[name]()
         np.savez(folder / "it.npz", x=x, y=y)
@@ -54,8 +73,10 @@ TABLES: Mapping[str, Callable[[], Made]] = {
     "linear": lambda: datasets.make_regression(600, 50, n_informative=10, noise=20.0, random_state=0),
     "sparse": lambda: datasets.make_sparse_uncorrelated(800, random_state=0),
 }
-REGRESSION = frozenset({"diabetes", "concrete", "friedman1", "friedman2", "friedman3", "linear", "sparse"})
-BINARY = frozenset({"breast_cancer", "classes-2", "classes-noisy", "hastie", "moons", "rough"})
+REGRESSION = frozenset(
+    {"diabetes", "concrete", "friedman1", "friedman2", "friedman3", "linear", "sparse", "ratings", "visits", *SERIES}
+)
+BINARY = frozenset({"breast_cancer", "classes-2", "classes-noisy", "hastie", "moons", "rough", "opinions", "orders"})
 
 
 def _make_shapes() -> Made:

@@ -2,9 +2,9 @@
 
 For each family the same configurations are trained on each of its data sets by `kerastudy run`: its default, random
 points of its shipped space, and draws around the default, which a study of a family without a portfolio tries. A
-portfolio is chosen greedily: after the default, each configuration is the one that lowers the mean regret over the data
-sets most. It is judged leave-one-out: chosen on all data sets but one, and scored on that one, beside as many random
-points and as many of the draws.
+portfolio is chosen greedily among all of them: after the default, each configuration is the one that lowers the mean
+regret over the data sets most. It is judged leave-one-out: chosen on all data sets but one, and scored on that one,
+beside as many random points and as many of the draws.
 
 The score is the validation cross-entropy, or the root mean squared error. The regret on a data set is
 (score - best) / (median - best) over its configurations: 0 is the best of them, 1 a median one.
@@ -12,8 +12,9 @@ The score is the validation cross-entropy, or the root mean squared error. The r
     python benchmarks/portfolios.py measure FAMILY [--points N] [--draws N] [--epochs N]
     python benchmarks/portfolios.py learn FAMILY [--size N]
 
-Measured data sets are kept in `results/portfolios/FAMILY.csv`. `learn` prints the table, and writes the portfolio
-beside the shipped spaces where it does better than the draws.
+Measured data sets are kept in `results/portfolios/FAMILY.csv`; those with fewer configurations narrow the others to
+the shared ones. `learn` prints the table, and writes the portfolio beside the shipped spaces where its mean regret is
+lower than that of every other way to start.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from typing import Any
 import numpy as np
 import optuna
 import yaml
-from generated_data import BINARY, PICTURES, REGRESSION, TABLES, locate
+from generated_data import BINARY, PICTURES, REGRESSION, SERIES, TABLES, TEXTS, locate
 
 from pipelines.search.draws_around import draw_around
 from search_spaces.parse import parse_space
@@ -54,7 +55,9 @@ _DRAWS = "the default, then draws around it"
 _TABLES = ("breast_cancer", "wine", "iris", "digits", "diabetes", "concrete", *TABLES)
 DATA_SETS: Mapping[str, tuple[str, ...]] = {
     "mlp": _TABLES,
-    "tabular": tuple(name for name in _TABLES if name != "digits"),
+    "tabular": ("concrete", "breast_cancer", "classes-5", "friedman2", "hastie", "moons"),
+    "text": ("tickets", *TEXTS),
+    "series": ("visits", *SERIES),
     "cnn": ("digits", *PICTURES),
 }
 
@@ -178,13 +181,14 @@ def learn(family: str, size: int) -> None:
     print(make_table(held_out, size))
     # Where that is most of them, the order of the scores is partly that of the speed of training.
     print(f"{measured.cut_off:.0%} of the trainings had their best epoch last.")
-    ours, draws = held_out[_PORTFOLIO][:, -1].mean(), held_out[_DRAWS][:, -1].mean() if _DRAWS in held_out else np.inf
-    if ours >= draws:
-        print(f"{family} gets no portfolio: draws around the default do as well")
+    last = {way: float(each[:, -1].mean()) for way, each in held_out.items()}
+    if last[_PORTFOLIO] > (least := min(last.values())):
+        better = next(way for way, regret in last.items() if regret == least)
+        print(f"{family} gets no portfolio: {better} does better")
         return
     chosen = choose(measured.regrets, measured.candidates, size)
     SHIPPED.mkdir(parents=True, exist_ok=True)
-    text = _format(family, measured.names, [measured.points[index] for index in chosen])
+    text = _format(family, measured, [measured.points[index] for index in chosen])
     (SHIPPED / f"{family}.yaml").write_text(text)
 
 
@@ -195,6 +199,7 @@ class Measured:
     Attributes:
         regrets: [data set, configuration], the default first.
         draws: which configurations are draws around the default.
+        epochs: the most that a training had.
         cut_off: share of the trainings whose best epoch was their last one.
     """
 
@@ -202,11 +207,17 @@ class Measured:
     points: Sequence[Mapping[str, Any]]
     regrets: np.ndarray
     draws: np.ndarray
+    epochs: int
     cut_off: float
 
     @property
     def candidates(self) -> np.ndarray:
-        """Return the configurations that a portfolio is chosen among: the random ones, without the default."""
+        """Return the configurations that a portfolio is chosen among: all but the default."""
+        return np.arange(1, len(self.points))
+
+    @property
+    def random(self) -> np.ndarray:
+        """Return the random configurations."""
         return np.flatnonzero(~self.draws)[1:]
 
 
@@ -227,7 +238,7 @@ def load_regrets(family: str) -> Measured:
     draws = np.array([point in drawn for point in shared])
     regrets = (table - best) / (median - best)
     cut_off = np.mean([int(row["best_epoch"]) == epochs for row in rows])
-    return Measured(list(scores), [json.loads(point) for point in shared], regrets, draws, float(cut_off))
+    return Measured(list(scores), [json.loads(point) for point in shared], regrets, draws, epochs, float(cut_off))
 
 
 def choose(regrets: np.ndarray, candidates: np.ndarray, size: int) -> list[int]:
@@ -243,8 +254,7 @@ def choose(regrets: np.ndarray, candidates: np.ndarray, size: int) -> list[int]:
 def judge(measured: Measured, size: int) -> Mapping[str, np.ndarray]:
     """Return the regret of each way to start on the data set that is left out: [data set, number of points tried]."""
     held_out: dict[str, list[Any]] = {}
-    draws = np.flatnonzero(measured.draws)
-    random = measured.candidates
+    random, draws = measured.random, np.flatnonzero(measured.draws)
     for left_out, own in enumerate(measured.regrets):
         others = np.delete(measured.regrets, left_out, axis=0)
         chosen = choose(others, measured.candidates, size)
@@ -280,17 +290,18 @@ def _expect_best(regrets: np.ndarray, count: int) -> float:
     return float(chances @ ordered)
 
 
-def _format(family: str, names: Sequence[str], points: Sequence[Mapping[str, Any]]) -> str:
+def _format(family: str, measured: Measured, points: Sequence[Mapping[str, Any]]) -> str:
     releases = ", ".join(f"{package} {version(package)}" for package in ("kerastudy", "keras", "scikit-learn"))
     lines = [
         f"# Starting points of studies whose model is `{family}`, tried after its default.",
         "#",
         f"# Learned by `python benchmarks/portfolios.py measure {family}` and `... learn {family}` on",
-        f"# {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, with {releases}.",
-        "# Data sets, those of scikit-learn bundled or generated by it, and studies/data/concrete.csv:",
+        f"# {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, with {releases}, from",
+        f"# {len(measured.points)} configurations of up to {measured.epochs} epochs.",
+        "# Data sets, those of scikit-learn and of studies/data, or made by benchmarks/generated_data.py:",
     ]
     text = ""
-    for name in names:
+    for name in measured.names:
         text, line = (text + f" {name},", None) if len(text) < 95 else (f" {name},", f"#{text}")
         lines += [line] if line else []
     lines.append(f"#{text.rstrip(',')}.")
