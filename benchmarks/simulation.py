@@ -49,6 +49,9 @@ class Searcher(Protocol):
     def start(self) -> Stretch | None:
         """Return work for a free worker; None where it has to wait for others."""
 
+    def observe(self, work: Stretch, epochs: int, score: float) -> None:
+        """Record the score of a trial in training after so many epochs; nothing for a search that learns from ends."""
+
     def proceed(self, done: Stretch, scores: Sequence[float]) -> Stretch | None:
         """Record a trained stretch; return what the same worker trains next, None where it is free.
 
@@ -108,6 +111,7 @@ class Simulation:
         self._ask_s: list[float] = []
         self._events: list[tuple[float, float, object]] = []  # virtual second, score, trial: one for each epoch
         self._working: list[tuple[float, int, Stretch]] = []
+        self._unseen: list[tuple[float, int, Stretch, int, float]] = []  # virtual second, order, stretch, epoch, score
         self._numbers = itertools.count()
         self._begun_epochs = 0
 
@@ -117,6 +121,7 @@ class Simulation:
         self._fill_workers(now)
         while self._working:
             now, _, done = heapq.heappop(self._working)
+            self._observe(now)
             following = self._searcher.proceed(done, self._list_scores(done))
             if following is not None and self._begun_epochs < self._most_epochs:
                 self._begin(following, now)
@@ -138,6 +143,12 @@ class Simulation:
                 self._ask_s.append(took)
             self._begin(work, now)
 
+    def _observe(self, now: float) -> None:
+        """Report the epochs that all workers have trained until now."""
+        while self._unseen and self._unseen[0][0] <= now:
+            _, _, work, epochs, score = heapq.heappop(self._unseen)
+            self._searcher.observe(work, epochs, score)
+
     def _begin(self, work: Stretch, now: float) -> None:
         if work.trial not in self._curves:
             self._curves[work.trial] = self._surrogate.predict_curve(self._task, work.point)
@@ -150,7 +161,9 @@ class Simulation:
         for epoch in range(work.first, work.last):
             score = float(curve.scores[epoch + shift])
             self._best[work.trial] = max(self._best[work.trial], score)
-            self._events.append((now + seconds[epoch + 1] - seconds[work.first], score, work.trial))
+            ended = now + seconds[epoch + 1] - seconds[work.first]
+            self._events.append((ended, score, work.trial))
+            heapq.heappush(self._unseen, (ended, next(self._numbers), work, epoch + 1, score))
         self._begun_epochs += work.last - work.first
         end = now + seconds[work.last] - seconds[work.first]
         heapq.heappush(self._working, (end, next(self._numbers), work))

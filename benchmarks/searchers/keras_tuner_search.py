@@ -11,13 +11,13 @@ from collections.abc import Sequence
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_tuner
-from simulation import Stretch
+from simulation import Searcher, Stretch
 from surrogate import EPOCHS, SPACE
 
 _MANY = 100_000
 
 
-class KerasTunerSearcher:
+class KerasTunerSearcher(Searcher):
     """A KerasTuner oracle. Its Hyperband trains promoted configurations on from their checkpoints."""
 
     def __init__(self, sampler: str, seed: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from simulation import Stretch
+from simulation import Searcher, Stretch
 from surrogate import EPOCHS, SPACE
 
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
@@ -22,7 +22,7 @@ _ACCURACY = Objective("val_accuracy", "maximize")
 _names = itertools.count()
 
 
-class KerastudySearcher:
+class KerastudySearcher(Searcher):
     """A study's search.
 
     Args:
@@ -50,11 +50,13 @@ class KerastudySearcher:
         asked = self._search.ask()
         return None if asked is None else Stretch(*asked, 0, self._find_rung(0))
 
+    def observe(self, work: Stretch, epochs: int, score: float) -> None:
+        """Report an epoch, as a study's supervisor does while the trial trains."""
+        self._search.report_epoch(work.trial, epochs, score)
+
     def proceed(self, done: Stretch, scores: Sequence[float]) -> Stretch | None:
-        """Report the epochs; the search decides at a rung."""
+        """Record the end of a stretch; the search decides at a rung."""
         number, best = done.trial, max(scores)
-        for epochs in range(done.first + 1, done.last + 1):
-            self._search.report_epoch(number, epochs, scores[epochs - 1])
         self._trained[number] = done.last
         summary = TrialSummary(number, "complete", best, done.point, best_epoch=list(scores).index(best) + 1)
         if done.last == EPOCHS:

@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Sequence
 
 import optuna
-from simulation import Stretch
+from simulation import Searcher, Stretch
 from surrogate import EPOCHS, SPACE
 
 
-class OptunaSearcher:
+class OptunaSearcher(Searcher):
     """An Optuna study."""
 
     def __init__(self, sampler: str, pruner: str, seed: int) -> None:

@@ -14,14 +14,14 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, HyperBandForBOHB, TrialScheduler
 from ray.tune.search.bohb import TuneBOHB
-from simulation import Stretch
+from simulation import Searcher, Stretch
 from surrogate import EPOCHS, SPACE
 
 _METRIC = {"metric": "val_accuracy", "mode": "max"}
 _RUNGS = (1, 4, 16)  # by ASHA's own defaults: a grace of 1, a reduction by 4
 
 
-class RayAshaSearcher:
+class RayAshaSearcher(Searcher):
     """Ray Tune's ASHA on random suggestions."""
 
     def __init__(self, seed: int) -> None:
@@ -64,7 +64,7 @@ def draw_point(random: np.random.Generator) -> dict[str, float]:
     return point
 
 
-class RayBohbSearcher:
+class RayBohbSearcher(Searcher):
     """Ray Tune's BOHB: Hyperband whose suggestions are HpBandSter's, trials paused and unpaused by its scheduler."""
 
     def __init__(self, seed: int) -> None:

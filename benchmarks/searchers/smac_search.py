@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import sklearn.tree._tree
 from ConfigSpace import ConfigurationSpace, Float, Integer
-from simulation import Stretch
+from simulation import Searcher, Stretch
 from surrogate import EPOCHS, SPACE
 
 _MANY = 100_000
 
 
-class SmacSearcher:
+class SmacSearcher(Searcher):
     """SMAC3's optimization of hyperparameters; with `budgets` its Hyperband."""
 
     def __init__(self, seed: int, *, budgets: bool, trials: int = _MANY) -> None:
