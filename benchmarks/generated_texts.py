@@ -1,6 +1,6 @@
 """Tables of texts for portfolios, made of invented words; the same at every call.
 
-What tells the classes apart differs: the words that occur, their number, their order, a word beside another one.
+What separates the classes differs: the words that occur, their number, their order, a word beside another one.
 """
 
 from __future__ import annotations

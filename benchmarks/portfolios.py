@@ -292,12 +292,13 @@ def _expect_best(regrets: np.ndarray, count: int) -> float:
 
 def _format(family: str, measured: Measured, points: Sequence[Mapping[str, Any]]) -> str:
     releases = ", ".join(f"{package} {version(package)}" for package in ("kerastudy", "keras", "scikit-learn"))
+    today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     lines = [
         f"# Starting points of studies whose model is `{family}`, tried after its default.",
         "#",
-        f"# Learned by `python benchmarks/portfolios.py measure {family}` and `... learn {family}` on",
-        f"# {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, with {releases}, from",
-        f"# {len(measured.points)} configurations of up to {measured.epochs} epochs.",
+        f"# Learned by `python benchmarks/portfolios.py measure {family} --points {len(measured.random) + 1}"
+        f" --draws {measured.draws.sum()} --epochs {measured.epochs}` and",
+        f"# `... learn {family} --size {len(points)}` on {today}, with {releases}.",
         "# Data sets, those of scikit-learn and of studies/data, or made by benchmarks/generated_data.py:",
     ]
     text = ""
