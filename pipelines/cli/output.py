@@ -102,7 +102,7 @@ def print_study(study: StudyView) -> None:
         "state": f"{_format_state(study)} ({study.reason})" if study.reason else _format_state(study),
         "model": study.model,
         "data": study.source,
-        "objective": f"{study.direction} {study.metric}",
+        "objective": f"{study.direction} {study.metric}" if study.metric else "chosen once the data has been read",
         "trials": f"{sum(study.trials.values())} of {study.budget}: {counts}",
         **(
             {"attempts": f"{study.failed_attempts} failed, the last of {study.last_failed_attempt}"}

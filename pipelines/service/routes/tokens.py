@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, Field
 
-from pipelines.service.errors import require_scope
+from pipelines.service.errors import ForbiddenError, require_scope
 from pipelines.service.monitoring.audit_recorder import OBJECT
 from pipelines.service.routes.parameters import Caller
 from search_spaces.errors import UnknownError
@@ -77,7 +77,11 @@ def make_token_router(tokens: Tokens, lifetime_s: float | None) -> APIRouter:
     @router.get("/v1/tokens", operation_id="token.list")
     def list_tokens(caller: Caller) -> list[Token]:
         """List all tokens, without their secrets."""
-        require_scope(caller, "admin")
+        if not caller.has_scope("admin"):
+            raise ForbiddenError(
+                f"{caller.name} has the scope {caller.scope} here, and all tokens need admin; your own are in "
+                "kerastudy token list --mine (GET /v1/me/tokens)"
+            )
         return list(tokens.list())
 
     @router.post("/v1/tokens", status_code=201, operation_id="token.create")

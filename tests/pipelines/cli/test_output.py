@@ -132,6 +132,12 @@ def test_a_study_in_pairs(capsys):
     ]
 
 
+def test_a_study_whose_data_was_not_read_has_no_objective_yet(capsys):
+    """A direction without a metric would look like a decision."""
+    output.print_study(replace(VIEW, metric=""))
+    assert "objective   chosen once the data has been read" in capsys.readouterr().out
+
+
 def test_a_study_s_curve_and_cost(capsys):
     """The best score so far as a line, and what the best trial and all of them used, as far as it is known."""
     use = ResourceUse(75.0, 812_000_000)
