@@ -13,8 +13,6 @@ from pipelines.models.encoders.sequences import apply_attention, apply_convoluti
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.layers import KernelOptions
 
-_FAR_BELOW = 1e4  # beyond any value of a layer here, and within float16
-
 
 def encode_texts(
     requests: HyperparameterRequests, options: KernelOptions, features: Features, inputs: dict[str, Any]
@@ -47,7 +45,17 @@ def _pool(pooling: str, x: Any, marks: Any) -> Any:
     if pooling != "average":
         # A text without a word is 0 in both.
         has_words = ops.max(marks, axis=1)
-        largest = ops.max(x * marks - _FAR_BELOW * (1.0 - marks), axis=1) * has_words
+        largest = find_largest(x, marks) * has_words
     if largest is None:
         return average
     return largest if pooling == "max" else ops.concatenate([average, largest], axis=-1)
+
+
+def find_largest(x: Any, marks: Any) -> Any:
+    """Return the largest value over the marked steps, for `x` [row, step, width] and `marks` [row, step, 1] of 0 and 1.
+
+    Above the smallest of all steps, no step that is left out is above another. A number far below in its place would
+    leave the 8 bits of an exported file no room for the values themselves.
+    """
+    lowest = ops.min(x, axis=1, keepdims=True)
+    return ops.max((x - lowest) * marks, axis=1) + ops.squeeze(lowest, axis=1)
