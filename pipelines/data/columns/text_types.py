@@ -184,14 +184,15 @@ def find_amounts(words: Sequence[str], name: str, rules: ReadingRules) -> CellFo
 
 
 def find_target_form(words: Sequence[str], name: str, rules: ReadingRules) -> CellForm | None:
-    """Return the form in which all words of a target are numbers or durations; None where there is none.
+    """Return the form in which all words of a target are numbers, in parts too, or durations; None where there is none.
 
     Two numbers of a clock, such as 08:30, are classes: nothing shows whether they are hours or minutes.
 
     Raises:
         FormConflict: if there are several.
     """
-    if (form := find_numbers(words, rules)) is not None:
+    form = find_numbers(words, rules) or find_written_form(words, name, is_number=False)
+    if form is not None:
         return form
     is_short = all((split_duration(word) or ("",))[0] == "short clock" for word in words)
     return None if is_short else find_duration_form(words, name, is_number=True)

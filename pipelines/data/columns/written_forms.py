@@ -47,10 +47,18 @@ def find_written_form(words: Sequence[str], name: str, *, is_number: bool) -> Ce
 def note_written(words: Sequence[str], form: CellForm, name: str) -> str:
     """Return the note on a column that is read as numbers written in parts."""
     example = next((word for word in words if is_mixed(word) or has_months_and_years(word)), words[0])
-    unit = {MONTHS: " months", DEGREES: " degrees, below 0 in the south or west"}.get(form.written, "")
-    value = read_written(example, form.written)
     advice = f"if they are categories, set data.columns.{name}.type: string"
-    return f'column "{name}" holds numbers such as {example!r}, read as {value:.6g}{unit}; {advice}'
+    return f'column "{name}" holds numbers such as {example!r}, read as {describe_written(example, form)}; {advice}'
+
+
+def describe_written(word: str, form: CellForm) -> str:
+    """Return the number that a word writes in parts, with its unit.
+
+    >>> describe_written("3 years 2 months", CellForm(written=MONTHS))
+    '38 months'
+    """
+    unit = {MONTHS: " months", DEGREES: " degrees, below 0 in the south or west"}.get(form.written, "")
+    return f"{read_written(word, form.written):.6g}{unit}"
 
 
 def note_fractions(words: Sequence[str], name: str) -> str:

@@ -12,6 +12,7 @@ from pipelines.data.columns.cell_text import clean_text, mark_missing_words
 from pipelines.data.columns.columns import find_source_marks
 from pipelines.data.columns.number_forms import FormConflict
 from pipelines.data.columns.text_types import ReadingRules, find_doubtful_dot, find_target_form, has_leading_zeros
+from pipelines.data.columns.written_forms import describe_written
 from pipelines.data.raw import RawData
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -140,8 +141,9 @@ def _read_numbers(cells: pd.Series, empty: Array, raw: RawData, spec: DataSpec) 
         advice = f"if its values are classes, set {spec.name_task(name, 'multiclass')}"
         return numbers, f'the target "{name}" holds durations such as {shown}; {advice}'
     example = next((word for word in words if form != PLAIN and read_number(word) != read_number(word, form)), "")
+    value = describe_written(example, form) if form.written else f"{read_number(example, form):.12g}"
     note = (
-        f'the target "{name}" holds numbers such as {example!r}, read as {read_number(example, form):.12g}; if its '
+        f'the target "{name}" holds numbers such as {example!r}, read as {value}; if its '
         f"values are classes, set {spec.name_task(name, 'multiclass')}"
     )
     return numbers, note if example else ""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.data.columns.text_types import ReadingRules, find_amounts, infer_type
-from pipelines.data.columns.written_forms import find_written_form, note_fractions
+from pipelines.data.columns.text_types import ReadingRules, find_amounts, find_target_form, infer_type
+from pipelines.data.columns.written_forms import describe_written, find_written_form, note_fractions
 from tracking.mlflow.cell_values import read_words
 
 
@@ -86,3 +86,11 @@ def test_times_with_and_without_an_offset_have_a_note():
     assert "'2024-01-01T10:00:00', which are read as UTC" in infer_type(mixed, "a", ReadingRules()).note
     assert infer_type([mixed[0], mixed[2]], "a", ReadingRules()).note == ""
     assert infer_type(mixed[1:], "a", ReadingRules()).note == ""
+
+
+def test_a_target_in_parts_is_a_number():
+    """Nine lengths from 1 1/2 to 9 1/2 are no nine classes; fractions alone stay what they were."""
+    rules = ReadingRules()
+    assert read_words(["2 1/2"], "numeric", find_target_form(["2 1/2", "1 1/2"], "y", rules)).tolist() == [2.5]
+    assert describe_written("3 years 2 months", find_target_form(["3 years 2 months"], "y", rules)) == "38 months"
+    assert find_target_form(["3/4", "1/2"], "y", rules) is None
