@@ -1,10 +1,11 @@
 """Memory of a study whose data is larger than its limit, over time; and its speed beside rows in memory.
 
-Writes a table of so many times the limit of memory, runs a study on it as a user would, and reads what every process
-below holds (resident without shared pages) five times a second. Then the same study runs on a table that fits, once
-streamed and once in memory: same scores, and the ratio of their times.
+Writes a table of so many times the limit of memory, or pictures of so many times in pixels, runs a study on it as a
+user would, and reads what every process below holds (resident without shared pages) five times a second. Then the same
+study runs on a table that fits, once streamed and once in memory: same scores, and the ratio of their times.
 
-    python benchmarks/streaming.py [--limit-gb 1] [--times 10] [--format parquet|csv] [--folder FOLDER] [--small-only]
+    python benchmarks/streaming.py [--limit-gb 1] [--times 10] [--format parquet|csv|pictures] [--held-out 0.05]
+        [--folder FOLDER] [--small-only | --large-only]
 """
 
 from __future__ import annotations
@@ -28,10 +29,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import yaml
+from PIL import Image
 
 COLUMNS = 60
 PIECE = 100_000
 SMALL_ROWS = 200_000
+SIDE = 128  # pixels of a picture
+CNN: dict[str, Any] = {
+    "blocks": 1, "filters": 8, "kernel_size": 3, "convolutions_per_block": 1, "pooling": "stride", "dense_units": 0,
+    "batch_normalization": False, "batch_size": 128,
+}  # fmt: skip
 EVERY_S = 0.2
 KINDS = ("worker", "supervisor", "delivery")
 KERASTUDY = [sys.executable, "-m", "kerastudy"]
@@ -42,37 +49,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit-gb", type=float, default=1.0)
     parser.add_argument("--times", type=float, default=10.0)
-    parser.add_argument("--format", choices=["parquet", "csv"], default="parquet")
+    parser.add_argument("--format", choices=["parquet", "csv", "pictures"], default="parquet")
+    parser.add_argument("--held-out", type=float, default=0.05, help="share of rows in validation, and in test")
     parser.add_argument("--folder", type=Path, default=None, help="takes about three times the data; temporary if none")
     parser.add_argument("--small-only", action="store_true")
+    parser.add_argument("--large-only", action="store_true", help="pictures are measured alone in any case")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=arguments.folder))
     try:
         if not arguments.small_only:
-            measure_large(folder, arguments.limit_gb, arguments.times, arguments.format)
-        compare_small(folder, arguments.format)
+            measure_large(folder, arguments.limit_gb, arguments.times, arguments.format, arguments.held_out)
+        if not arguments.large_only and arguments.format != "pictures":
+            compare_small(folder, arguments.format)
     finally:
         shutil.rmtree(folder)
 
 
-def measure_large(folder: Path, limit_gb: float, times: float, form: str) -> None:
-    """Run a study on a table of so many times the limit, and print what its processes held."""
-    file = folder / f"large.{form}"
-    rows = write_table(file, size=int(limit_gb * times * 1e9))
-    size_gb = file.stat().st_size / 1e9
+def measure_large(folder: Path, limit_gb: float, times: float, form: str, held_out: float) -> None:
+    """Run a study on a table or pictures of so many times the limit, and print what its processes held."""
+    source, size = folder / f"large.{form}", int(limit_gb * times * 1e9)
+    if form == "pictures":
+        rows, shown = write_pictures(source, size), "pixels of pictures"
+    else:
+        rows, shown = write_table(source, size=size), form
+        size = source.stat().st_size
     print(
-        f"table: {rows:,} rows, {size_gb:.2f} GB of {form}; limit: {limit_gb:g} GB, so {size_gb / limit_gb:.1f} times"
+        f"{rows:,} rows, {size / 1e9:.2f} GB of {shown}; limit: {limit_gb:g} GB, so {size / 1e9 / limit_gb:.1f} times"
     )
-    study = write_study(folder, "large", file, limit=limit_gb, streaming="auto", epochs=1, trials=1)
+    spec = {"streaming": "auto", "split": {"validation": held_out, "test": held_out}}
+    study = write_study(folder, "large", source, spec, limit=limit_gb, epochs=1, trials=1)
     started = time.monotonic()
-    watch = Watch(folder / "home-large" / "studies" / "large" / "data" / "summary.json")
+    watch = Watch(folder / "home-large" / "studies" / "large")
     output = run_study(study, folder / "home-large", watch)
     print("\n".join(f"    {line}" for line in output.splitlines() if "streaming" in line or "complete" in line))
-    for phase, kind in itertools.product(("preparation", "training"), KINDS):
+    for phase, kind in itertools.product(("preparation", "training", "scoring"), KINDS):
         print(f"{phase}, {kind}: {watch.describe(phase, kind)}")
     print(f"whole study: {time.monotonic() - started:.0f} s")
     shutil.rmtree(folder / "home-large")
-    file.unlink()
 
 
 def compare_small(folder: Path, form: str) -> None:
@@ -81,7 +94,8 @@ def compare_small(folder: Path, form: str) -> None:
     rows, found = write_table(file, rows=SMALL_ROWS), {}
     for streaming in (True, False):
         name = "streamed" if streaming else "in-memory"
-        study = write_study(folder, name, file, limit=None, streaming=streaming, epochs=4, trials=2)
+        spec = {"streaming": streaming, "split": {"validation": 0.05, "test": 0.05}}
+        study = write_study(folder, name, file, spec, limit=None, epochs=4, trials=2)
         home = folder / f"home-{name}"
         run_study(study, home, None)
         command = [*KERASTUDY, "trials", name, "--json", "--home", str(home)]
@@ -98,9 +112,12 @@ def compare_small(folder: Path, form: str) -> None:
 class Watch(threading.Thread):
     """What processes below this one hold over time, by the phase of a study."""
 
-    def __init__(self, prepared: Path) -> None:
+    def __init__(self, study: Path) -> None:
         super().__init__(daemon=True)
-        self._prepared = prepared
+        self._ends = {
+            "preparation": study / "data" / "summary.json",
+            "training": study / "trials" / "0" / "model.keras",
+        }
         self._done = threading.Event()
         self.samples: list[tuple[str, str, float, float]] = []
 
@@ -108,7 +125,7 @@ class Watch(threading.Thread):
         """Sample until `stop`."""
         started = time.monotonic()
         while not self._done.wait(EVERY_S):
-            phase = "training" if self._prepared.exists() else "preparation"
+            phase = next((phase for phase, end in self._ends.items() if not end.exists()), "scoring")
             for kind, held in measure_kinds(psutil.Process().children(recursive=True)).items():
                 self.samples.append((phase, kind, time.monotonic() - started, held / 1e6))
 
@@ -192,26 +209,38 @@ def make_piece(random: np.random.Generator, start: int) -> pa.Table:
     return pa.table({**columns, "y": y})
 
 
+def write_pictures(folder: Path, size: int) -> int:
+    """Write pictures of noise in two classes, one brighter, of so many bytes of pixels; return their number."""
+    random, written = np.random.default_rng(0), 0
+    while written * 3 * SIDE**2 < size:
+        label = written % 2
+        pixels = random.integers(0, 200 + 55 * label, (SIDE, SIDE, 3), dtype=np.uint8)
+        file = folder / f"class_{label}" / f"{written // 1000}" / f"{written}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+        written += 1
+    return written
+
+
 def write_study(
-    folder: Path, name: str, file: Path, *, limit: float | None, streaming: bool | str, epochs: int, trials: int
+    folder: Path, name: str, source: Path, spec: dict[str, Any], *, limit: float | None, epochs: int, trials: int
 ) -> Path:
     """Write a study file and return its path."""
+    table = {"model": "mlp", "space": {"extends": "mlp", "batch_size": 4096, "depth": 1, "units": 32}}
+    pictures = {"model": "cnn", "space": {"extends": "cnn", **CNN}}
+    target = {} if source.is_dir() else {"target": "y"}
+    family = pictures if source.is_dir() else table
     study = {
         "study": name,
-        "data": {
-            "source": file.name,
-            "target": "y",
-            "streaming": streaming,
-            "split": {"validation": 0.05, "test": 0.05},
-        },
-        "model": "mlp",
-        "space": {"extends": "mlp", "epochs": epochs, "batch_size": 4096, "depth": 1, "units": 32},
+        "data": {"source": source.name, **target, **spec},
+        **family,
         "search": {"sampler": "random", "seed": 1},
         "budget": {"trials": trials},
         "limits": {"data_time": "24h", **({} if limit is None else {"memory": f"{limit:g}GB"})},
         "resources": {"workers": 1, "fleet": "off"},
         "selection": {"finalists": 0},
     }
+    family["space"]["epochs"] = epochs  # type: ignore[index]
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(study), encoding="utf-8")
     return path

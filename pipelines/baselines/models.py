@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.baselines.linear_models import fit_logistic, fit_ridge
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import Task
+from pipelines.data.scratch import iterate_chunks
 
 Predict = Callable[[Any], Array]
 _MOST_ITERATIONS: Final = 200  # chosen; more change the third digit of a score
@@ -34,22 +35,42 @@ def describe_constant(task: Task, metric: str) -> tuple[str, str]:
         return "majority", "predicting the shares of the classes"
     if task.kind == "multi_label":
         return "majority", "predicting the shares of the labels"
-    return ("median", "predicting the median") if _is_absolute(metric) else ("mean", "predicting the mean")
+    return ("median", "predicting the median") if is_absolute(metric) else ("mean", "predicting the mean")
 
 
 def fit_constant(task: Task, metric: str, y: Array, weights: Array | None) -> Predict:
     """Return the constant prediction of the training rows."""
     if task.kind == "multi_label":
-        shares = np.average(y, axis=0, weights=weights)
+        shares = _find_mean(y, weights)
         return lambda x: np.tile(shares, (x.shape[0], 1))
     if task.classes:
-        classes, codes = np.unique(y, return_inverse=True)
-        shares = np.bincount(codes.reshape(-1), weights=weights, minlength=len(classes)) / (
-            len(y) if weights is None else np.sum(weights)
-        )
+        classes, shares = _find_shares(y, weights)
         return lambda x: _spread(np.tile(shares, (x.shape[0], 1)), classes, task)
-    value = _find_median(y, weights) if _is_absolute(metric) else np.average(y, axis=0, weights=weights)
+    value = _find_median(y, weights) if is_absolute(metric) else _find_mean(y, weights)
     return lambda x: np.tile(np.reshape(value, (1, -1)), (x.shape[0], 1))
+
+
+def _find_mean(y: Array, weights: Array | None) -> Array:
+    """Return the mean of each output, with some rows in memory at a time."""
+    total: Any = 0.0
+    count = 0.0
+    for start, stop in iterate_chunks(len(y), y[:1].nbytes):
+        few = np.ones(stop - start) if weights is None else weights[start:stop].astype(np.float64)
+        total = total + few @ y[start:stop].astype(np.float64)
+        count += few.sum()
+    return np.asarray(total / count)
+
+
+def _find_shares(y: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Return the classes that rows have, and the share of each, with some rows in memory at a time."""
+    found: dict[int, float] = {}
+    for start, stop in iterate_chunks(len(y)):
+        classes, codes = np.unique(y[start:stop], return_inverse=True)
+        few = np.bincount(codes.reshape(-1), weights=None if weights is None else weights[start:stop])
+        for label, count in zip(classes.tolist(), few.tolist(), strict=True):
+            found[label] = found.get(label, 0.0) + count
+    counts = np.array([found[label] for label in sorted(found)])
+    return np.array(sorted(found)), counts / counts.sum()
 
 
 def _find_median(y: Array, weights: Array | None) -> Array:
@@ -110,5 +131,6 @@ def _spread(shares: Array, classes: Array, task: Task) -> Array:
     return every[:, 1:] if task.kind == "binary" else every
 
 
-def _is_absolute(metric: str) -> bool:
+def is_absolute(metric: str) -> bool:
+    """Return whether the median is the constant that suits a metric of values, and not the mean."""
     return metric.endswith(_ABSOLUTE)

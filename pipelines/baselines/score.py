@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.baselines.design_matrix import MOST_WIDTH, DesignMatrix, NoMatrixError, list_blocks
 from pipelines.baselines.jobs import BaselinesJob
-from pipelines.baselines.models import Predict, describe_constant, fit_constant, fit_linear
+from pipelines.baselines.models import Predict, describe_constant, fit_constant, fit_linear, is_absolute
 from pipelines.baselines.naive import score_naive
 from pipelines.baselines.results import Baseline, Baselines, write_baselines
 from pipelines.baselines.targets import NoTaskError, Targets, read_targets
@@ -27,6 +27,7 @@ from pipelines.models.head_objectives import find_head_metric, get_weight, make_
 
 # All chosen, so that a study never waits for a baseline for long.
 _MOST_ROWS: Final = 20_000
+_MOST_ROWS_OF_MEDIAN: Final = 1_000_000
 _MOST_VALUES: Final = 20_000_000
 _MOST_S: Final = 30.0
 _CHUNK: Final = 4096
@@ -116,7 +117,7 @@ def _score_naive(job: BaselinesJob, rows: Sequence[_Fold]) -> tuple[Baseline, ..
     targets = [{part: np.asarray(found.y) for part, (_, found) in fold.parts.items()} for fold in rows]
 
     def measure(fold: int, part: str, predictions: Array) -> float:
-        return _compute_metric(job, rows[fold].task, rows[fold].parts[part][1], predictions)
+        return _compute_metric(job, rows[fold].task, rows[fold].parts[part][1], [predictions])
 
     return score_naive(Path(job.data), targets, measure)
 
@@ -151,7 +152,14 @@ def _score(
 
 def _fit_constant(job: BaselinesJob, fold: _Fold) -> tuple[Predict, Callable[[list[Any]], Any], tuple[str, ...]]:
     _, targets = fold.parts["train"]
-    return fit_constant(fold.task, job.metric, targets.y, targets.weights), _count_rows, ()
+    y, weights, notes = targets.y, targets.weights, tuple[str, ...]()
+    is_median = not fold.task.classes and fold.task.kind != "multi_label" and is_absolute(job.metric)
+    if is_median and len(y) > _MOST_ROWS_OF_MEDIAN:
+        # A median needs all rows at once.
+        chosen = np.sort(np.random.default_rng(0).choice(len(y), _MOST_ROWS_OF_MEDIAN, replace=False))
+        notes = (f"the median of {len(chosen):,} of {len(y):,} training rows",)
+        y, weights = y[chosen], None if weights is None else weights[chosen]
+    return fit_constant(fold.task, job.metric, y, weights), _count_rows, notes
 
 
 def _fit_linear(job: BaselinesJob, fold: _Fold) -> tuple[Predict, Callable[[list[Any]], Any], tuple[str, ...]]:
@@ -183,25 +191,26 @@ def _score_part(
     if part == "train" and job.metric.startswith("val_"):
         return math.nan
     blocks, targets = fold.parts[part]
-    chunks = []
     step = max(1, min(_CHUNK, _MOST_BYTES // _measure_row(blocks)))
-    for start in range(0, len(targets.y), step):
-        chunks.append(predict(convert([block[start : start + step] for block in blocks])))
-        channel.beat()
-    predictions = np.concatenate(chunks).astype(np.float32)
-    return _compute_metric(job, fold.task, targets, predictions)
+
+    def predict_batches() -> Iterator[Array]:
+        for start in range(0, len(targets.y), step):
+            yield predict(convert([block[start : start + step] for block in blocks])).astype(np.float32)
+            channel.beat()
+
+    return _compute_metric(job, fold.task, targets, predict_batches())
 
 
-def _compute_metric(job: BaselinesJob, task: Task, targets: Targets, predictions: Array) -> float:
-    """Return the objective of predictions, by Keras's metrics and losses."""
-    from pipelines.models.losses import build_loss_with_smoothing, score_predictions
+def _compute_metric(job: BaselinesJob, task: Task, targets: Targets, predictions: Iterable[Array]) -> float:
+    """Return the objective of predictions that come in batches, by Keras's metrics and losses."""
+    from pipelines.models.output_scores import OutputScores
 
-    metric = job.metric.removeprefix("val_")
-    if metric == "loss":
-        loss = build_loss_with_smoothing(task, job.training, 0.0)
-        return float(np.mean(loss(targets.y, predictions, sample_weight=targets.weights)))
-    training = targets.training or job.training
-    return score_predictions(task, training, targets.y, predictions, targets.weights)[targets.metric or metric]
+    scores, start = OutputScores(task, targets.training or job.training), 0
+    for batch in predictions:
+        rows = slice(start, start + len(batch))
+        scores.update(targets.y[rows], [batch], None if targets.weights is None else targets.weights[rows])
+        start += len(batch)
+    return scores.compute()[targets.metric or job.metric.removeprefix("val_")]
 
 
 def _measure_row(blocks: Sequence[Any]) -> int:

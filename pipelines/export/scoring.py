@@ -104,7 +104,7 @@ class TaskScorer:
 
     def score(self, predictions: Outputs) -> Mapping[str, float]:
         """Return the loss, without label smoothing, and the metrics."""
-        from pipelines.models.losses import score_outputs
+        from pipelines.models.output_scores import score_outputs
 
         rows, tasks = len(flatten(self.y)[0]), self.task.heads or (self.task,)
         if [each.shape for each in predictions] != [(rows, task.outputs) for task in tasks]:

@@ -7,11 +7,10 @@ the unit of the target.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from pipelines.data.prepared import Task
@@ -170,53 +169,6 @@ def build_weighted_metrics(task: Task, training: TrainingSpec) -> list[keras.met
     """
     names = resolve_weighted_metrics(task.kind, training, is_weighted=task.is_weighted)
     return [_build_metric(name, task, reported, weighs=True) for reported, name in names.items()]
-
-
-def score_outputs(
-    task: Task, training: TrainingSpec, y: Any, outputs: Sequence[Any], weights: Any = None
-) -> dict[str, float]:
-    """Return the loss and all metrics of a model's outputs for some rows, by the names that training reports.
-
-    The loss is without label smoothing and penalties on weights, which belong to the training and not to a score.
-
-    Args:
-        task: the task.
-        training: the study's settings.
-        y: targets; of several heads a dict by output.
-        outputs: predictions, those of several heads in the order of the task's.
-        weights: of the rows [row]; None where all weigh alike.
-
-    Raises:
-        InputError: as `build_metrics` does.
-    """
-    if not task.heads:
-        [predictions] = outputs
-        loss = build_loss_with_smoothing(task, training, 0.0)
-        found = float(np.mean(loss(y, predictions, sample_weight=weights)))
-        return {"loss": found, **score_predictions(task, training, y, predictions, weights)}
-    scores = {"loss": 0.0}
-    for head, predictions in zip(task.heads, outputs, strict=True):
-        own = score_outputs(head, make_training(head, training), y[head.output], [predictions], weights)
-        scores["loss"] += get_weight(head, training) * own["loss"]
-        scores |= {f"{head.output}_{name}": value for name, value in own.items()}
-    return scores
-
-
-def score_predictions(
-    task: Task, training: TrainingSpec, y: Any, predictions: Any, weights: Any = None
-) -> dict[str, float]:
-    """Return all metrics of predictions for some rows by name; `weights` [row] are None where all rows weigh alike.
-
-    Raises:
-        InputError: as `build_metrics` does.
-    """
-    plain, weighted = build_metrics(task, training), build_weighted_metrics(task, training)
-    for metric in plain:
-        metric.update_state(y, predictions)
-    for metric in weighted:
-        metric.update_state(y, predictions, sample_weight=weights)
-    # Some metrics, such as an F1 score without an average, are one number a class.
-    return {metric.name: float(np.mean(metric.result())) for metric in (*plain, *weighted)}
 
 
 class StandardisedLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no types

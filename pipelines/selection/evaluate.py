@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,10 @@ from pipelines.training.trial_folder import TEST_FILE
 from pipelines.workspace.home import Home
 
 if TYPE_CHECKING:
+    import keras
+
     from pipelines.data.array_types import Array
+    from pipelines.data.examples.examples import Examples
     from pipelines.data.prepared import Task
     from pipelines.spec.schema import TrainingSpec
     from pipelines.study.study import Study
@@ -54,17 +57,31 @@ def evaluate_part(trial: PastTrial, training: TrainingSpec, part: Literal["test"
     import numpy as np
 
     from pipelines.data.examples.structures import map_leaves
-    from pipelines.data.prepared_folder import iterate_raw, load_part, load_summary
-    from pipelines.models.losses import score_outputs
-    from pipelines.models.raw_predict import predict_parts
+    from pipelines.data.prepared_folder import load_summary
+    from pipelines.models.output_scores import OutputScores
     from pipelines.training.write_models import ensure_model_file
 
     data = Path(trial.data)
     model = keras.models.load_model(ensure_model_file(trial))
-    outputs = predict_parts(model, iterate_raw(data, part))
-    rows, task = load_part(data, part), load_summary(data).task
-    found = score_outputs(task, training, map_leaves(np.asarray, rows.y), outputs, rows.sample_weight)
-    return {f"{part}_{name}": value for name, value in found.items()}
+    scores = OutputScores(load_summary(data).task, training)
+    for batch, outputs in iterate_predictions(model, data, part):
+        scores.update(map_leaves(np.asarray, batch.y), outputs, batch.sample_weight)
+    return {f"{part}_{name}": value for name, value in scores.compute().items()}
+
+
+def iterate_predictions(
+    model: keras.Model, data: Path, part: Literal["validation", "test"]
+) -> Iterator[tuple[Examples, Sequence[Array]]]:
+    """Yield some rows of a part at a time, preprocessed, with the outputs of a deployed model for them."""
+    from pipelines.data.prepared_folder import iterate_raw, load_part
+    from pipelines.models.raw_predict import predict_outputs
+
+    rows, start = load_part(data, part), 0
+    for raw in iterate_raw(data, part):
+        outputs = predict_outputs(model, raw)
+        stop = start + len(outputs[0])
+        yield rows.take(slice(start, stop)), outputs
+        start = stop
 
 
 def compute_row_losses(task: Task, training: TrainingSpec, y: Array, predictions: Array) -> Array | None:

@@ -1,6 +1,7 @@
 """Summary of predictions for a report: confusion, ROC, calibration, residuals, and intervals.
 
-Plain NumPy, so that it can be tested without Keras. Rows count alike, whatever weights they have.
+Plain NumPy, so that it can be tested without Keras. Rows count alike, whatever weights they have. Predictions of many
+rows are summed up by `prediction_totals`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from pipelines.data.array_types import Array
 from pipelines.selection.class_areas import ClassAreas
 
 SummaryKind = Literal["classes", "labels", "numbers"]
-_BINS: Final = 10
-_ROC_POINTS: Final = 60
-_MOST_RESIDUALS: Final = 500
-_MOST_OUTPUTS: Final = 8
-_MOST_CLASSES: Final = 100
+CALIBRATION_BINS: Final = 10
+MOST_RESIDUALS: Final = 500
+MOST_OUTPUTS: Final = 8
+MOST_CLASSES: Final = 100
+MOST_LABELS_WITH_CURVES: Final = 20
+ROC_POINTS: Final = 60
 _RESAMPLES: Final = 400
 _MOST_DRAWS: Final = 20_000_000  # numbers that a bootstrap draws: seconds
-_MOST_LABELS_WITH_CURVES: Final = 20
-_MOST_SHARES: Final = 1_000_000  # probabilities whose mean area is drawn again and again: seconds
 
 SHARES_OF_ROWS: Final = ("accuracy", "binary_accuracy")
 """Metrics that are shares of rows."""
@@ -47,36 +47,42 @@ def summarize_classes(y: Array, shares: Array, classes: Sequence[str], losses: A
         "accuracy": lambda rows: float(right[rows].mean()),
         "balanced_accuracy": lambda rows: _compute_balanced_accuracy(y[rows], right[rows]),
     }
-    curves = [1] if count == 2 else range(min(count, _MOST_LABELS_WITH_CURVES))
+    curves = [1] if count == 2 else range(min(count, MOST_LABELS_WITH_CURVES))
     roc = {classes[each]: _trace_roc(y == each, shares[:, each]) for each in curves}
     auc = {classes[each]: compute_auc(y == each, shares[:, each]) for each in curves}
     if count == 2:
         measures["auc"] = lambda rows: compute_auc(y[rows] == 1, shares[rows, 1])
-    elif shares.size <= _MOST_SHARES:
+    else:
         measures["auc"] = ClassAreas(y, shares).average
-    # Of two classes the probability of the second, of more that of the chosen one.
-    confidence, hit = (shares[:, 1], y == 1) if count == 2 else (shares.max(axis=1), right)
-    calibration = _calibrate(confidence, hit)
+    calibration = _calibrate(*find_confidence(y, shares, right))
     confusion = np.zeros((count, count), dtype=np.int64)
     np.add.at(confusion, (y, guessed), 1)
-    metrics = {"calibration_error": _compute_calibration_error(calibration), "f1_macro": _compute_macro_f1(confusion)}
+    metrics = {"calibration_error": compute_calibration_error(calibration), "f1_macro": compute_macro_f1(confusion)}
     return {
         **_measure(len(y), _add_loss(measures, losses), metrics),
-        "confusion": confusion.tolist() if count <= _MOST_CLASSES else [],
+        "confusion": confusion.tolist() if count <= MOST_CLASSES else [],
         "roc": {name: curve for name, curve in roc.items() if curve},
         "auc": {name: value for name, value in auc.items() if np.isfinite(value)},
         "calibration": calibration,
     }
 
 
+def find_confidence(y: Array, shares: Array, right: Array) -> tuple[Array, Array]:
+    """Return the probability of each row that is calibrated, and whether it came true.
+
+    Of two classes that of the second, of more that of the chosen one.
+    """
+    return (shares[:, 1], y == 1) if shares.shape[1] == 2 else (shares.max(axis=1), right)
+
+
 def summarize_labels(y: Array, shares: Array, labels: Sequence[str], losses: Array | None = None) -> dict[str, Any]:
     """Return the summary for labels, each 0 or 1: `y` and `shares` are [row, label]."""
     right = (shares >= 0.5) == (y >= 0.5)
-    shown = range(min(len(labels), _MOST_LABELS_WITH_CURVES))
+    shown = range(min(len(labels), MOST_LABELS_WITH_CURVES))
     calibration = _calibrate(shares.ravel(), y.ravel() >= 0.5)
     measures: dict[str, Measure] = {"binary_accuracy": lambda rows: float(right[rows].mean())}
     return {
-        **_measure(len(y), _add_loss(measures, losses), {"calibration_error": _compute_calibration_error(calibration)}),
+        **_measure(len(y), _add_loss(measures, losses), {"calibration_error": compute_calibration_error(calibration)}),
         "roc": {labels[each]: curve for each in shown if (curve := _trace_roc(y[:, each] >= 0.5, shares[:, each]))},
         "auc": {
             labels[each]: value
@@ -96,17 +102,17 @@ def summarize_numbers(y: Array, predicted: Array, names: Sequence[str], losses: 
         "root_mean_squared_error": lambda rows: float(np.sqrt((errors[rows] ** 2).mean())),
         "r2_score": lambda rows: _compute_r2(y[rows], errors[rows]),
     }
-    chosen = np.random.default_rng(0).permutation(len(y))[:_MOST_RESIDUALS]
+    chosen = np.random.default_rng(0).permutation(len(y))[:MOST_RESIDUALS]
     return {
         **_measure(len(y), _add_loss(measures, losses), {"bias": float(errors.mean())}),
         "residuals": {
             names[each]: [(float(predicted[row, each]), float(y[row, each])) for row in chosen]
-            for each in _spread(len(names), _MOST_OUTPUTS)
+            for each in choose_outputs(len(names), MOST_OUTPUTS)
         },
     }
 
 
-def _spread(count: int, most: int) -> list[int]:
+def choose_outputs(count: int, most: int) -> list[int]:
     """Return some of several places, the first and the last among them, such as the steps of a forecast."""
     return [round(float(place)) for place in np.linspace(0, count - 1, min(count, most))]
 
@@ -172,21 +178,26 @@ def _trace_roc(positive: Array, scores: Array) -> list[tuple[float, float]]:
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)  # rows of one score are one step
     up, across = np.cumsum(positive[order])[ends] / count, np.cumsum(~positive[order])[ends] / others
-    chosen = np.unique(np.linspace(0, len(ends) - 1, min(len(ends), _ROC_POINTS)).round().astype(int))
+    return trace_curve(up, across)
+
+
+def trace_curve(up: Array, across: Array) -> list[tuple[float, float]]:
+    """Return some points of a ROC, false and true positive rate, given both rates after each score, highest first."""
+    chosen = np.unique(np.linspace(0, len(up) - 1, min(len(up), ROC_POINTS)).round().astype(int))
     return [(0.0, 0.0), *((round(float(across[each]), 4), round(float(up[each]), 4)) for each in chosen)]
 
 
 def _calibrate(confidence: Array, hit: Array) -> list[tuple[float, float, int]]:
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     found = []
-    for each in range(_BINS):
+    for each in range(CALIBRATION_BINS):
         inside = bins == each
         if inside.any():
             found.append((float(confidence[inside].mean()), float(hit[inside].mean()), int(inside.sum())))
     return found
 
 
-def _compute_calibration_error(calibration: Sequence[tuple[float, float, int]]) -> float:
+def compute_calibration_error(calibration: Sequence[tuple[float, float, int]]) -> float:
     """Return the expected calibration error: the mean distance of confidence and share, weighted by rows."""
     total = sum(count for _, _, count in calibration)
     return sum(abs(confidence - share) * count for confidence, share, count in calibration) / max(1, total)
@@ -199,7 +210,8 @@ def _compute_balanced_accuracy(y: Array, right: Array) -> float:
     return float((np.bincount(y, weights=right)[known] / rows[known]).mean())
 
 
-def _compute_macro_f1(confusion: Array) -> float:
+def compute_macro_f1(confusion: Array) -> float:
+    """Return the mean F1 score of the classes that some row has, or is predicted to have."""
     right = np.diag(confusion)
     total = confusion.sum(axis=0) + confusion.sum(axis=1)
     known = total > 0

@@ -18,10 +18,8 @@ from pipelines.training.user_model.rebuild import rebuild_user_model
 _SUM_TOLERANCE = 1e-3
 
 
-def predict_with_user_model(
-    trial: PastTrial, parts: Sequence[PartName]
-) -> Iterator[tuple[str, Task, Array, Array, None]]:
-    """Yield each part whose predictions have a form that a report can show."""
+def predict_with_user_model(trial: PastTrial, parts: Sequence[PartName]) -> Iterator[tuple[str, Task, Array, Array]]:
+    """Yield each part whose predictions have a form that a report can show, with its task, targets and predictions."""
     try:
         rebuilt = rebuild_user_model(trial)
     except ModelCodeError:
@@ -39,7 +37,7 @@ def predict_with_user_model(
         except Exception:  # a model's code may raise anything: its report is without predictions then
             return
         if predictions is not None and (seen := infer_task(task, y, predictions)) is not None:
-            yield part, *seen, None
+            yield part, *seen
 
 
 def infer_task(task: Task, y: Array, predictions: Array) -> tuple[Task, Array, Array] | None:

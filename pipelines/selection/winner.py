@@ -11,11 +11,13 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import Task
+from pipelines.data.raw import GivenPart
 from pipelines.engines.base import Channel
 from pipelines.selection.evaluation_files import write_evaluation
 from pipelines.selection.forecast_summary import summarize_forecast
 from pipelines.selection.jobs import WinnerJob
-from pipelines.selection.prediction_summary import summarize_classes, summarize_labels, summarize_numbers
+from pipelines.selection.prediction_totals import has_many
+from pipelines.selection.summarize import BatchedSummary, summarize
 from pipelines.training.trial_folder import TEST_FILE, read_trial_config
 from pipelines.workspace.atomic_files import write_text
 
@@ -30,45 +32,32 @@ def evaluate_winner(payload: WinnerJob, channel: Channel) -> Mapping[str, float]
     parts: dict[str, Any] = {}
     heads: dict[str, dict[str, Any]] = {}
     classes: Sequence[str] = ()
-    for part, task, y, predictions, losses in _predict(payload):
+    summaries = _summarize_user_model(payload) if payload.has_user_model else _summarize_family(payload, channel)
+    for part, task, summary in summaries:
         channel.beat()
-        if (summary := summarize(task, y, predictions, losses)) is None:
+        if summary is None:
             continue
         if task.output:
             head = {"target": task.targets[0], "classes": list(task.classes), "parts": {}}
             heads.setdefault(task.output, head)["parts"][part] = summary
         else:
-            parts[part], classes = {**summary, **_add_forecast(payload, part, task, y, predictions)}, task.classes
+            parts[part], classes = summary, task.classes
     write_evaluation(Path(payload.trial.folder), payload.number, classes, parts, heads)
     return scores
 
 
-def summarize(task: Task, y: Array, predictions: Array, losses: Array | None = None) -> dict[str, Any] | None:
-    """Return the summary of predictions by the task; None where they have another form."""
-    if not np.isfinite(predictions).all():
-        return None
-    rows = len(y)
-    if task.kind == "binary" and predictions.shape == (rows, 1):
-        positive = predictions[:, 0]
-        return summarize_classes(y.reshape(-1), np.stack([1 - positive, positive], axis=1), task.classes, losses)
-    if task.kind == "multiclass" and predictions.shape == (rows, len(task.classes)):
-        return summarize_classes(y.reshape(-1), predictions, task.classes, losses)
-    if task.kind == "multi_label" and predictions.shape == y.shape:
-        return summarize_labels(y, predictions, task.targets, losses)
-    if task.kind in ("regression", "multi_output_regression") and predictions.size == y.size:
-        return summarize_numbers(y.reshape(rows, -1), predictions.reshape(rows, -1), task.targets, losses)
-    return None
-
-
-def _add_forecast(payload: WinnerJob, part: str, task: Task, y: Array, predictions: Array) -> dict[str, Any]:
+def _add_forecast(
+    payload: WinnerJob, part: str, task: Task, y: Array, predictions: Array, summary: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Return a summary with that of the forecasts, where the rows are windows of series."""
     from pipelines.data.prepared_folder import load_window_rows
 
-    if task.classes or part not in ("validation", "test"):
-        return {}
+    if summary is None or task.output or task.classes or part not in ("validation", "test"):
+        return summary
     fold = read_trial_config(Path(payload.trial.folder))["fold"]
     windows = load_window_rows(Path(payload.trial.data), "test" if part == "test" else "validation", fold)
     found = None if windows is None else summarize_forecast(windows, y, predictions)
-    return {} if found is None else {"forecast": found}
+    return summary if found is None else {**summary, "forecast": found}
 
 
 def _score_test(payload: WinnerJob, channel: Channel) -> Mapping[str, float]:
@@ -84,30 +73,74 @@ def _score_test(payload: WinnerJob, channel: Channel) -> Mapping[str, float]:
     return scores
 
 
-def _predict(payload: WinnerJob) -> Iterator[tuple[str, Task, Array, Array, Array | None]]:
-    """Yield each part with its task, its targets, its predictions and its rows' losses; of several heads each."""
-    if payload.has_user_model:
-        from pipelines.selection.user_predictions import predict_with_user_model
+def _summarize_user_model(payload: WinnerJob) -> Iterator[tuple[str, Task, Mapping[str, Any] | None]]:
+    """Yield each part with the task that its predictions show, and their summary."""
+    from pipelines.selection.user_predictions import predict_with_user_model
 
-        yield from predict_with_user_model(payload.trial, payload.parts)
-        return
+    for part, task, y, predictions in predict_with_user_model(payload.trial, payload.parts):
+        yield part, task, _add_forecast(payload, part, task, y, predictions, summarize(task, y, predictions))
+
+
+def _summarize_family(payload: WinnerJob, channel: Channel) -> Iterator[tuple[str, Task, Mapping[str, Any] | None]]:
+    """Yield each part with its task and the summary of its predictions; of several heads each."""
     import keras
 
-    from pipelines.data.prepared_folder import iterate_raw, load_part, load_summary
-    from pipelines.models.head_objectives import make_training
-    from pipelines.models.raw_predict import predict_parts
-    from pipelines.selection.evaluate import compute_row_losses
+    from pipelines.data.prepared_folder import load_part, load_summary
     from pipelines.training.write_models import ensure_model_file
 
     data = Path(payload.trial.data)
-    task = load_summary(data).task
+    summary = load_summary(data)
+    tasks = summary.task.heads or (summary.task,)
     model = keras.models.load_model(ensure_model_file(payload.trial))
     for part in payload.parts:
         if part == "train":
             continue
-        y = load_part(data, part).y
-        outputs = predict_parts(model, iterate_raw(data, part))
-        for each, predictions in zip(task.heads or (task,), outputs, strict=True):
-            own = np.asarray(y[each.output] if task.heads else y)
-            training = make_training(each, payload.training) if task.heads else payload.training
-            yield part, each, own, predictions, compute_row_losses(each, training, own, predictions)
+        # Forecasts are drawn by their times, from all rows.
+        in_batches = summary.windows is None and has_many(
+            load_part(data, part).rows, max(task.outputs for task in tasks)
+        )
+        summarize_part = _summarize_batches if in_batches else _summarize_rows
+        yield from ((part, *each) for each in summarize_part(payload, model, part, tasks, channel))
+
+
+def _summarize_rows(
+    payload: WinnerJob, model: Any, part: GivenPart, tasks: Sequence[Task], channel: Channel
+) -> Iterator[tuple[Task, Mapping[str, Any] | None]]:
+    """Yield each task with the summary of a part's predictions, from all of its rows at once."""
+    from pipelines.data.prepared_folder import iterate_raw, load_part
+    from pipelines.models.raw_predict import predict_parts
+
+    data = Path(payload.trial.data)
+    y = load_part(data, part).y
+    outputs = predict_parts(model, iterate_raw(data, part))
+    for task, predictions in zip(tasks, outputs, strict=True):
+        channel.beat()
+        own = np.asarray(y[task.output] if task.output else y)
+        found = summarize(task, own, predictions, _compute_losses(payload, task, own, predictions))
+        yield task, _add_forecast(payload, part, task, own, predictions, found)
+
+
+def _summarize_batches(
+    payload: WinnerJob, model: Any, part: GivenPart, tasks: Sequence[Task], channel: Channel
+) -> Iterator[tuple[Task, Mapping[str, Any] | None]]:
+    """Yield what `_summarize_rows` yields, with some rows in memory at a time."""
+    from pipelines.data.prepared_folder import load_part
+    from pipelines.selection.evaluate import iterate_predictions
+
+    data = Path(payload.trial.data)
+    rows = load_part(data, part).rows
+    summaries = [BatchedSummary(task, rows) for task in tasks]
+    for batch, outputs in iterate_predictions(model, data, part):
+        channel.beat()
+        for task, predictions, summary in zip(tasks, outputs, summaries, strict=True):
+            own = np.asarray(batch.y[task.output] if task.output else batch.y)
+            summary.add(own, predictions, _compute_losses(payload, task, own, predictions))
+    yield from ((task, summary.summarize()) for task, summary in zip(tasks, summaries, strict=True))
+
+
+def _compute_losses(payload: WinnerJob, task: Task, y: Array, predictions: Array) -> Array | None:
+    from pipelines.models.head_objectives import make_training
+    from pipelines.selection.evaluate import compute_row_losses
+
+    training = make_training(task, payload.training) if task.output else payload.training
+    return compute_row_losses(task, training, y, predictions)

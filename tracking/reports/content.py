@@ -218,7 +218,8 @@ class PartEvaluation:
         calibration: per bin of predicted confidence: its mean, the share that was right, its rows.
         residuals: predicted and true value of some rows, per output.
         metrics: what was measured, by name.
-        intervals: 95 % intervals by bootstrap over the rows, by metric.
+        intervals: 95 % intervals by metric, of shares of rows by Wilson's formula, of others by a bootstrap.
+        method: what the bootstrap draws from.
         forecast: forecasts from several times; None where the rows are no windows of series.
     """
 
@@ -230,6 +231,7 @@ class PartEvaluation:
     residuals: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    method: str = "bootstrap over rows"
     forecast: ForecastEvaluation | None = None
 
 

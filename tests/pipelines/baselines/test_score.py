@@ -11,8 +11,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pipelines.baselines.jobs import BaselinesJob
+from pipelines.baselines.models import fit_constant
 from pipelines.baselines.results import read_baselines
 from pipelines.baselines.score import score_baselines
+from pipelines.data.prepared import Task
 from pipelines.data.prepared_folder import load_part
 from pipelines.spec.schema import TrainingSpec
 
@@ -137,6 +139,30 @@ def test_large_data_is_fitted_on_some_rows(mixed_data, tmp_path, monkeypatch):
     linear = score(mixed_data, tmp_path, "val_accuracy").found[1]
     rows = len(get_rows(mixed_data, "train")[1])
     assert linear.notes == (f"fitted on 40 of {rows} training rows",)
+
+
+def test_a_median_of_many_rows_is_that_of_some(numbers, prepare_data, tmp_path, monkeypatch):
+    """A median needs all rows in memory, so it is of as many as may be, with a note."""
+    monkeypatch.setattr("pipelines.baselines.score._MOST_ROWS_OF_MEDIAN", 40)
+    data = prepare_data(source=numbers, target="y", drop=["z", "is_up", "weight"], split={"test": 0.2})
+    constant, _ = score(data, tmp_path, "val_mean_absolute_error", "minimize").found
+    rows = load_part(data, "train").rows
+    assert constant.notes == (f"the median of 40 of {rows} training rows",)
+    of_squares, _ = score(data, tmp_path, "val_root_mean_squared_error", "minimize").found
+    assert of_squares.notes == ()
+
+
+def test_constants_of_rows_in_pieces_are_those_of_all(monkeypatch):
+    """Shares of classes and means are the same however few rows are in memory at a time, with weights or without."""
+    monkeypatch.setattr("pipelines.data.scratch.CHUNK_ROWS", 7)
+    random = np.random.default_rng(1)
+    y, values, weights = random.integers(0, 3, 50), random.normal(size=(50, 2)), random.uniform(size=50)
+    rows = np.zeros((1, 1))
+    for given in (None, weights):
+        shares = fit_constant(Task("multiclass", ("y",), ("a", "b", "c")), "val_loss", y, given)(rows)
+        np.testing.assert_allclose(shares[0], [np.average(y == each, weights=given) for each in range(3)])
+        mean = fit_constant(Task("multi_output_regression", ("u", "v")), "val_loss", values, given)(rows)
+        np.testing.assert_allclose(mean[0], np.average(values, axis=0, weights=given))
 
 
 def test_a_slow_model_is_left_out(numbers, prepare_data, tmp_path, monkeypatch):

@@ -4,17 +4,15 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.models.build import build_hypermodel
 from pipelines.models.losses import (
     LOSS_CLASSES,
     build_loss,
     build_metrics,
     build_weighted_metrics,
-    score_outputs,
-    score_predictions,
 )
 from pipelines.models.objectives import LOSSES, METRICS, SMOOTHED_LOSSES
-from pipelines.spec.schema import HeadSpec, TrainingSpec
+from pipelines.models.output_scores import score_predictions
+from pipelines.spec.schema import TrainingSpec
 
 LABELS = np.array([0, 2, 1, 1], dtype="int32")
 CLASS_PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.5, 0.3, 0.2], [0.2, 0.6, 0.2]], dtype="float32")
@@ -175,18 +173,3 @@ def test_wrapped_metrics_keep_their_state_where_keras_finds_it(tasks):
     metric.update_state(LABELS, CLASS_PROBABILITIES)
     assert metric.variables
     assert isinstance(metric, keras.metrics.Metric)
-
-
-def test_heads_are_scored_as_keras_evaluates_them(tasks, context, given):
-    """The loss of each, its metrics, and the weighted sum are what `evaluate` reports for the same model and rows."""
-    made = context("multi_task", heads={"strength": HeadSpec(weight=0.5)})
-    model = build_hypermodel("mlp", made).build(given(units=4))
-    chance = np.random.default_rng(3)
-    x = {"dense": chance.normal(size=(20, 5)).astype("float32")}
-    y = {"kind": chance.integers(0, 3, 20).astype("int32"), "strength": chance.normal(50, 9, (20, 1)).astype("float32")}
-    weights = chance.uniform(0, 2, 20).astype("float32")
-    outputs = model(x, training=False)
-    expected = model.evaluate(x, y, sample_weight=weights, batch_size=20, verbose=0, return_dict=True)
-    ordered = [np.asarray(outputs[head.output]) for head in made.task.heads]
-    found = score_outputs(made.task, made.training, y, ordered, weights)
-    assert found == pytest.approx(expected, rel=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import keras
 import numpy as np
@@ -11,9 +12,9 @@ from fake_channel import FakeChannel
 from small_studies import study_of
 from weights_alone import leave_weights_alone
 
-from pipelines.data.prepared_folder import load_part, load_raw
+from pipelines.data.prepared_folder import iterate_raw, load_part, load_raw
 from pipelines.models.raw_predict import predict_raw
-from pipelines.selection import winner
+from pipelines.selection import prediction_totals, winner
 from pipelines.selection.evaluate import (
     evaluate_models,
     make_comparison_job,
@@ -77,6 +78,23 @@ def test_predictions_are_summed_up(home, mixed_data):
     assert found.parts["test"].metrics["loss"] == pytest.approx(scores["test_loss"], rel=1e-4)
     assert sum(map(sum, found.parts["test"].confusion)) == len(truth) == found.parts["test"].rows
     assert {"test_calibration_error", "validation_f1_macro"} <= set(list_evaluation_metrics(found))
+
+
+def test_rows_in_batches_have_the_scores_of_whole_arrays(home, mixed_data, monkeypatch):
+    """Batches change neither the scores on the test rows nor what is counted of the predictions."""
+    train(home, mixed_data, "val_loss")
+    scores, *_ = evaluate_winner(home, mixed_data)
+    whole = read_evaluation(locate_trial(home, "it", 0))
+    monkeypatch.setattr(prediction_totals, "_MOST_ROWS", 1)
+    monkeypatch.setattr("pipelines.data.prepared_folder.iterate_raw", partial(iterate_raw, rows=5))
+    again, *_ = evaluate_winner(home, mixed_data)
+    found = read_evaluation(locate_trial(home, "it", 0))
+    assert again == pytest.approx(scores, rel=1e-5)
+    for part in ("validation", "test"):
+        ours, theirs = found.parts[part], whole.parts[part]
+        assert ours.intervals != theirs.intervals, "summed up in batches"
+        assert ours.confusion == theirs.confusion
+        assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5)
 
 
 def test_rows_that_a_model_has_seen_are_not_summed_up(home, mixed_data):

@@ -55,7 +55,7 @@ def assess_certainty(report: StudyReport) -> Certainty | None:
         found = parts.get(part)
         if found is not None and metric in found.intervals and (value := _find_value(found, metric)) is not None:
             name = f"{part} {shown}"
-            method = "Wilson's formula" if metric.endswith("accuracy") else "bootstrap over rows"
+            method = "Wilson's formula" if metric.endswith("accuracy") else found.method
             return Certainty(name, value, found.intervals[metric], basis.format(rows=found.rows, method=method))
     return Certainty(
         report.metric, winner.score, None,

@@ -60,7 +60,8 @@ def test_labels_that_cannot_be_used(problem, columns, expected):
 def test_the_loss_and_metrics_of_labels():
     """The mean loss over labels, and a mean of each label's AUC; smoothing acts as in Keras."""
     from pipelines.data.prepared import Task
-    from pipelines.models.losses import build_loss_with_smoothing, score_predictions
+    from pipelines.models.losses import build_loss_with_smoothing
+    from pipelines.models.output_scores import score_predictions
     from pipelines.spec.schema import TrainingSpec
 
     task = Task("multi_label", ("red", "blue"), target_mean=(0.0, 0.0), target_scale=(1.0, 1.0))
