@@ -24,6 +24,10 @@ class StatusListener(CheckListener):
         """Show the step beside the spinner."""
         self._status.update(escape(step))
 
+    def note(self, line: str) -> None:
+        """Print the line, on a terminal or not."""
+        self._status.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
 
 @contextmanager
 def show_status(text: str) -> Iterator[Callable[[str], None]]:

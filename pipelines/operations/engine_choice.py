@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipelines.engines.gpus.places import choose_gpus
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.ray_engine import RayEngine
 from pipelines.engines.ray_messages import ClusterSettings, NodeSettings
+from pipelines.operations.cluster_wait import connect_patiently
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.study import Study
 from pipelines.workspace.home import Home
@@ -21,13 +23,14 @@ _ADDRESS = "RAY_ADDRESS"
 _LOG = "ray.log"
 
 
-def open_engine(study: Study, home: Home, listener: CheckListener) -> Engine:
+def open_engine(study: Study, home: Home, listener: CheckListener, *, is_resumed: bool = False) -> Engine:
     """Return the engine that a study's `resources` name, with its workers started or about to start.
 
     Args:
         study: the study.
         home: the home that holds it.
         listener: follows the start of a cluster's workers.
+        is_resumed: whether the study is resumed; then it waits for a cluster that is away (`resources.reconnect`).
 
     Raises:
         InputError: if this machine has fewer GPUs than a worker is to have.
@@ -41,7 +44,10 @@ def open_engine(study: Study, home: Home, listener: CheckListener) -> Engine:
             raise study.locate_problems(error) from None
         return LocalEngine(resources.workers, home.programs, user_code=study.has_user_model, gpus=gpus)
     listener.describe("starting workers on the Ray cluster")
-    return RayEngine(_make_cluster_settings(study, home), listener.describe, listener.keep_alive)
+    settings = _make_cluster_settings(study, home)
+    if not is_resumed or settings.address is None or resources.reconnect == "off":
+        return RayEngine(settings, listener.describe, listener.keep_alive)
+    return connect_patiently(partial(RayEngine, settings, listener.describe), resources.reconnect, listener)
 
 
 def _make_cluster_settings(study: Study, home: Home) -> ClusterSettings:

@@ -24,10 +24,10 @@ from pipelines.queries.views import TrialRow
 from pipelines.spec.home_rules import read_home_rules
 from pipelines.spec.source_urls import is_url
 from pipelines.study.check_listener import CheckListener
-from pipelines.study.stored import find_known_study, is_same_study, serialize_study
+from pipelines.study.stored import find_known_study, is_same_study, is_unchecked, serialize_study
 from pipelines.study.study import Study
 from pipelines.supervisor.event_log import record_events
-from pipelines.supervisor.events import StudyEnded, StudyEvent, TrialEnded
+from pipelines.supervisor.events import Noted, StudyEnded, StudyEvent, TrialEnded
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota, QuotaError
@@ -76,7 +76,7 @@ def run_unless_finished(
         with receiving as study:
             if (finished := find_finished(study, home, evolve=evolve)) is not None:
                 return study, finished
-            supervisor = running.enter_context(supervise(study, home, evolve=evolve))
+            supervisor = running.enter_context(supervise(study, home, evolve=evolve, listener=_NoteListener(listen)))
 
         def pause() -> None:
             interrupts.append("Ctrl-C")
@@ -95,6 +95,17 @@ def run_unless_finished(
         # Cells and lines that follow expect a result.
         raise KeyboardInterrupt(f"{study.name} is {ended.state}; the same call resumes it")
     return study, ended
+
+
+class _NoteListener(CheckListener):
+    """Listener that passes lines that stay on as events."""
+
+    def __init__(self, listen: Callable[[StudyEvent], None]) -> None:
+        self._listen = listen
+
+    def note(self, line: str) -> None:
+        """Pass on the line."""
+        self._listen(Noted(line))
 
 
 def find_finished(study: Study, home: Home, *, evolve: bool = False) -> StudyEnded | None:
@@ -155,7 +166,9 @@ def supervise(
     known = find_known_study(study, home, evolve=evolve)
     if known is not None and evolve:
         _check_evolution_early(study, home, known)
-    with time_run() as times, closing(open_engine(study, home, listener or CheckListener())) as engine:
+    is_resumed = known is not None and not is_unchecked(known)
+    opening = partial(open_engine, study, home, listener or CheckListener(), is_resumed=is_resumed)
+    with time_run() as times, closing(opening()) as engine:
         for backend in list_first_backends(study):
             # It takes seconds to load; the server does that while the data is prepared.
             engine.warm(backend)

@@ -85,8 +85,13 @@ def format_event(event: events.StudyEvent) -> str | None:
 
 
 def _format_loss(event: events.EngineLost) -> str:
-    limit = f"waiting up to {format_duration(event.seconds)} for it to come back (resources.reconnect)"
-    return f"{event.reason}; {limit}; to pause the study instead: Ctrl-C, or kerastudy pause {event.study}"
+    line = format_wait(event.reason, event.seconds)
+    return f"{line}; to pause the study instead: Ctrl-C, or kerastudy pause {event.study}"
+
+
+def format_wait(reason: str, seconds: float) -> str:
+    """Return the line of a study that waits for a lost engine."""
+    return f"{reason}; waiting up to {format_duration(seconds)} for it to come back (resources.reconnect)"
 
 
 def _format_selection(event: events.StudyEvent) -> str | None:

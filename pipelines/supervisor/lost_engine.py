@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
 from pipelines.engines.base import Engine, EngineLostError
@@ -14,6 +14,20 @@ from pipelines.supervisor.study_control import HaltedError, StudyControl
 _FIRST_PAUSE_S: Final = 1.0  # chosen; each pause is twice the one before
 _LONGEST_PAUSE_S: Final = 60.0
 _TICK_S: Final = 0.5
+
+
+def iterate_pauses() -> Iterator[float]:
+    """Yield the seconds before each further try."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def explain_end(error: EngineLostError, limit_s: float | None) -> str:
+    """Return why a study waits no longer for its engine, and what to do."""
+    waited = f", and not within {format_duration(limit_s)} (resources.reconnect)" if limit_s else ""
+    return f"{error}{waited}; run the same file again when it is back: no trial is lost"
 
 
 class LostEngine:
@@ -48,11 +62,11 @@ class LostEngine:
         self._sleep = pause
         self._reason = ""
         self._lost_at: float | None = None
-        self._pause_s = _FIRST_PAUSE_S
+        self._pauses = iterate_pauses()
 
     def record_result(self) -> None:
         """Take note that a trial has a new result."""
-        self._lost_at, self._pause_s = None, _FIRST_PAUSE_S
+        self._lost_at, self._pauses = None, iterate_pauses()
 
     def wait(self, error: EngineLostError) -> Generator[StudyEvent, None, str]:
         """Wait until the engine has started again, or a pause or a cancellation was requested.
@@ -69,13 +83,13 @@ class LostEngine:
         self._lost_at = began if self._lost_at is None else self._lost_at
         left_s = self._compute_left_s()
         if left_s <= 0:
-            return self._explain_end(error)
+            return explain_end(error, self._limit_s)
         yield EngineLost(self._study, str(error), left_s)
         try:
             while (again := self._try_again(error)) is not None:
                 error = again
                 if self._compute_left_s() <= 0:
-                    return self._explain_end(error)
+                    return explain_end(error, self._limit_s)
             self._control.rest()
         except HaltedError:
             return ""
@@ -94,8 +108,7 @@ class LostEngine:
         return None
 
     def _pause(self) -> None:
-        until = self._control.clock() + min(self._pause_s, self._compute_left_s())
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        until = self._control.clock() + min(next(self._pauses), self._compute_left_s())
         self._control.rest()
         while (left_s := until - self._control.clock()) > 0:
             self._sleep(min(left_s, _TICK_S))
@@ -115,7 +128,3 @@ class LostEngine:
         if self._limit_s is None or self._lost_at is None:
             return 0.0
         return self._lost_at + self._limit_s - self._control.clock()
-
-    def _explain_end(self, error: EngineLostError) -> str:
-        waited = f", and not within {format_duration(self._limit_s)} (resources.reconnect)" if self._limit_s else ""
-        return f"{error}{waited}; run the same file again when it is back: no trial is lost"

@@ -66,6 +66,27 @@ def test_a_study_goes_on_when_the_head_is_back(tmp_path):
     check_end(tmp_path)
 
 
+def test_a_study_that_is_resumed_waits_for_the_head(tmp_path):
+    """Its command was ended, and head and nodes too: the same command waits, and goes on when they are back."""
+    from ray_nodes import start_ray
+
+    file = write_study(tmp_path, ON_RAY)
+    with start_ray(2) as nodes:
+        with running(tmp_path, file, nodes.address) as process:
+            wait_for(lambda: has_printed(tmp_path, r"t00\d (epoch|complete)"), process, tmp_path)
+        nodes.kill_head()
+        with running(tmp_path, file, nodes.address) as process:
+            line = r"waiting up to 1h00m for it to come back \(resources.reconnect\)"
+            wait_for(lambda: has_printed(tmp_path, line), process, tmp_path)
+            nodes.restart_head()
+            nodes.add()
+            nodes.add()
+            assert process.wait(600) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+    assert has_printed(tmp_path, "it is back after")
+    assert [(each.number, each.state) for each in read_trials(tmp_path)] == [(each, "complete") for each in range(6)]
+    assert find_broken_promises(tmp_path / "home") == []
+
+
 def test_a_cluster_that_was_started_here_is_started_again(tmp_path):
     """Without an address the study has a Ray of its own, which it replaces where it is lost."""
     file = write_study(tmp_path, ON_RAY)

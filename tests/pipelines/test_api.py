@@ -95,7 +95,7 @@ def supervised(monkeypatch, tmp_path):
     studies, supervisors = [], []
 
     @contextmanager
-    def supervise(study, home, *, evolve):
+    def supervise(study, home, *, evolve, listener):
         studies.append((study, home, evolve))
         supervisors.append(FakeSupervisor(home))
         yield supervisors[-1]

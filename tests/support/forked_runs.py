@@ -192,7 +192,7 @@ def _make_inline(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a study's supervisor whose jobs run in this process."""
     from pipelines.operations import run
 
-    inline = patch.object(run, "open_engine", lambda study, home, listener: InlineWorker())
+    inline = patch.object(run, "open_engine", lambda study, home, listener, is_resumed: InlineWorker())
     with inline, run.supervise(study, home) as supervisor:
         yield supervisor
 

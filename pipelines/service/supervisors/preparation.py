@@ -86,6 +86,10 @@ class Preparation(CheckListener):
         with suppress(OSError):  # a full disk
             append_to_log(self._home, self._study, step)
 
+    def note(self, line: str) -> None:
+        """Store the line as a step is stored."""
+        self.describe(line)
+
     def keep_alive(self) -> None:
         """Renew the lease and read requests where they are due.
 

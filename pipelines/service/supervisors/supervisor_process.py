@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from pipelines.engines.base import EngineLostError
 from pipelines.engines.local_engine import LocalEngine, cores
 from pipelines.operations.control import load_resumable
 from pipelines.operations.first_backends import list_first_backends
@@ -131,6 +132,10 @@ def run_study(request: SupervisorRequest, service: _ServiceLink) -> None:
             except InputError as error:
                 # Here and not in the service, which may have been stopped meanwhile.
                 queue.set_state(name, "failed" if is_unchecked(queue.get(name)) else "paused", str(error))
+                raise
+            except EngineLostError as error:
+                if not is_unchecked(queue.get(name)):  # it has waited for its cluster, as a running study does
+                    queue.set_state(name, "paused", str(error))
                 raise
         # A study that a person has paused stays paused.
         if ended.state == "paused" and service.has_stopped:
