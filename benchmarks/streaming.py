@@ -116,7 +116,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self._ends = {
             "preparation": study / "data" / "summary.json",
-            "training": study / "trials" / "0" / "model.keras",
+            "training": study / "trials" / "0000" / "model.keras",
         }
         self._done = threading.Event()
         self.samples: list[tuple[str, str, float, float]] = []
