@@ -197,6 +197,7 @@ class RecordedResponder(Responder):
         self._params = params
         self._report_epoch = report_epoch
         self.outcome: TrialOutcome | None = None
+        self._waiting: tuple[TrialJob, ...] = (job,)
 
     def record(self, message: Any) -> None:
         """Report an epoch."""
@@ -209,8 +210,10 @@ class RecordedResponder(Responder):
     def answer(self, message: Any) -> Any:
         """Return the recorded answer; a trial's only rung is the epoch that it was pruned after."""
         if isinstance(message, SlotsFree):
-            self.outcome = message.ended.get(self._job.number)
-            return () if self.outcome else (self._job,)
+            self.outcome = message.ended.get(self._job.number) or self.outcome
+            # Once: a fleet of several slots requests a trial for each, and its own trial in two of them is none.
+            given, self._waiting = self._waiting, ()
+            return given
         if isinstance(message, RungsReached):
             return dict.fromkeys(message.best, "prune")
         # Stop: the only rung is the last one.

@@ -11,9 +11,16 @@ from desk import Desk, scores
 from fake_engine import Ends, FakeEngine, training
 
 from pipelines.data.prepared_folder import load_summary
-from pipelines.operations.replay.rerun import RecordedTrial, TrainingOutcome, read_recorded_trial, train_again
+from pipelines.operations.replay.rerun import (
+    RecordedResponder,
+    RecordedTrial,
+    TrainingOutcome,
+    read_recorded_trial,
+    train_again,
+)
 from pipelines.study.context import StudyContext
 from pipelines.supervisor.trial_jobs import compute_trial_seed
+from pipelines.training.fleet.messages import SlotsFree
 from pipelines.training.messages import TrialOutcome
 from pipelines.training.trial_folder import locate_epochs_file
 from pipelines.workspace.home import Home
@@ -167,3 +174,14 @@ def test_a_complete_trial_without_its_files_has_its_score(desk):
     desk.run(FakeEngine(scores(1.0)))
     outcome = read_recorded_trial(desk.trials()[0], Path("nowhere")).outcome
     assert outcome == TrainingOutcome("complete", "", "", (), 2, 1.0)
+
+
+def test_a_fleet_of_several_slots_gets_the_trial_once(desk, again):
+    """Each slot requests a trial at its own epoch, and the same one in two of them fails both."""
+    desk.run(FakeEngine(scores(1.0)))
+    job = again(scores(1.0))[1].jobs[0]
+    responder, ended = RecordedResponder(job, {}, lambda done: None), TrialOutcome("failed", reason="ended")
+    answers = [responder.answer(SlotsFree(free, {})) for free in (2, 1)]
+    answers += [responder.answer(SlotsFree(1, outcomes)) for outcomes in ({job.number: ended}, {})]
+    assert answers == [(job,), (), (), ()]
+    assert responder.outcome is ended
