@@ -1,10 +1,12 @@
 """CPU seconds of a whole small study, by process: what a cold study of fleets costs on a machine without idle cores.
 
-    .venv/bin/python benchmarks/process_times.py [--trials N] [--runs N] [--spaces A,B] [--against CHECKOUT] [--to F]
+    .venv/bin/python benchmarks/process_times.py [--data D,F] [--trials N] [--runs N] [--spaces A,B]
+        [--against CHECKOUT] [--to F]
 
 Every study has an empty home, and nothing is kept from one command for the next. The sum is the kernel's, of all
 processes that have ended; the parts are each process's own times as last seen, every 20 ms, so they lack a little. With
-`--against`, studies of this checkout and of another alternate. The cases are those of `fleets.py` for breast cancer.
+`--against`, studies of this checkout and of another alternate. The cases are those of `fleets.py`, of breast cancer
+with dense networks unless `--data` names others.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def main() -> None:
         rows = Rows(Path(scratch), None)
         for run in range(options.runs):
             for space in options.spaces.split(","):
-                case = Case("breast-cancer", "mlp", space, options.trials, 20)
+                case = Case(*options.data.split(","), space, options.trials, 20)
                 for checkout in checkouts if run % 2 == 0 else checkouts[::-1]:
                     row, parts = _measure(case, checkout, rows.file(case), run)
                     print(row, {name: round(part, 2) for name, part in sorted(parts.items())}, flush=True)
@@ -132,6 +134,7 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--spaces", default="structure,values")
+    parser.add_argument("--data", default="breast-cancer,mlp", help="data and family, as digits,cnn")
     parser.add_argument("--against", type=Path)
     parser.add_argument("--to", type=Path, default=HERE / "results")
     return parser.parse_args()

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Backend
 from pipelines.study.study import Study
-from pipelines.training.fleet.member import FAMILY
+from pipelines.training.fleet.member import FAMILIES
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import WEIGHTS_FILE
 
@@ -28,4 +28,4 @@ def choose_backend(study: Study, summary: DataSummary, trials: Iterable[PastTria
 def can_use_numpy(study: Study, summary: DataSummary) -> bool:
     """Return whether NumPy runs every layer of the models of a study's fleets."""
     takes_numbers = all(column.dtype == "float32" for column in summary.raw)
-    return study.spec.model == FAMILY and takes_numbers and importlib.util.find_spec("jax") is not None
+    return study.spec.model in FAMILIES and takes_numbers and importlib.util.find_spec("jax") is not None

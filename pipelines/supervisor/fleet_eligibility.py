@@ -7,15 +7,27 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Mapping
 
 from pipelines.data.prepared import DataSummary
+from pipelines.models.catalogue import find_family
 from pipelines.models.catalogue.encoders import calculate_embedding_width
 from pipelines.models.objectives import WHOLE_BATCH_LOSSES
 from pipelines.spec.schema import MEASURED_OF_FILES
 from pipelines.study.study import Study
 from pipelines.training.fleet.grouping import Sizes
-from pipelines.training.fleet.member import FAMILY
+from pipelines.training.fleet.member import FAMILIES
 from pipelines.training.messages import MOST_BYTES
+from search_spaces.values import Value, format_value
+
+_BLOCKS: Mapping[str, Value] = {
+    **{"convolutions_per_block": 1, "residual": False, "separable": False, "pooling": "max", "dense_units": 0},
+    **{"rotation": 0.0, "translation": 0.0, "zoom": 0.0, "flip": "none"},
+}
+"""Blocks of convolutions that fleets have: hyperparameters with the only value of each."""
+
+_ALIKE = ("kernel_size", "global_pooling")
+"""Hyperparameters of which a study's fleets have one value, whichever it is."""
 
 _FOLDS = "cross-validation trains each fold on data of its own"
 
@@ -29,8 +41,10 @@ def find_ineligible_reason(study: Study) -> str:
         return f"resources.devices is {spec.resources.devices}"
     if study.has_user_model:
         return "a user model is trained by its own code"
-    if spec.model != FAMILY:
-        return f"only the {FAMILY} family trains in fleets"
+    if spec.model not in FAMILIES:
+        return f"only the families {' and '.join(FAMILIES)} train in fleets"
+    if spec.model == "cnn" and (reason := _find_ineligible_block(study)):
+        return reason
     if spec.training.loss in WHOLE_BATCH_LOSSES:
         return f"{spec.training.loss} is one number for a whole batch"
     if spec.training.seeds > 1:
@@ -44,6 +58,19 @@ def find_ineligible_reason(study: Study) -> str:
     # Looked up and not imported, which takes seconds.
     if importlib.util.find_spec("jax") is None:
         return 'JAX is not installed; install the extra "jax"'
+    return ""
+
+
+def _find_ineligible_block(study: Study) -> str:
+    """Return which hyperparameter of the space makes blocks that fleets do not have; empty where none does."""
+    for parameter in find_family("cnn").parameters:
+        name = parameter.name
+        found = study.space.parameters.get(name)
+        values = (parameter.default,) if found is None else found.bounds
+        if name in _BLOCKS and set(values) != {_BLOCKS[name]}:
+            return f"of convolutions fleets have those with {name}: {format_value(_BLOCKS[name])} alone"
+        if name in _ALIKE and (name in study.per_layer or len(set(values)) > 1):
+            return f"convolutions of fleets have one {name}, and the space has several"
     return ""
 
 
@@ -71,4 +98,5 @@ def estimate_sizes(summary: DataSummary, trials: int) -> Sizes:
     features = summary.features
     image = math.prod(features.image) if features.image else 0
     embedded = sum(calculate_embedding_width(count) for _, count in features.codes)
-    return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
+    inputs = features.dense + image + embedded
+    return Sizes(summary.rows["train"], inputs, summary.task.outputs, max(1, trials), features.image or ())

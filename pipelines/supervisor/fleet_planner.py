@@ -20,11 +20,13 @@ from pipelines.training.fleet.envelope import Envelope, find_envelope, merge_env
 from pipelines.training.fleet.grouping import (
     Sizes,
     count_fleets_at_once,
+    count_units,
     count_weights,
     estimate_alone_s,
     estimate_fleet_s,
     plan_programs,
 )
+from pipelines.training.fleet.image_sizes import count_patch_numbers
 from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, Member, build_member
 from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolation, find_largest, find_smallest, suggest
@@ -108,7 +110,8 @@ class FleetPlanner:
         if self.ineligible_reason:
             return f"each trial by itself: {self.ineligible_reason}"
         programs = ", ".join(
-            f"up to {group.envelope.depth} x {group.envelope.width} units, {group.slots} trials at a time"
+            f"up to {group.envelope.depth} x {group.envelope.width} {_name_units(group.envelope)}, "
+            f"{group.slots} trials at a time"
             for group in self._groups
         )
         return f"in {'1 fleet' if self._parallel == 1 else f'{self._parallel} fleets at once'}: {programs}"
@@ -121,7 +124,7 @@ class FleetPlanner:
         """Add a trial that waits for a slot, or for a worker of its own."""
         reason = self.ineligible_reason
         if not reason:
-            member = build_member(values, self._study.per_layer)
+            member = build_member(values, self._study.per_layer, self._study.spec.model)
             reason = _check_member(member)
             if not reason:
                 self._find_or_add_group(member).waiting.append((number, values))
@@ -143,8 +146,10 @@ class FleetPlanner:
 
     def find_program(self, values: Mapping[str, Value]) -> tuple[Envelope, int] | None:
         """Return the program that a trial with these values trains in, and its slots; None where it trains alone."""
-        member = None if self.ineligible_reason else build_member(values, self._study.per_layer)
-        if member is None or _check_member(member):
+        if self.ineligible_reason:
+            return None
+        member = build_member(values, self._study.per_layer, self._study.spec.model)
+        if _check_member(member):
             return None
         group = self._find_or_add_group(member)
         return group.envelope, group.slots
@@ -176,13 +181,19 @@ class FleetPlanner:
             if group.envelope.holds(member):
                 return group
         # The sample missed such a trial, or the space has changed: add a program for it and trials like it.
-        last = self._groups[-1]
-        group = _Group(merge_envelopes(last.envelope, find_envelope([member])), last.slots)
+        last, own = self._groups[-1], find_envelope([member])
+        # Convolutions of two kinds share no program.
+        is_alike = (own.kernel_size, own.global_pooling) == (last.envelope.kernel_size, last.envelope.global_pooling)
+        group = _Group(merge_envelopes(last.envelope, own) if is_alike else own, last.slots)
         self._groups.append(group)
         return group
 
     def _find_group(self, envelope: Envelope) -> _Group:
         return next(group for group in self._groups if group.envelope == envelope)
+
+
+def _name_units(envelope: Envelope) -> str:
+    return "filters" if envelope.kernel_size else "units"
 
 
 def _check_member(member: Member) -> str:
@@ -205,7 +216,9 @@ def _choose_slots(study: Study, fleets: int, random_slots: int, *, learns: bool)
 
 def _compute_room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:
     """Return the number of trials of a program that fit into a worker: weights, slots, and the arrays of a step."""
-    layers = envelope.depth * envelope.width + sizes.inputs
+    layers = count_units(envelope, sizes) + sizes.inputs
+    if envelope.kernel_size:
+        layers += count_patch_numbers(envelope.kernel_size, envelope.width, envelope.depth, sizes.image)
     numbers = 10 * count_weights(envelope, sizes) + 6 * envelope.batch * layers
     numbers += summary.rows["train"] * sizes.outputs + min(4096, summary.rows["validation"]) * 2 * layers
     return int(_SHARE_OF_MEMORY * memory_bytes / (4 * numbers))
@@ -219,7 +232,7 @@ def _sample_space(study: Study) -> list[Member]:
     for _ in range(_SAMPLES):
         drawn = _draw_point(study.space, drawer.ask())
         points += [drawn] if drawn is not None else []
-    return [build_member(point, study.per_layer) for point in points]
+    return [build_member(point, study.per_layer, study.spec.model) for point in points]
 
 
 def _draw_point(space: Space, trial: optuna.Trial) -> Mapping[str, Value] | None:

@@ -35,6 +35,7 @@ class Setting:
     per_layer: frozenset[str] = frozenset()
     metric: str = "val_loss"
     direction: Any = "minimize"
+    family: str = "mlp"
 
     def rows(self) -> Rows:
         """Return the rows, whose first numbers determine the class or the value."""
@@ -53,6 +54,9 @@ class Setting:
             x["codes"] = np.stack([random.integers(0, count, rows) for count in counts], 1).astype("int32")
         if self.features.image:
             x["image"] = random.normal(size=(rows, *self.features.image)).astype("float32")
+        if self.family == "cnn":
+            # The corner's brightness decides, where there is nothing else.
+            signal += x["image"][:, :2, :2].mean(axis=(1, 2, 3))[:, None] * np.linspace(-4, 4, self.task.outputs)
         signal = signal + random.normal(size=signal.shape)
         weights = random.uniform(0, 4, rows).astype("float32") if self.task.is_weighted else None
         return Examples(x, self._make_targets(signal), weights)

@@ -23,8 +23,10 @@ from pipelines.training.fleet.program import Program
 def run_fleet(run: FleetRun, programs: dict[Any, Program]) -> dict[str, Outcome]:
     """Train a run's trials; fleets alike in setting and envelope share their program."""
     setting = run.setting
-    members = {name: build_member(trial.values, setting.per_layer) for name, trial in run.trials.items()}
-    beside = [build_member(trial.values, setting.per_layer) for trial in run.beside]
+    members = {
+        name: build_member(trial.values, setting.per_layer, setting.family) for name, trial in run.trials.items()
+    }
+    beside = [build_member(trial.values, setting.per_layer, setting.family) for trial in run.beside]
     envelope = find_envelope([*members.values(), *beside])
     program = _program(run, envelope, programs)
     fleet: Fleet[str] = Fleet(

@@ -21,7 +21,7 @@ def stock_model(setting: Setting, trial: Trial) -> keras.Model:
     """Return a trial's own Keras model before its training."""
     context = ModelContext(setting.features, setting.task, setting.training, setting.train_rows, setting.per_layer)
     hp = TrialHyperParameters(trial.values)
-    model = build_hypermodel("mlp", context).build(hp)
+    model = build_hypermodel(setting.family, context).build(hp)
     set_initial_weights(model, str(hp.values["kernel_initializer"]), trial.seed)
     return model
 

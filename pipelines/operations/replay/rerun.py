@@ -181,7 +181,7 @@ def _find_program(
     program = fleets.find_program(job.values)
     if program is None and trainer == "fleet":
         # Its fleet cannot be known: the smallest program that holds it, with one slot.
-        return find_envelope([build_member(job.values, job.per_layer)]), 1
+        return find_envelope([build_member(job.values, job.per_layer, job.model)]), 1
     return program
 
 

@@ -24,6 +24,7 @@ class Envelope:
         activations, optimizers: the branches, in order.
         normalized, dropout, l1, l2, smoothing, clipped, averaged: whether a trial may have batch normalisation,
             dropout, each penalty, label smoothing, a gradient clip, averaged weights.
+        kernel_size, global_pooling: of every trial; see `Member`.
     """
 
     depth: int
@@ -42,6 +43,8 @@ class Envelope:
     smoothing: bool
     clipped: bool
     averaged: bool
+    kernel_size: int = 0
+    global_pooling: str = ""
 
     @property
     def linear(self) -> bool:
@@ -51,7 +54,8 @@ class Envelope:
     def holds(self, member: Member) -> bool:
         """Return whether this program can train a trial."""
         return (
-            self.least_depth <= member.depth <= self.depth
+            (self.kernel_size, self.global_pooling) == (member.kernel_size, member.global_pooling)
+            and self.least_depth <= member.depth <= self.depth
             and member.width <= self.width
             and self.least_batch <= member.batch_size <= self.batch
             and (member.embedding > 0 or self.ruled)
@@ -69,7 +73,7 @@ class Envelope:
 
 
 def find_envelope(members: Iterable[Member]) -> Envelope:
-    """Return the smallest envelope that holds all of some trials; at least one."""
+    """Return the smallest envelope that holds all of some trials, at least one; their convolutions are alike."""
     all_of = list(members)
     return Envelope(
         depth=max(member.depth for member in all_of),
@@ -88,11 +92,13 @@ def find_envelope(members: Iterable[Member]) -> Envelope:
         smoothing=any(member.label_smoothing > 0 for member in all_of),
         clipped=any(member.clip != "none" for member in all_of),
         averaged=any(member.ema is not None for member in all_of),
+        kernel_size=all_of[0].kernel_size,
+        global_pooling=all_of[0].global_pooling,
     )
 
 
 def merge_envelopes(one: Envelope, other: Envelope) -> Envelope:
-    """Return the smallest envelope that holds what either of two holds."""
+    """Return the smallest envelope that holds what either of two holds; the convolutions of both are alike."""
     found: dict[str, Any] = {}
     for name, ours in vars(one).items():
         theirs = getattr(other, name)

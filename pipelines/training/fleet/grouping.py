@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.training.fleet.envelope import Envelope, find_envelope
+from pipelines.training.fleet.image_sizes import count_vector, list_image_sizes
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.steps import count_step_rows, count_steps
 
@@ -37,12 +38,14 @@ class Sizes:
     Attributes:
         rows: training rows; inputs: columns of the first layer; outputs: of the prediction.
         trials: number of trials to train.
+        image: height, width and channels of a row where there are any.
     """
 
     rows: int
     inputs: int
     outputs: int
     trials: int
+    image: tuple[int, ...] = ()
 
 
 def plan_programs(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...]:
@@ -113,15 +116,39 @@ def _estimate_alone_epoch_s(member: Member, sizes: Sizes) -> float:
 
 def _estimate_products_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
     """Return the seconds of one core of a step's units, and of its products of rows and weights."""
+    units, products = count_units(envelope, sizes), count_weights(envelope, sizes)
+    if envelope.kernel_size:
+        # A convolution's kernel meets each of its pixels.
+        pixels = [math.prod(size) for size in list_image_sizes(sizes.image, envelope.depth)]
+        products += sum(
+            (many - 1) * kernel for many, kernel in zip(pixels, _list_kernels(envelope, sizes), strict=False)
+        )
     # 6: a multiplication and an addition in each of three products, for the output and for the gradients of weights and
     # rows.
-    return rows * (envelope.depth * envelope.width * _UNIT_S + 6 * count_weights(envelope, sizes) / _FLOPS_PER_S)
+    return rows * (units * _UNIT_S + 6 * products / _FLOPS_PER_S)
+
+
+def count_units(envelope: Envelope, sizes: Sizes) -> int:
+    """Return the numbers that the hidden layers of a trial in a program put out for a row."""
+    if not envelope.kernel_size:
+        return envelope.depth * envelope.width
+    pixels = list_image_sizes(sizes.image, envelope.depth)[: envelope.depth]
+    return envelope.width * sum(math.prod(size) for size in pixels)
 
 
 def count_weights(envelope: Envelope, sizes: Sizes) -> int:
     """Return the approximate number of weights of a trial in a program."""
+    if envelope.kernel_size:
+        vector = count_vector(sizes.image, envelope.least_depth, envelope.width, envelope.global_pooling)
+        return sum(_list_kernels(envelope, sizes)) + vector * sizes.outputs
     hidden = (sizes.inputs + max(0, envelope.depth - 1) * envelope.width) * envelope.width if envelope.depth else 0
     return hidden + (envelope.width if envelope.depth else sizes.inputs) * sizes.outputs
+
+
+def _list_kernels(envelope: Envelope, sizes: Sizes) -> list[int]:
+    """Return the weights of each convolution's kernel."""
+    channels = [sizes.image[-1], *[envelope.width] * (envelope.depth - 1)]
+    return [envelope.kernel_size**2 * channel * envelope.width for channel in channels]
 
 
 def _list_divisions(

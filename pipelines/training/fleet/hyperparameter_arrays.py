@@ -14,7 +14,7 @@ from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.optimizer_catalogue import OPTIMIZERS
 from pipelines.models.schedules import build_schedule
 from pipelines.training.batches import shuffle_rows
-from pipelines.training.fleet.member import FAMILY, Member
+from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.optimizers import CLIP_BRANCHES
 from pipelines.training.fleet.program import Program
 from search_spaces.hyperparameters import TrialHyperParameters
@@ -55,7 +55,7 @@ def compute_learning_rates(member: Member, per_layer: frozenset[str], train_rows
     """Return the learning rate of each optimizer step [step] of a whole training."""
     steps = math.ceil(train_rows / member.batch_size)
     hp = TrialHyperParameters(member.values)
-    requests = HyperparameterRequests(hp, find_family(FAMILY), per_layer)
+    requests = HyperparameterRequests(hp, find_family(member.family), per_layer)
     rate = requests.get_value("learning_rate", OPTIMIZERS[member.optimizer.name]["learning_rate"][1])
     schedule = build_schedule(requests, rate, steps, member.epochs)
     total = steps * member.epochs

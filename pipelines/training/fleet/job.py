@@ -139,7 +139,7 @@ class FleetRunner:
 
     def _prepare(self, trial: TrialJob) -> tuple[Member, Schedule] | None:
         """Prepare a trial for its slot; return None where its model is over the ceiling."""
-        member = build_member(trial.values, trial.per_layer)
+        member = build_member(trial.values, trial.per_layer, trial.model)
         _, parameters = self._program.layout.count_parameters(member)
         if trial.most_parameters is not None and parameters > trial.most_parameters:
             error = ModelTooLargeError.from_parameters(parameters, trial.most_parameters)

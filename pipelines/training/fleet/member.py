@@ -13,13 +13,16 @@ from pipelines.models.catalogue import find_family
 from pipelines.models.optimizer_catalogue import OPTIMIZERS
 from search_spaces.values import Value
 
-FAMILY = "mlp"
-"""The family whose structures are merged into one program."""
+FAMILIES = ("mlp", "cnn")
+"""The families whose structures are merged into one program."""
 
 ELEMENTWISE_OPTIMIZERS = frozenset(
     {"sgd", "adam", "adamw", "adamax", "nadam", "lion", "rmsprop", "adagrad", "adadelta", "ftrl"}
 )
 """Optimizers that treat each weight by itself, so that weights padded with zeros change nothing."""
+
+_SIZES = {"mlp": ("depth", "units"), "cnn": ("blocks", "filters")}
+"""Hyperparameters of each family: number of hidden layers, and their widths."""
 
 _FLAGS = ("nesterov", "amsgrad", "centered")
 
@@ -37,11 +40,13 @@ class Member:
     """One trial in a fleet.
 
     Attributes:
-        units, activations, dropout: of each hidden layer.
+        units, activations, dropout: of each hidden layer; filters, where layers are blocks of convolutions.
         embeddings: width of each embedded column; 0 = by the column's number of codes.
         arguments: the optimizer's numbers by the names of Keras's arguments.
         clip: one of `CLIPS`, or `none`.
         ema: momentum of the weights' moving average; None where it is off.
+        kernel_size: side of every convolution; 0 = layers are dense.
+        global_pooling: reduction of the last block's image; empty where layers are dense.
     """
 
     values: Mapping[str, Value]
@@ -62,6 +67,13 @@ class Member:
     ema: float | None
     batch_size: int
     epochs: int
+    kernel_size: int = 0
+    global_pooling: str = ""
+
+    @property
+    def family(self) -> str:
+        """The model family."""
+        return "cnn" if self.kernel_size else "mlp"
 
     @property
     def depth(self) -> int:
@@ -77,10 +89,10 @@ class Member:
 class _Values:
     """Values of a trial for each parameter that the family requests; the family's default where the trial has none."""
 
-    def __init__(self, values: Mapping[str, Value], per_layer: frozenset[str]) -> None:
+    def __init__(self, values: Mapping[str, Value], per_layer: frozenset[str], family: str) -> None:
         self._values = values
         self._per_layer = per_layer
-        self._parameters = {parameter.name: parameter for parameter in find_family(FAMILY).parameters}
+        self._parameters = {parameter.name: parameter for parameter in find_family(family).parameters}
 
     def get(self, name: str, default: Value | None = None) -> Any:
         value = self._values.get(name)
@@ -96,17 +108,18 @@ class _Values:
         return tuple(default if value is None else value for value in found)
 
 
-def build_member(values: Mapping[str, Value], per_layer: frozenset[str]) -> Member:
-    """Return the member of a trial of the `mlp` family; see `TrialJob` for the arguments."""
-    found = _Values(values, per_layer)
-    depth = int(found.get("depth"))
+def build_member(values: Mapping[str, Value], per_layer: frozenset[str], family: str = "mlp") -> Member:
+    """Return the member of a trial of one of `FAMILIES`; see `TrialJob` for the arguments."""
+    found = _Values(values, per_layer, family)
+    depth_name, width_name = _SIZES[family]
+    depth, has_image = int(found.get(depth_name)), family == "cnn"
     name = str(found.get("optimizer"))
     arguments = {argument: found.get(parameter, default) for parameter, (argument, default) in OPTIMIZERS[name].items()}
     flags = tuple((flag, bool(arguments[flag])) for flag in _FLAGS if flag in arguments)
     clip = str(found.get("clip"))
     return Member(
         values=dict(values),
-        units=tuple(int(units) for units in found.get_layers("units", depth)),
+        units=tuple(int(units) for units in found.get_layers(width_name, depth)),
         activations=found.get_layers("activation", depth),
         dropout=tuple(float(rate) for rate in found.get_layers("dropout", depth)),
         use_bias=bool(found.get("use_bias")),
@@ -115,7 +128,7 @@ def build_member(values: Mapping[str, Value], per_layer: frozenset[str]) -> Memb
         l1=float(found.get("l1")),
         l2=float(found.get("l2")),
         label_smoothing=float(found.get("label_smoothing")),
-        embedding=int(found.get("embedding_dim")),
+        embedding=0 if has_image else int(found.get("embedding_dim")),
         optimizer=OptimizerKind(name, flags),
         arguments={argument: float(arguments[argument]) for argument in list_number_arguments(name)},
         clip=clip,
@@ -123,6 +136,8 @@ def build_member(values: Mapping[str, Value], per_layer: frozenset[str]) -> Memb
         ema=float(found.get("ema_momentum")) if found.get("use_ema") else None,
         batch_size=int(found.get("batch_size")),
         epochs=int(found.get("epochs")),
+        kernel_size=int(found.get("kernel_size")) if has_image else 0,
+        global_pooling=str(found.get("global_pooling")) if has_image else "",
     )
 
 

@@ -21,7 +21,8 @@ from pipelines.models.objectives import (
     resolve_weighted_metrics,
 )
 from pipelines.training.errors import ModelTooLargeError
-from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, FAMILY, Member, build_member
+from pipelines.training.fleet.image_sizes import count_vector, list_image_sizes
+from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, Member, build_member
 from pipelines.training.messages import ModelCheck, TrialJob
 from search_spaces.values import Value
 
@@ -46,27 +47,33 @@ def calculate_model(job: TrialJob, summary: DataSummary, memory_bytes: int) -> M
     Raises:
         InputError: if the family cannot take the data, or the loss cannot weigh it.
     """
-    family = find_family(FAMILY)
+    family = find_family(job.model)
     for name, value in job.values.items():
         parameter = family.find(name)
         if value is not None and (parameter is None or parameter.find_problem(value) is not None):
             return None
     # The number of steps decides whether a piecewise schedule has a piece.
-    if _find_optimizer(job.values) not in ELEMENTWISE_OPTIMIZERS or job.values.get("schedule") == "piecewise":
+    if _find_optimizer(job) not in ELEMENTWISE_OPTIMIZERS or job.values.get("schedule") == "piecewise":
         return None
     check_features(family, summary.features)
     _check_training(job, summary.task)
-    return _describe(job, build_member(job.values, job.per_layer), summary, memory_bytes)
+    return _describe(job, build_member(job.values, job.per_layer, job.model), summary, memory_bytes)
 
 
 def count_parameters(member: Member, features: Features, outputs: int) -> tuple[int, int]:
     """Return the number of weights of a trial's model: trainable ones, and all."""
-    embedded = _list_embeddings(member, features)
+    embedded = [] if member.kernel_size else _list_embeddings(member, features)
     taken = _count_plain(features) + sum(width for _, width in embedded)
     trainable = sum(count * width for count, width in embedded)
+    image: tuple[int, ...] = features.image or ()
+    if member.kernel_size:
+        taken = image[-1]
     for units in member.units:
-        trainable += units * (taken + member.use_bias + 2 * member.normalized)
+        # A dense layer's kernel is that of a window of one pixel.
+        trainable += units * (max(1, member.kernel_size**2) * taken + member.use_bias + 2 * member.normalized)
         taken = units
+    if member.kernel_size:
+        taken = count_vector(image, member.depth, taken, member.global_pooling)
     trainable += (taken + 1) * outputs
     return trainable, trainable + 2 * member.normalized * sum(member.units)
 
@@ -79,10 +86,10 @@ def estimate_memory(member: Member, features: Features, task: Task, loss: str) -
     return _BYTES_PER_NUMBER * (weights + trainable + state + 2 * member.batch_size * outputs)
 
 
-def _find_optimizer(values: Mapping[str, Value]) -> Value:
-    parameter = find_family(FAMILY).find("optimizer")
+def _find_optimizer(job: TrialJob) -> Value:
+    parameter = find_family(job.model).find("optimizer")
     assert parameter is not None
-    value = values.get("optimizer")
+    value = job.values.get("optimizer")
     return parameter.default if value is None else value
 
 
@@ -132,6 +139,25 @@ def _has_schedule(member: Member) -> bool:
 
 def _count_outputs(member: Member, features: Features, task: Task, loss: str) -> int:
     """Return the numbers that the layers of a model put out for a row, its inputs included."""
+    further = 0 if task.activation else 3 if loss in POSITIVE_LOSSES else 1
+    hidden = _count_block_outputs(member, features) if member.kernel_size else _count_dense_outputs(member, features)
+    return hidden + task.outputs * (1 + further)
+
+
+def _count_block_outputs(member: Member, features: Features) -> int:
+    """Return those of the input and of all layers before the prediction, where they are blocks of convolutions."""
+    image: tuple[int, ...] = features.image or ()
+    sizes = [math.prod(size) for size in list_image_sizes(image, member.depth)]
+    total = math.prod(image) + count_vector(image, member.depth, member.units[-1], member.global_pooling)
+    for units, dropout, before, after in zip(member.units, member.dropout, sizes, sizes[1:], strict=False):
+        total += units * before * (2 + member.normalized)
+        # An image of one pixel is not pooled.
+        total += units * after * ((before > 1) + (dropout > 0))
+    return total
+
+
+def _count_dense_outputs(member: Member, features: Features) -> int:
+    """Return those of the inputs and of all layers before the prediction, where they are dense."""
     pixels = math.prod(features.image) if features.image else 0
     embedded = sum(width for _, width in _list_embeddings(member, features))
     # An image comes as it is, and flat; parts are joined where there are several.
@@ -140,5 +166,4 @@ def _count_outputs(member: Member, features: Features, task: Task, loss: str) ->
         total += _count_plain(features) + embedded
     for units, dropout in zip(member.units, member.dropout, strict=True):
         total += units * (2 + member.normalized + (dropout > 0))
-    further = 0 if task.activation else 3 if loss in POSITIVE_LOSSES else 1
-    return total + task.outputs * (1 + further)
+    return total

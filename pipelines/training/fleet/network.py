@@ -10,6 +10,7 @@ array of each branch through all of them, filled with zeros: a third of a step, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,9 @@ import keras
 
 from pipelines.data.prepared import Task
 from pipelines.models.objectives import POSITIVE_LOSSES
+from pipelines.training.fleet.convolution import convolve, halve, make_vector
 from pipelines.training.fleet.envelope import Envelope
+from pipelines.training.fleet.image_sizes import list_image_sizes
 
 Tree = Mapping[str, Any]
 
@@ -46,9 +49,14 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """Forward pass of a member, from its weights and numbers."""
+    """Forward pass of a member, from its weights and numbers.
+
+    Attributes:
+        image: height, width and channels of a row where layers are blocks of convolutions; None where they are dense.
+    """
 
     envelope: Envelope
+    image: tuple[int, ...] | None = None
 
     def __call__(
         self, tree: Tree, given: Tree, x: Any, codes: Any, moving: Any, batch: Batch | None
@@ -64,12 +72,17 @@ class Network:
             batch: for a training step; None takes the moving statistics and drops nothing.
         """
         x = inputs = self._join_inputs(tree, x, codes)
+        x = x if self.image is None else x.reshape(-1, *self.image)
+        ends = []
         names = ("kernel", "bias", *(("gamma", "beta") if self.envelope.normalized else ()))
         for layer in range(1, self.envelope.depth + 1):
             own = {name: tree[f"{name}_{layer}"] for name in names}
             # The first layer changes the width, and both branches of a condition return the same shapes.
             run = _run_layer if layer <= max(1, self.envelope.least_depth) else _run_layer_if_any
             x, moving = run(_Layer(self.envelope, layer), own, x, (given, moving, batch))
+            ends.append(x)
+        if self.image is not None:
+            x = self._choose_vector(given["depth"], ends, len(tree["kernel_out"]))
         out = x @ tree["kernel_out"] if self.envelope.depth else jnp.zeros(())
         if self.envelope.linear:
             out = jnp.where(given["depth"] > 0, out, inputs @ tree["kernel_linear"])
@@ -79,10 +92,19 @@ class Network:
         embedded = [tree[f"embedding_{column + 1}"][codes[:, column]] for column in range(codes.shape[1])]
         return jnp.concatenate([x, *embedded], axis=1) if embedded else x
 
+    def _choose_vector(self, depth: Any, images: list[Any], width: int) -> Any:
+        """Return the vectors [row, width] of a member's last block, from the images of all blocks."""
+        least, chosen = self.envelope.least_depth, None
+        for block, each in enumerate(images[least - 1 :], start=least):
+            vector = make_vector(each, self.envelope.global_pooling)
+            vector = jnp.pad(vector, ((0, 0), (0, width - vector.shape[1])))
+            chosen = vector if chosen is None else jnp.where(depth >= block, vector, chosen)
+        return chosen
+
 
 @dataclass(frozen=True)
 class _Layer:
-    """A hidden layer, counted from 1, as two functions of its arrays by name.
+    """A hidden layer or a block of a convolution, counted from 1, as two functions of its arrays by name.
 
     What goes with them is a member's numbers, the moving statistics, and the batch in training.
     """
@@ -91,19 +113,32 @@ class _Layer:
     number: int
 
     def multiply(self, own: Tree, given: Tree, x: Any) -> Any:
-        """Return the values before normalisation and activation [row, unit]."""
-        return x @ own["kernel"] + given["use_bias"] * own["bias"]
+        """Return the values before normalisation and activation [row, unit]; of a block [row, height, width, unit]."""
+        product = convolve(x, own["kernel"]) if self.envelope.kernel_size else x @ own["kernel"]
+        return product + given["use_bias"] * own["bias"]
 
     def finish(self, own: Tree, h: Any, beside: tuple[Tree, Any, Batch | None]) -> tuple[Any, Any]:
-        """Return the layer's output [row, unit] and the moving statistics."""
+        """Return the layer's output [row, unit], or [row, height, width, unit], and the moving statistics."""
         given, moving, batch = beside
         at = self.number - 1
         if self.envelope.normalized:
             h, moving = self._normalize(own, h, beside)
         h = self._activate(given["activation"][at], given["units"][at], h)
+        h = halve(h) if self.envelope.kernel_size else h
         if self.envelope.dropout and batch is not None:
             h = _drop(h, given["dropout"][at], self.number, batch)
         return h, moving
+
+    def skip(self, x: Any) -> tuple[Any, Any]:
+        """Return what stands for the output and for the values before activation where a member has no such layer."""
+        if not self.envelope.kernel_size:
+            return x, x
+        size, width = list_image_sizes(x.shape[1:], 1)[-1], self.envelope.width
+        return jnp.zeros((len(x), *size, width), x.dtype), jnp.zeros((*x.shape[:-1], width), x.dtype)
+
+    def skip_gradient(self, x: Any, gradient: Any) -> Any:
+        """Return the gradient of the input of a layer that a member does not have."""
+        return jnp.zeros_like(x) if self.envelope.kernel_size else gradient
 
     def _activate(self, chosen: Any, units: Any, h: Any) -> Any:
         branches = tuple(_Activation(name) for name in self.envelope.activations)
@@ -117,10 +152,11 @@ class _Layer:
         mean, variance = moving[0, at], moving[1, at]
         if batch is not None:
             # Empty places must count neither for the mean nor for the variance.
-            rows = batch.rows[:, None]
-            count = jnp.sum(batch.rows)
-            mean = jnp.sum(h * rows, axis=0) / count
-            variance = jnp.sum(jnp.square(h - mean) * rows, axis=0) / count
+            axes = tuple(range(h.ndim - 1))
+            rows = batch.rows.reshape(-1, *[1] * (h.ndim - 1))
+            count = jnp.sum(batch.rows) * math.prod(h.shape[1:-1])
+            mean = jnp.sum(h * rows, axis=axes) / count
+            variance = jnp.sum(jnp.square(h - mean) * rows, axis=axes) / count
             seen = jnp.stack([mean, variance])
             moving = moving.at[:, at].set(_MOMENTUM * moving[:, at] + (1 - _MOMENTUM) * seen)
         scaled = (h - mean) * jax.lax.rsqrt(variance + _EPSILON) * own["gamma"] + own["beta"]
@@ -176,7 +212,11 @@ def _run_layer_if_any_forward(layer: _Layer, own: Tree, x: Any, beside: Any) -> 
         h = layer.multiply(own, given, x)
         return *layer.finish(own, h, beside), h
 
-    out, moving, h = jax.lax.cond(layer.number <= given["depth"], run, lambda: (x, moving, x))
+    def skip() -> tuple[Any, Any, Any]:
+        out, h = layer.skip(x)
+        return out, moving, h
+
+    out, moving, h = jax.lax.cond(layer.number <= given["depth"], run, skip)
     return (out, moving), (own, x, h, beside)
 
 
@@ -190,7 +230,7 @@ def _run_layer_if_any_backward(layer: _Layer, operands: Any, gradients: tuple[An
         return jax.tree.map(jnp.add, finished, multiplied), of_x
 
     def skip() -> tuple[Any, Any]:
-        return jax.tree.map(jnp.zeros_like, own), gradient
+        return jax.tree.map(jnp.zeros_like, own), layer.skip_gradient(x, gradient)
 
     return *jax.lax.cond(layer.number <= given["depth"], run, skip), None
 
@@ -199,13 +239,22 @@ _run_layer_if_any.defvjp(_run_layer_if_any_forward, _run_layer_if_any_backward)
 
 
 def _drop(h: Any, rate: Any, layer: int, batch: Batch) -> Any:
-    """Drop outputs, each by a number of its layer, row and unit alone, so that a wider fleet draws the same."""
-    rows = batch.first.astype("uint32") + jnp.arange(h.shape[0], dtype="uint32")
-    places = (rows[:, None] << 16) | jnp.arange(h.shape[1], dtype="uint32")
-    drawn = _hash(places, *(batch.key[at] for at in range(len(batch.key))), layer)
+    """Drop outputs, each by a number of its layer, row, pixel and unit alone, so that a wider fleet draws the same."""
+    draw = partial(_draw_kept, h.shape, rate, layer, batch)
+    # A branch, since XLA would draw anew for each of the patches that have a pixel: it makes a step twice as long.
+    kept = draw() if h.ndim == 2 else jax.lax.cond(rate > 0.0, draw, lambda: jnp.ones(h.shape, bool))
+    return jnp.where(kept, h / (1.0 - rate), 0.0)
+
+
+def _draw_kept(shape: tuple[int, ...], rate: Any, layer: int, batch: Batch) -> Any:
+    """Return whether each output of a layer is kept [row, unit], or [row, height, width, unit]."""
+    rows = batch.first.astype("uint32") + jnp.arange(shape[0], dtype="uint32")
+    places = (rows.reshape(-1, *[1] * (len(shape) - 1)) << 16) | jnp.arange(shape[-1], dtype="uint32")
+    pixels = [jnp.arange(math.prod(shape[1:-1]), dtype="uint32").reshape(*shape[1:-1], 1)] if len(shape) > 2 else []
+    drawn = _hash(places, *(batch.key[at] for at in range(len(batch.key))), layer, *pixels)
     # 24 bits: float32 holds no more, and rounding up could give 1.
     uniform = (drawn >> 8).astype("float32") * 2.0**-24
-    return jnp.where(uniform >= rate, h / (1.0 - rate), 0.0)
+    return uniform >= rate
 
 
 def _hash(places: Any, *keys: Any) -> Any:
@@ -215,7 +264,7 @@ def _hash(places: Any, *keys: Any) -> Any:
     generator takes a third of a training step of a narrow network and as much of its compiling; its strength is needed
     for numbers that must not be guessed.
     """
-    key = jnp.uint32(0)
+    key: Any = jnp.uint32(0)
     for part in keys:
         # 0x9E3779B9 is 2^32 divided by the golden ratio: it keeps a key of zeros from staying zero.
         key = _mix(key + jnp.uint32(0x9E3779B9) ^ jnp.uint32(part))

@@ -24,6 +24,7 @@ from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import Rows, compute_row_weights
 from pipelines.training.fleet.compiling import CompiledFunction
 from pipelines.training.fleet.envelope import Envelope
+from pipelines.training.fleet.image_sizes import count_patch_numbers
 from pipelines.training.fleet.network import Batch, Network, rescale_predictions
 from pipelines.training.fleet.optimizers import Optimizers, clip_gradients
 from pipelines.training.fleet.steps import count_most_steps, count_step_rows
@@ -34,6 +35,7 @@ Numbers: TypeAlias = Mapping[str, Any]
 """A member's numbers by name; see `make_numbers`."""
 
 _SCORE_ROWS = 4096  # chosen: bounds the memory of the layers' outputs
+_SCORE_NUMBERS = 2**20  # the same for the patches of images: a processor's cache holds about as many
 _MOST_STEPS_AT_ONCE = 512
 _AT_ONCE_ON_A_CPU = 1
 """Members that a CPU trains at once: one by one, each runs only its own layers and branches."""
@@ -92,12 +94,12 @@ class Program:
         self.adds_up = self.step_rows < envelope.batch
         self.trains_at_once = _count_at_once(2) > 1
         self._validation_rows = rows.validation.rows
-        self._network = Network(envelope)
+        self._network = Network(envelope, features.image if envelope.kernel_size else None)
         self._task = task
         self._training = training
         self._metrics = _Metrics(build_metrics(task, training), task)
         self._weighted_metrics = _Metrics(build_weighted_metrics(task, training), task)
-        self._chunk = min(self._validation_rows, _SCORE_ROWS)
+        self._chunk = min(self._validation_rows, _count_score_rows(envelope, features))
         # One empty row at the end: places in a batch without a row point at it.
         self._train_data = _put_on_device(rows.train, 1, compute_row_weights(rows))
         further = -self._validation_rows % self._chunk
@@ -332,6 +334,14 @@ def _hide_labels(task: Task) -> Task:
 def _select_computed(training: TrainingSpec) -> TrainingSpec:
     """Return the settings that decide what is computed."""
     return TrainingSpec(loss=training.loss, metrics=training.metrics, weighted_metrics=training.weighted_metrics)
+
+
+def _count_score_rows(envelope: Envelope, features: Features) -> int:
+    """Return the most rows that are scored at once."""
+    if not envelope.kernel_size:
+        return _SCORE_ROWS
+    numbers = count_patch_numbers(envelope.kernel_size, envelope.width, envelope.depth, features.image or ())
+    return max(1, min(_SCORE_ROWS, _SCORE_NUMBERS // numbers))
 
 
 def _count_at_once(members: int) -> int:

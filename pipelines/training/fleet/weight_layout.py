@@ -22,6 +22,7 @@ from pipelines.data.prepared import Features, Task
 from pipelines.models.catalogue.encoders import calculate_embedding_width
 from pipelines.models.initial_weights import draw_embedding, draw_kernel
 from pipelines.training.fleet.envelope import Envelope
+from pipelines.training.fleet.image_sizes import count_vector
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.model_arithmetic import count_parameters
 
@@ -80,6 +81,7 @@ class Layout:
         self.envelope = envelope
         self.outputs = task.outputs
         self._features = features
+        self._image: tuple[int, ...] = features.image or ()
         self._plain = features.dense + (math.prod(features.image) if features.image else 0)
         self._codes = tuple(count for _, count in features.codes)
         self._prediction = "prediction" if task.activation else "standardised_prediction"
@@ -129,13 +131,16 @@ class Layout:
         for column, (count, width) in enumerate(zip(self._codes, self._list_widths(member), strict=True), start=1):
             name = f"embedding_{column}"
             arrays[name][:, :width] = draw_embedding((count, width), seed, name)
-        taken: Any = self._find_columns(member)
+        taken: Any = self._find_channels(member)
+        window = self._window
         for layer, units in enumerate(member.units, start=1):
-            kernel = draw_kernel(member.initializer, (len(taken), units), seed, f"dense_{layer}")
-            arrays[f"kernel_{layer}"][taken, :units] = kernel
+            name = f"convolution_{layer}_1" if window else f"dense_{layer}"
+            kernel = draw_kernel(member.initializer, (*window, len(taken), units), seed, name)
+            arrays[f"kernel_{layer}"][..., taken, :units] = kernel
             taken = np.arange(units)
             if self.envelope.normalized:
                 arrays[f"gamma_{layer}"][:units] = 1.0
+        taken = self._find_vector(member, taken)
         kernel = draw_kernel(member.initializer, (len(taken), self.outputs), seed, self._prediction)
         arrays["kernel_out" if member.units else "kernel_linear"][taken] = kernel
         return flat
@@ -150,15 +155,16 @@ class Layout:
         """
         arrays = self.unflatten(flat)
         found = [arrays[f"embedding_{n}"][:, :width] for n, width in enumerate(self._list_widths(member), start=1)]
-        taken: Any = self._find_columns(member)
+        taken: Any = self._find_channels(member)
         for layer, units in enumerate(member.units, start=1):
-            found.append(arrays[f"kernel_{layer}"][taken, :units])
+            found.append(arrays[f"kernel_{layer}"][..., taken, :units])
             if member.use_bias:
                 found.append(arrays[f"bias_{layer}"][:units])
             if member.normalized:
                 found += [arrays[f"gamma_{layer}"][:units], arrays[f"beta_{layer}"][:units]]
                 found += [moving[0, layer - 1, :units], moving[1, layer - 1, :units]]
             taken = np.arange(units)
+        taken = self._find_vector(member, taken)
         found += [arrays["kernel_out" if member.units else "kernel_linear"][taken], arrays["bias_out"]]
         # Copies: a slice would keep the whole vector in memory.
         return [np.array(array) for array in found]
@@ -186,10 +192,11 @@ class Layout:
 
     def _list_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         width, layers = self.envelope.width, range(1, self.envelope.depth + 1)
+        first = self._image[-1] if self._window else self.inputs
         for layer in layers:
-            yield f"kernel_{layer}", (self.inputs if layer == 1 else width, width)
+            yield f"kernel_{layer}", (*self._window, first if layer == 1 else width, width)
         if layers:
-            yield "kernel_out", (width, self.outputs)
+            yield "kernel_out", (self._count_vector(), self.outputs)
         if self.envelope.linear:
             yield "kernel_linear", (self.inputs, self.outputs)
         for column, (count, wide) in enumerate(zip(self._codes, self.embeddings, strict=True), start=1):
@@ -201,8 +208,32 @@ class Layout:
                 yield f"beta_{layer}", (width,)
         yield "bias_out", (self.outputs,)
 
+    @property
+    def _window(self) -> tuple[int, ...]:
+        """Sides of a convolution's kernel; none where layers are dense."""
+        return (self.envelope.kernel_size,) * 2 if self.envelope.kernel_size else ()
+
+    def _count_vector(self) -> int:
+        """Return the width of the prediction's input; of images the most that any number of blocks leaves."""
+        envelope = self.envelope
+        if not self._window:
+            return envelope.width
+        return count_vector(self._image, envelope.least_depth, envelope.width, envelope.global_pooling)
+
     def _list_widths(self, member: Member) -> list[int]:
         return [member.embedding or calculate_embedding_width(count) for count in self._codes]
+
+    def _find_channels(self, member: Member) -> npt.NDArray[np.int_]:
+        """Return the columns of the first layer's input that the trial has, or an image's channels."""
+        return np.arange(self._image[-1]) if self._window else self._find_columns(member)
+
+    def _find_vector(self, member: Member, taken: npt.NDArray[np.int_]) -> npt.NDArray[np.int_]:
+        """Return the prediction's inputs that the trial has, from the units of its last layer that it has."""
+        if not self._window:
+            return taken
+        length = count_vector(self._image, member.depth, 1, member.global_pooling)
+        # The units of one pixel after those of the other.
+        return (np.arange(length)[:, None] * self.envelope.width + taken).reshape(-1)
 
     def _find_columns(self, member: Member) -> npt.NDArray[np.int_]:
         """Return the columns of the first layer's input that the trial has."""

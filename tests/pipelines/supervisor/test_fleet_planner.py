@@ -9,6 +9,7 @@ from desk import SUMMARY, scores
 from fake_engine import FakeEngine
 from small_studies import study_of
 
+from pipelines.data.prepared import Features
 from pipelines.supervisor.fleet_eligibility import find_ineligible_reason
 from pipelines.supervisor.fleet_planner import FleetPlanner
 
@@ -67,9 +68,56 @@ def test_folds_and_large_data_train_alone():
 
 
 def test_other_families_and_code_train_alone():
-    """Only the `mlp` family has programs."""
+    """Only the families `mlp` and `cnn` have programs."""
     assert find_ineligible_reason(study()) == ""
-    assert "mlp" in find_ineligible_reason(study_of("study: it\ndata: {source: sklearn:digits}\nmodel: cnn\n"))
+    assert "mlp and cnn" in find_ineligible_reason(
+        study_of("study: it\ndata: {source: sklearn:digits}\nmodel: tabular\n")
+    )
+
+
+PLAIN_BLOCKS = "kernel_size: 3, global_pooling: flatten, dense_units: 0, blocks: [1, 2], filters: [8, 32], epochs: 9"
+
+
+def convolutions(further=""):
+    space = f"{{{PLAIN_BLOCKS}{further}}}"
+    return study_of(
+        f"study: it\ndata: {{source: sklearn:digits}}\nmodel: cnn\nspace: {space}\nbudget: {{trials: 99}}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("further", "named"),
+    [
+        ("", ""),
+        (", residual: [true, false]", "residual: false"),
+        (", rotation: {type: float, low: 0.0, high: 0.1}", "rotation: 0"),
+        (", pooling: average", "pooling: max"),
+        (", convolutions_per_block: 2", "convolutions_per_block: 1"),
+    ],
+)
+def test_plain_blocks_of_convolutions_train_in_fleets(further, named):
+    """The space decides, and the reason names the hyperparameter and the value that fleets have."""
+    reason = find_ineligible_reason(convolutions(further))
+    assert named in reason
+    assert bool(reason) == bool(named)
+
+
+def test_convolutions_of_a_study_are_of_one_kind():
+    """A program has one size of kernels and one vector, so a space that searches them trains alone."""
+    for name, given in (("kernel_size: 3", "kernel_size: [3, 5]"), ("pooling: flatten", "pooling: [flatten, max]")):
+        text = PLAIN_BLOCKS.replace(name, given)
+        found = study_of(f"study: it\ndata: {{source: sklearn:digits}}\nmodel: cnn\nspace: {{{text}}}\n")
+        assert given.partition(":")[0] in find_ineligible_reason(found)
+
+
+def test_the_plan_of_convolutions_counts_filters():
+    """The line that a run prints has the blocks and the filters of its programs."""
+    found = make_planner(convolutions(), summary=replace(SUMMARY, features=Features(image=(8, 8, 1))), trials=99)
+    assert "filters" in found.describe(), found.describe()
+    values = {"blocks": 2, "filters": 32, "kernel_size": 3, "global_pooling": "flatten", "epochs": 9}
+    assert found.find_program(values)[0].kernel_size == 3
+    # Of an earlier space of the study, say.
+    assert found.find_program({**values, "kernel_size": 5})[0].kernel_size == 5
 
 
 def test_a_trial_that_does_not_fit_goes_alone_and_the_others_together():

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache, reduce
 
 import pytest
-from fleet_cases import AS_ON_AN_ACCELERATOR, FleetRun, Setting, trial
+from fleet_cases import AS_ON_AN_ACCELERATOR, FleetRun, Setting, Trial, trial
 from fleet_outcomes import AS_OTHER_TRAINERS, assert_alike, fleet_outcomes
 from stock_outcomes import stock_model, stock_outcome
 
@@ -129,6 +129,21 @@ def structures():
     }
 
 
+def blocks(**values):
+    """Return a short trial of blocks of convolutions as fleets have them."""
+    plain = {"kernel_size": 3, "global_pooling": "flatten", "dense_units": 0, "blocks": 2, "filters": 4}
+    return Trial({"batch_size": 16, "epochs": 2, "learning_rate": 0.01, **plain, **values})
+
+
+CONVOLUTIONS = {
+    "two": blocks(l2=0.01, optimizer="adam"),
+    "one": blocks(blocks=1, filters=6, activation="tanh", optimizer="sgd", batch_size=24),
+    "uneven": blocks(blocks=3, filters=3, optimizer="rmsprop", use_bias=False, l1=0.001),
+    "many": blocks(blocks=4, filters=5, optimizer="sgd", activation="tanh"),
+    "normalized": blocks(blocks=2, filters=3, batch_normalization=True, use_bias=False, optimizer="sgd", batch_size=30),
+}
+
+
 def metrics(task):
     """Return a run that reports every metric of a task, with the weights of rows and without."""
     names = list(METRICS[task.kind])
@@ -184,6 +199,15 @@ RUNS = {
         ENDS,
         slots=3,
     ),
+    "convolutions": FleetRun(Setting(MULTICLASS, Features(image=(7, 6, 2)), train_rows=40, family="cnn"), CONVOLUTIONS),
+    "even_kernels": FleetRun(
+        Setting(BINARY, Features(image=(5, 4, 1)), train_rows=40, family="cnn"),
+        {
+            name: blocks(kernel_size=4, global_pooling="average", **each)
+            for name, each in (("one", {"blocks": 1, "batch_size": 40}), ("two", {"clip": "norm"}))
+        },
+        slots=1,
+    ),
     # Its kernels are parts of their vector, which the optimizer updates one by one.
     "large": FleetRun(
         Setting(MULTICLASS, Features(dense=40), train_rows=48),
@@ -196,7 +220,7 @@ RUNS = {
     **{f"{task.kind}_metrics": metrics(task) for task in TASKS},
     **{name: run for task in TASKS for name, run in losses(task).items()},
 }
-AT_ONCE = {f"{name}_at_once": name for name in ("optimizers", "structures", "ends")}
+AT_ONCE = {f"{name}_at_once": name for name in ("optimizers", "structures", "ends", "convolutions")}
 RUNS |= {name: replace(RUNS[run], constants=AS_ON_AN_ACCELERATOR) for name, run in AT_ONCE.items()}
 CASES = [
     pytest.param(run, name, id=f"{run}-{name}", marks=[pytest.mark.long] if run in AT_ONCE else [])
@@ -270,7 +294,9 @@ def test_all_that_a_trial_may_have_is_compared():
 def test_a_program_holds_the_trials_that_it_is_made_for(run):
     """The envelope of some trials holds each of them, whether they were known at once or one by one."""
     fleet = RUNS[run]
-    members = [build_member(case.values, fleet.setting.per_layer) for case in fleet.trials.values()]
+    members = [
+        build_member(case.values, fleet.setting.per_layer, fleet.setting.family) for case in fleet.trials.values()
+    ]
     whole = find_envelope(members)
     assert all(whole.holds(member) for member in members)
     assert reduce(merge_envelopes, (find_envelope([member]) for member in members)) == whole

@@ -16,3 +16,15 @@ def test_joined_envelopes_hold_what_either_holds():
     assert both.holds(one)
     assert both.holds(other)
     assert both == find_envelope([one, other])
+
+
+def test_a_program_holds_convolutions_of_its_own_kind_alone():
+    """Sizes of kernels and the way to a vector are compiled; a dense network is another kind."""
+    kinds = [("cnn", 3, "flatten"), ("cnn", 5, "flatten"), ("cnn", 3, "max")]
+    members = [
+        build_member({"blocks": 2, "kernel_size": size, "global_pooling": pooling}, frozenset(), family)
+        for family, size, pooling in kinds
+    ]
+    members.append(build_member({"depth": 2, "units": 32}, frozenset()))
+    for program in members:
+        assert [find_envelope([program]).holds(member) for member in members] == [each is program for each in members]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pipelines.training.fleet.envelope import find_envelope
 from pipelines.training.fleet.grouping import (
     Sizes,
     count_fleets_at_once,
+    count_weights,
     estimate_alone_s,
+    estimate_epoch_s,
     estimate_fleet_s,
     plan_programs,
 )
@@ -27,6 +30,16 @@ def test_every_trial_has_a_program_that_holds_it():
     programs = plan_programs(some, Sizes(rows=20_000, inputs=30, outputs=2, trials=500))
     assert 1 < len(programs) <= 4
     assert all(any(program.holds(member) for program in programs) for member in some)
+
+
+def test_a_wide_convolution_costs_as_much_as_its_pixels():
+    """Twice the sides are about four times the arithmetic, and weights of kernels stay as many."""
+    wide = build_member({"blocks": 2, "filters": 64, "kernel_size": 3, "global_pooling": "max"}, frozenset(), "cnn")
+    small, large = (Sizes(rows=640, inputs=side**2, outputs=2, trials=9, image=(side, side, 1)) for side in (16, 32))
+    program = find_envelope([wide])
+    assert count_weights(program, small) == count_weights(program, large)
+    seconds = [estimate_epoch_s(program, 2, 64, sizes) for sizes in (small, large)]
+    assert 3.5 < seconds[1] / seconds[0] < 4.5
 
 
 def test_a_program_more_has_to_pay():

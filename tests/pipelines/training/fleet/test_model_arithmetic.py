@@ -54,15 +54,24 @@ OPTIMIZERS = {
 }
 
 
-def build(values, features, task, training):
-    per_layer = find_family("mlp").find_per_layer(values)
+BLOCKS = {
+    "default": {},
+    "one": {"blocks": 1, "filters": 7, "global_pooling": "flatten", "kernel_size": 5},
+    "per-layer": {"blocks": 2, "filters_1": 3, "filters_2": 6, "dropout_1": 0.1, "dropout_2": 0.0},
+    "normalized": {"blocks": 4, "batch_normalization": True, "use_bias": False, "dropout": 0.2},
+}
+
+
+def build(values, features, task, training, family="mlp"):
+    per_layer = find_family(family).find_per_layer(values)
     context = ModelContext(features, task, training, train_rows=64, per_layer=per_layer)
-    return build_hypermodel("mlp", context).build(TrialHyperParameters(values)), build_member(values, per_layer)
+    model = build_hypermodel(family, context).build(TrialHyperParameters(values))
+    return model, build_member(values, per_layer, family)
 
 
-def assert_equal_sizes(values, features, task, loss):
+def assert_equal_sizes(values, features, task, loss, family="mlp"):
     training = TrainingSpec() if loss == "auto" else TrainingSpec(loss=loss)
-    model, member = build(values, features, task, training)
+    model, member = build(values, features, task, training, family)
     trainable = sum(weight.value.numpy().size for weight in model.trainable_weights)
     assert count_parameters(member, features, task.outputs) == (trainable, model.count_params())
     estimate = estimate_memory(member, features, task, resolve_loss(task.kind, training))
@@ -73,6 +82,12 @@ def assert_equal_sizes(values, features, task, loss):
 def test_structures(values, features, task, loss):
     """Weights and memory of every structure that fleets train."""
     assert_equal_sizes(values, features, task, loss)
+
+
+@pytest.mark.parametrize("values", BLOCKS.values(), ids=BLOCKS)
+def test_blocks_of_convolutions(values):
+    """Weights and memory of convolutions that fleets train; of an odd side a pixel is left out, a side of 1 stays."""
+    assert_equal_sizes({**values, "dense_units": 0}, Features(image=(9, 4, 3)), CLASSES, "auto", "cnn")
 
 
 @pytest.mark.parametrize("values", OPTIMIZERS.values(), ids=OPTIMIZERS)

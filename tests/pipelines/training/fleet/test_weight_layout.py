@@ -45,6 +45,25 @@ def test_initial_weights_are_those_of_the_stock_model(name):
     assert layout.count_parameters(member) == (trainable, model.count_params())
 
 
+BLOCKS = {"one": {"blocks": 1, "filters": 3}, "two": {"blocks": 2, "filters": 5, "batch_normalization": True}}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("pooling", ["average", "flatten"])
+def test_initial_weights_of_convolutions_are_those_of_the_stock_model(name, pooling):
+    """Also where the vector behind the last block is shorter than that of another trial."""
+    features, shared = Features(image=(5, 6, 2)), {"global_pooling": pooling, "kernel_size": 2, "dense_units": 0}
+    members = {key: build_member({**values, **shared}, frozenset(), "cnn") for key, values in BLOCKS.items()}
+    layout = Layout(find_envelope(members.values()), features, TASK)
+    context = ModelContext(features, TASK, TrainingSpec(), train_rows=64)
+    model = build_hypermodel("cnn", context).build(TrialHyperParameters({**BLOCKS[name], **shared}))
+    set_initial_weights(model, "glorot_uniform", 5)
+    moving = np.stack([np.zeros((2, 5), np.float32), np.ones((2, 5), np.float32)])
+    found = layout.extract(members[name], layout.initialize(members[name], 5), moving)
+    assert [array.shape for array in found] == [weight.shape for weight in model.get_weights()]
+    assert all(np.array_equal(one, two) for one, two in zip(found, model.get_weights(), strict=True))
+
+
 def test_an_array_of_weights_does_not_hold_the_vector():
     """The arrays of a trial are copies, since a view would keep the vector in memory."""
     member = build_member(TRIALS["deep"], frozenset())
