@@ -12,10 +12,10 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import sklearn.tree._tree
 from ConfigSpace import ConfigurationSpace, Float, Integer
 from simulation import Searcher, Stretch
+from smac import HyperparameterOptimizationFacade, MultiFidelityFacade, Scenario
+from smac.runhistory import TrialValue
 from surrogate import EPOCHS, SPACE
 
 _MANY = 100_000
@@ -26,10 +26,6 @@ class SmacSearcher(Searcher):
 
     def __init__(self, seed: int, *, budgets: bool, trials: int = _MANY) -> None:
         warnings.filterwarnings("ignore")
-        # SMAC 2.4 imports a name that scikit-learn 1.9 has dropped; delete this and import above with a later SMAC.
-        sklearn.tree._tree.DTYPE = np.float32
-        from smac import HyperparameterOptimizationFacade, MultiFidelityFacade, Scenario
-
         # Its first budget is 1 epoch or little more, which the surrogate spends on the untrained network.
         self.shift = int(budgets)
         self._epochs = EPOCHS - self.shift
@@ -56,8 +52,6 @@ class SmacSearcher(Searcher):
 
     def proceed(self, done: Stretch, scores: Sequence[float]) -> None:
         """Record a configuration's result."""
-        from smac.runhistory import TrialValue
-
         self._trained[done.trial] = max(self._trained.get(done.trial, 0), done.last)
         self._facade.tell(done.token, TrialValue(cost=-max(scores)), save=False)
 
