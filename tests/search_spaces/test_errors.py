@@ -1,10 +1,7 @@
 """Problems with their places, and the nearest right word."""
 
-import doctest
-
 import pytest
 
-from search_spaces import errors
 from search_spaces.errors import InputError, KerastudyError, Place, Problem, find_closest, suggest_choice
 
 NAMES = ["learning_rate", "learning_rate_power", "l2", "val_loss", "val_root_mean_squared_error", "Adam"]
@@ -68,8 +65,3 @@ def test_many_choices_are_listed_only_where_none_is_close():
     many = [f"name_{number}" for number in range(30)]
     assert suggest_choice("nam_7", many) == 'did you mean "name_7"?'
     assert suggest_choice("zzz", many).count(",") == 29
-
-
-def test_the_examples_hold():
-    """The examples in the docstrings are true."""
-    assert doctest.testmod(errors).failed == 0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import replace
 
 import pytest
 from study_events import search_started
 
-from pipelines.supervisor import event_text
 from pipelines.supervisor.event_text import (
     format_cell,
     format_duration,
@@ -56,8 +54,3 @@ def test_values_in_tables():
 def test_durations_at_their_edges(seconds, text):
     """Units change where the smaller one is full."""
     assert format_duration(seconds) == text
-
-
-def test_the_examples_hold():
-    """The examples in the docstrings give what they show."""
-    assert doctest.testmod(event_text).failed == 0
