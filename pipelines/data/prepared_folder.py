@@ -174,9 +174,10 @@ def _iterate_raw_table(below: Path, part: str, columns: Sequence[RawColumn], row
 
     wide = {each.name: np.load(below / f"{part}.raw.{each.name}.npy", mmap_mode="r") for each in columns if each.shape}
     types = {column.name: np.float32 if column.dtype == "float32" else object for column in columns}
-    with pyarrow.parquet.ParquetFile(below / f"{part}.raw.parquet") as opened:
+    # Buffered ahead, what was read would be kept until the file is closed.
+    with pyarrow.parquet.ParquetFile(below / f"{part}.raw.parquet", pre_buffer=False, buffer_size=1 << 20) as opened:
         count = next((len(values) for values in wide.values()), opened.metadata.num_rows)
-        batches = opened.iter_batches(rows) if len(wide) < len(columns) else itertools.repeat(None)
+        batches = opened.iter_batches(rows, use_threads=False) if len(wide) < len(columns) else itertools.repeat(None)
         for start in range(0, max(1, count), rows):
             batch = next(batches, None)
             yield {

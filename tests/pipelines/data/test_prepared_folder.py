@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
-from pipelines.data.prepared_folder import load_part
+from pipelines.data.prepared import RawColumn
+from pipelines.data.prepared_folder import _iterate_raw_table, load_part
 
 
 @pytest.fixture
@@ -36,3 +39,18 @@ def test_arrays_are_mapped_and_read_only(folder):
     assert isinstance(part.x["dense"], np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         part.x["dense"][0] = 1.0
+
+
+def test_rows_of_a_table_are_let_go(tmp_path):
+    """Reading a table takes no more memory with more rows: what was read is not kept until the end."""
+    names = [f"x{index}" for index in range(8)]
+    columns = [RawColumn(name, "numeric", (), "float32") for name in names]
+    values = np.random.default_rng(0).normal(size=200_000).astype(np.float32)
+    peaks = []
+    for rows in (50_000, 200_000):
+        table = pa.table(dict.fromkeys(names, values[:rows]))
+        pyarrow.parquet.write_table(table, tmp_path / "test.raw.parquet", row_group_size=10_000)
+        before = pa.total_allocated_bytes()
+        reading = _iterate_raw_table(tmp_path, "test", columns, 4096)
+        peaks.append(max(pa.total_allocated_bytes() - before for _ in reading))
+    assert peaks[1] < 1.5 * peaks[0]
