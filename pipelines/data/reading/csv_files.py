@@ -161,11 +161,7 @@ def _iterate_rows(
                 yield fields, start
     except csv.Error as error:
         start = lines.take_first()
-        raise (
-            _explain_quote(start, file)
-            if "field larger" in str(error)
-            else file.refuse(f"line {start} of {file.name} cannot be read: {error}")
-        ) from None
+        raise _explain_error(error, start, lines.last, file) from None
     if lines.is_cut:
         raise _explain_quote(line, file)
 
@@ -258,6 +254,16 @@ def _explain_fields(wrong: _Rows, are_all: bool, heading: Heading, file: SourceF
         advice = f'if it is a comment, set data.comment: "{fields[0].lstrip()[0]}"'
     message = f"line {line} of {file.name} has {got}, expected {len(heading.names)} {like}{more}; {advice}"
     return file.refuse(message)
+
+
+def _explain_error(error: csv.Error, first: int, last: int, file: SourceFile) -> InputError:
+    """Return the error for a row from its first to its last line that Python's reader refuses."""
+    if "field larger" not in str(error):
+        return file.refuse(f"line {first} of {file.name} cannot be read: {error}")
+    if last > first:
+        return _explain_quote(first, file)
+    long = f"line {first} of {file.name} has a field of more than {_LONGEST_FIELD:,} letters"
+    return file.refuse(f"{long}; expected a table with a line for each row: check data.sep and the line ends")
 
 
 def _explain_quote(line: int, file: SourceFile) -> InputError:

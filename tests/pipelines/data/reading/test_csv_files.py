@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.data.raw import RawData
+from pipelines.data.reading import csv_files
 from pipelines.data.reading.csv_files import read_csv
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.spec.data_spec import DataSpec
@@ -91,6 +92,16 @@ def test_unusable_csv(read, problem, content, expected):
     found = problem(read, content)
     assert found.path == "data.source"
     assert expected in found.message
+
+
+def test_a_field_that_is_too_long(read, problem, monkeypatch):
+    """A field over many lines has a quote that is not closed; one on a single line is named by its length."""
+    monkeypatch.setattr(csv_files, "_LONGEST_FIELD", 1000)
+    long = problem(read, f"a,b\n1,{'x' * 2000}\n").message
+    assert "line 2 of data.csv has a field of more than 1,000 letters" in long
+    assert "check data.sep and the line ends" in long
+    quoted = problem(read, 'a,b\n1,"' + "x\n" * 2000).message
+    assert "the row from line 2 of data.csv opens a quote that is not closed" in quoted
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
