@@ -22,6 +22,8 @@ from search_spaces.errors import InputError
 PROGRAMS: Final = "KERASTUDY_PROGRAMS"
 """Variable with a folder of compiled programs for several homes."""
 
+_SHARED: Final = "kerastudy-programs"
+
 
 @dataclass(frozen=True)
 class Home:
@@ -73,7 +75,8 @@ class Home:
     def programs(self) -> Path:
         """Return the folder of compiled programs, which homes may share; it can be removed at any time."""
         shared = os.environ.get(PROGRAMS)
-        return Path(shared).absolute() if shared else self.folder / "programs"
+        # A folder below it: the oldest files in it are removed, and the folder may hold others.
+        return Path(shared).absolute() / _SHARED if shared else self.folder / "programs"
 
     @property
     def uploads(self) -> Path:

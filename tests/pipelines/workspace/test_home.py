@@ -32,7 +32,8 @@ def test_homes_may_share_compiled_programs(tmp_path, monkeypatch):
     monkeypatch.delenv(PROGRAMS)
     assert home.programs == home.folder / "programs"
     monkeypatch.setenv(PROGRAMS, "shared")
-    assert home.programs == tmp_path / "shared"
+    # Not the folder itself, whose other files must stay when the oldest programs go.
+    assert home.programs == tmp_path / "shared" / "kerastudy-programs"
 
 
 def test_naming_a_home_makes_nothing(tmp_path):
