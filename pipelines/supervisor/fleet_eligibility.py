@@ -66,7 +66,8 @@ def _find_ineligible_block(study: Study) -> str:
     for parameter in find_family("cnn").parameters:
         name = parameter.name
         found = study.space.parameters.get(name)
-        values = (parameter.default,) if found is None else found.bounds
+        # Where a condition does not hold, a trial has the family's default.
+        values = (*(found.bounds if found else ()), *((parameter.default,) if not found or found.when else ()))
         if name in _BLOCKS and set(values) != {_BLOCKS[name]}:
             return f"of convolutions fleets have those with {name}: {format_value(_BLOCKS[name])} alone"
         if name in _ALIKE and (name in study.per_layer or len(set(values)) > 1):

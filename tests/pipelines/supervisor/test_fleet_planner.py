@@ -104,7 +104,11 @@ def test_plain_blocks_of_convolutions_train_in_fleets(further, named):
 
 def test_convolutions_of_a_study_are_of_one_kind():
     """A program has one size of kernels and one vector, so a space that searches them trains alone."""
-    for name, given in (("kernel_size: 3", "kernel_size: [3, 5]"), ("pooling: flatten", "pooling: [flatten, max]")):
+    for name, given in (
+        ("kernel_size: 3", "kernel_size: [3, 5]"),
+        ("pooling: flatten", "pooling: [flatten, max]"),
+        ("kernel_size: 3", "kernel_size: {type: categorical, choices: [5], when: {blocks: 2}}"),
+    ):
         text = PLAIN_BLOCKS.replace(name, given)
         found = study_of(f"study: it\ndata: {{source: sklearn:digits}}\nmodel: cnn\nspace: {{{text}}}\n")
         assert given.partition(":")[0] in find_ineligible_reason(found)
