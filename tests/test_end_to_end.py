@@ -90,14 +90,15 @@ budget: {trials: 3}
 resources: {workers: 1, fleet: off}
 """
 
+# Its epochs last long enough for a checkpoint of each trial, a second after its start, and a kill in the middle.
 FLEET = """
 study: fleet
 data: {source: mixed.csv, target: bought}
 model: mlp
 space:
-  depth: 1
-  units: [4, 8]
-  batch_size: 8
+  depth: 2
+  units: [32, 48]
+  batch_size: 1
   learning_rate: {type: float, low: 1e-4, high: 1e-2, log: true}
   epochs: 300
 objective: {metric: val_loss}
