@@ -10,12 +10,15 @@ import pandas as pd
 
 from pipelines.data.raw import Origin, RawData
 from pipelines.data.reading.csv_files import list_lines
+from pipelines.data.reading.heading import list_targets
+from pipelines.data.reading.nested_records import flatten_records
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.data.reading.source_paths import find_suffix
 from pipelines.data.reading.tabular_files import convert_frame
 from pipelines.data.reading.text_encoding import find_encoding
 
 _FORMS = 'a list of records, such as [{"a": 1}, {"a": 2}], one record a line, or columns, such as {"a": [1, 2]}'
+_MOST_LEVELS = 5  # around the records of a document
 
 
 def read_json(file: SourceFile) -> RawData:
@@ -70,20 +73,26 @@ def _read_lines(text: str, file: SourceFile) -> RawData:
         raise file.refuse(f"line {number} of {file.name} is no record in JSON: {reason}{more}; {advice}")
     if not records:
         raise file.refuse(f"{file.name} has no rows; expected {_FORMS}")
-    raw = convert_frame(_make_table(records), file.name, file.key, file.part)
+    origin = Origin(file.name, file.key, "line", lines, file.part)
+    flat, notes = flatten_records(records, origin, file)
+    raw = convert_frame(_make_table(flat), file.name, file.key, file.part)
     listed = list_lines([number for number, _ in broken])
-    notes = (f"lines of {file.name} that are no JSON are left out (data.skip_broken): {listed}",) if broken else ()
-    return RawData((Origin(file.name, file.key, "line", lines, file.part),), table=raw.table, notes=notes)
+    left_out = f"lines of {file.name} that are no JSON are left out (data.skip_broken): {listed}"
+    return RawData((origin,), table=raw.table, notes=(left_out, *notes) if broken else notes)
 
 
 def _read_whole(read: Any, file: SourceFile) -> RawData:
     notes: tuple[str, ...] = ()
     if isinstance(read, Mapping):
         read = _unwrap(read)
-    if isinstance(read, Mapping) and (key := _find_records(read)) is not None:
-        read, notes = read[key], (f'the rows of {file.name} are the records under "{key}"',)
+    if isinstance(read, Mapping) and (found := _find_records(read)) is not None:
+        key, read = found
+        notes = (f'the rows of {file.name} are the records under "{key}"',)
+    elif isinstance(read, Mapping) and _has_rows_by_key(read, file):
+        read, notes = list(read.values()), (f"each key of {file.name} is a row; the keys themselves are left out",)
     if isinstance(read, list) and read and _are_records(read):
-        table = _make_table(read)
+        flat, more = flatten_records(read, Origin(file.name, file.key, "row", range(1, len(read) + 1)), file)
+        table, notes = _make_table(flat), (*notes, *more)
     elif isinstance(read, Mapping) and read and all(isinstance(column, list | Mapping) for column in read.values()):
         table = _read_columns(read, file)
     else:
@@ -92,11 +101,27 @@ def _read_whole(read: Any, file: SourceFile) -> RawData:
     return RawData(raw.origins, table=raw.table, notes=notes)
 
 
-def _find_records(read: Mapping[str, Any]) -> str | None:
-    """Return the only key of a document that holds a list of records, as interfaces of the web wrap them."""
-    found = [key for key, value in read.items() if isinstance(value, list) and value and _are_records(value)]
-    others = [value for key, value in read.items() if key not in found and isinstance(value, list)]
-    return found[0] if len(found) == 1 and not others else None
+def _find_records(read: Mapping[str, Any], level: int = 0) -> tuple[str, Any] | None:
+    """Return the only list of records of a document, as interfaces of the web wrap them, and the path to it."""
+    found = [(key, value) for key, value in read.items() if isinstance(value, list) and value and _are_records(value)]
+    lists = [key for key, value in read.items() if isinstance(value, list)]
+    if lists or level == _MOST_LEVELS:
+        return found[0] if len(found) == len(lists) == 1 else None
+    inner = [
+        (f"{key}.{path[0]}", path[1])
+        for key, value in read.items()
+        if isinstance(value, Mapping) and (path := _find_records(value, level + 1)) is not None
+    ]
+    return inner[0] if len(inner) == 1 else None
+
+
+def _has_rows_by_key(read: Mapping[str, Any], file: SourceFile) -> bool:
+    """Return whether a document holds a record under each key, by the names of columns that are known."""
+    if not read or not _are_records(list(read.values())):
+        return False
+    names = {*(list_targets(file.spec) or file.columns), *file.columns}
+    within = {name for record in read.values() for name in record}
+    return bool(names & within) and not names & set(read)
 
 
 def _are_records(values: Sequence[Any]) -> bool:

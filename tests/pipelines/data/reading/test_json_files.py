@@ -10,6 +10,7 @@ import pytest
 from pipelines.data.reading.json_files import read_json
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.spec.data_spec import DataSpec
+from search_spaces.errors import InputError
 
 ROWS = [{"a": 1, "b": "00501"}, {"a": 2.5, "b": None}, {"b": "x", "c": True}]
 
@@ -47,6 +48,26 @@ def test_records_under_a_key(read):
     raw = read('{"count": 2, "rows": [{"a": 1}, {"a": 2}]}', "d.json")
     assert raw.table["a"].tolist() == [1, 2]
     assert raw.notes == ('the rows of d.json are the records under "rows"',)
+
+
+def test_records_under_several_keys(read):
+    """The only list of records of a document is found below its keys; of two, none is taken."""
+    raw = read('{"meta": {"page": 1}, "data": {"items": [{"a": {"b": 1}}, {"a": {"b": 2}}]}}', "d.json")
+    assert raw.table["a.b"].tolist() == [1, 2]
+    assert raw.notes[0] == 'the rows of d.json are the records under "data.items"'
+    with pytest.raises(InputError, match="got another form"):
+        read('{"n": 1, "u": {"rows": [{"a": 1}]}, "v": {"rows": [{"a": 2}]}}', "d.json")
+
+
+def test_a_record_under_each_key(read):
+    """Rows by key are told from columns by the target's name, whatever pandas's `orient` is."""
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}, index=["r1", "r2"])
+    for orient in ("index", "columns"):
+        raw = read(frame.to_json(orient=orient), "d.json", target="b")
+        assert raw.table.to_numpy().tolist() == [[1, "x"], [2, "y"]]
+    assert read(frame.to_json(orient="index"), "d.json", target="b").notes == (
+        "each key of d.json is a row; the keys themselves are left out",
+    )
 
 
 def test_lines_in_a_file_called_json(read):
