@@ -31,9 +31,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pipelines.training.messages import RungDecision
 
 HERE = Path(__file__).parent
 LIMITS = ("numpy", "tensorflow", "xla")
@@ -68,7 +71,7 @@ class Case:
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int] | tuple[int, int, int]
     units: tuple[int, ...]
     rows: int
     validation_rows: int
@@ -78,7 +81,7 @@ class Case:
     @property
     def family(self) -> str:
         """The model family that builds it."""
-        return "cnn" if len(self.shape) == 3 else "mlp"
+        return "mlp" if len(self.shape) == 1 else "cnn"
 
     @property
     def values(self) -> dict[str, Any]:
@@ -93,7 +96,7 @@ class Case:
         """Return the products of a forward pass over so many rows."""
         outputs, inputs, found = 1 if self.classes == 2 else self.classes, self.shape, []
         for units in self.units:
-            if self.family == "cnn":
+            if len(inputs) == 3:
                 height, width, channels = inputs
                 found.append(Product(rows * height * width, 9 * channels, units))
                 inputs = (height // 2, width // 2, units)
@@ -288,7 +291,7 @@ class _EpochClock:
     def record_batch(self) -> None:
         """Do nothing."""
 
-    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> str:
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> RungDecision:
         """Note the time."""
         self.ends.append((time.perf_counter(), time.process_time()))
         return "go_on"
@@ -313,8 +316,8 @@ def _make_parts(case: Case) -> tuple[Any, Any, Any]:
         y = random.integers(0, case.classes, rows).astype(np.int32)
         return Examples({"image" if case.family == "cnn" else "dense": x}, y, None)
 
-    features = Features(image=case.shape) if case.family == "cnn" else Features(dense=case.shape[0])
-    kind = "binary" if case.classes == 2 else "multiclass"
+    features = Features(dense=case.shape[0]) if len(case.shape) == 1 else Features(image=case.shape)
+    kind: Literal["binary", "multiclass"] = "binary" if case.classes == 2 else "multiclass"
     task = Task(kind, ("y",), classes=tuple(map(str, range(case.classes))))
     return features, task, Rows(make_part(case.rows), make_part(case.validation_rows), None)
 

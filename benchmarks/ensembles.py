@@ -10,7 +10,7 @@ ensembles (Caruana et al., "Ensemble selection from libraries of models", ICML 2
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,7 +117,7 @@ def _refit(rows: Split, trial: int, split: int, best: int, epochs: int) -> np.nd
     return curve[best][3]
 
 
-def _mean(members: Sequence[Member]) -> np.ndarray:
+def _mean(members: Iterable[Member]) -> np.ndarray:
     return np.mean([each.test for each in members], axis=0)
 
 

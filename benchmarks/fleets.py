@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ COLUMNS = (
     *("run", "case", "system", "trials", "epochs", "rows", "fleet", "finished", "seconds", "cpu_seconds", "first_s"),
     *("warm_trial_s", "best", "load", "error"),
 )
-SPACES = {
+SPACES: Mapping[tuple[str, str], Mapping[str, object]] = {
     ("mlp", "structure"): {
         "depth": {"type": "int", "low": 1, "high": 3},
         "units": [32, 64, 128],
@@ -280,6 +280,7 @@ class Rows:
     def _load_adult(self) -> tuple[np.ndarray, np.ndarray]:
         import pandas as pd
 
+        assert self._adult is not None, "its case is left out without the folder"
         table = pd.read_csv(self._adult / "train.csv", skipinitialspace=True)
         y = (table.pop("income").str.rstrip(".") == ">50K").astype(int)
         return pd.get_dummies(table).to_numpy(np.float32), y.to_numpy()
@@ -337,7 +338,7 @@ def _growth() -> Iterator[Case]:
             yield Case("made-1000", "mlp", space, 64, 20, str(fleet))
 
 
-def _key(row: dict[str, object]) -> tuple[str, ...]:
+def _key(row: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in ("run", "case", "system", "trials", "epochs", "fleet"))
 
 
@@ -361,4 +362,4 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -73,7 +73,8 @@ def _grouped(rows: list[dict[str, str]]) -> dict[tuple[str, int, str], dict[str,
     budgets = sorted({(row["case"], int(row["trials"]), row["epochs"]) for row in ours})
     groups: dict[tuple[str, int, str], dict[str, list[dict[str, str]]]] = {}
     for case, trials, epochs in budgets:
-        groups[case, trials, epochs] = by_system = defaultdict(list)
+        by_system: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
+        groups[case, trials, epochs] = by_system
         for row in rows:
             fits = row["system"] in PEERS and int(row["trials"]) <= trials and float(row["warm_trial_s"]) > 0
             same = row["fleet"] == "" and int(row["trials"]) == trials

@@ -79,7 +79,9 @@ def measure(folder: Path) -> dict[str, float]:
 
 def _measure_mlflow(home: Home) -> Iterator[tuple[str, float]]:
     client = mlflow_connection.connect(urls.make_home_tracking_uri(home.folder))
-    experiment = client.get_experiment_by_name(_NAME).experiment_id
+    found = client.get_experiment_by_name(_NAME)
+    assert found is not None, "the study has just ended"
+    experiment = found.experiment_id
     parent = client.search_runs([experiment], "tags.`kerastudy.kind` = 'study'")[0].info.run_id
     children = f"tags.mlflow.parentRunId = '{parent}'"
     leaderboard = ["metrics.`best_val_loss` ASC"]

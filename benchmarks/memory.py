@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _run(study: str, fleet: str, trials: int, epochs: int) -> list[Sample]:
-    samples = []
+    samples: list[Sample] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         file = _write_study(folder, study, fleet, trials, epochs)

@@ -36,7 +36,9 @@ from typing import Any
 import numpy as np
 import optuna
 import yaml
-from generated_data import BINARY, PICTURES, REGRESSION, SERIES, TABLES, TEXTS, locate
+from generated_data import BINARY, PICTURES, REGRESSION, TABLES, locate
+from generated_series import SERIES
+from generated_texts import TEXTS
 
 from pipelines.search.draws_around import draw_around
 from search_spaces.parse import parse_space

@@ -88,7 +88,8 @@ def main() -> None:
         rows = Rows(Path(scratch), None)
         for run in range(options.runs):
             for space in options.spaces.split(","):
-                case = Case(*options.data.split(","), space, options.trials, 20)
+                data, family = options.data.split(",")
+                case = Case(data, family, space, options.trials, 20)
                 for checkout in checkouts if run % 2 == 0 else checkouts[::-1]:
                     row, parts = _measure(case, checkout, rows.file(case), run)
                     print(row, {name: round(part, 2) for name, part in sorted(parts.items())}, flush=True)

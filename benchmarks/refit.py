@@ -127,7 +127,9 @@ def _measure(options: argparse.Namespace, name: str, split: int, published: tupl
         took_s = time.monotonic() - started
         models = locate_trial(home, study.name, ended.winner), find_winning_model(study, home, ended.winner)
         with closing(LocalEngine(1)) as engine:
-            scores = run_job(engine, make_comparison_job(study, models, Path(scratch) / "test.log"))
+            scores = run_job(
+                engine, make_comparison_job(study, study.spec.training, models, Path(scratch) / "test.log")
+            )
         own, delivered = (each["test_root_mean_squared_error"] for each in scores)
         return Measured(own, delivered, ended.ensemble_reason or ended.refit_reason, published, took_s)
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -101,7 +101,7 @@ def _make_trials(study: Study, count: int) -> Iterator[optuna.trial.FrozenTrial]
         asked = drawn.ask()
         params = suggest(study.space, asked)
         score = 0.1 + (math.log10(params["learning_rate"]) + 2.5) ** 2 / 10 + abs(chance.gauss(0, 0.02))  # type: ignore[arg-type]
-        state = "pruned" if number % 4 == 3 else "complete"
+        state: Literal["pruned", "complete"] = "pruned" if number % 4 == 3 else "complete"
         started, ended = begin + timedelta(seconds=number), begin + timedelta(seconds=number + 4)
         summary = TrialSummary(number, state, score, params, 15, 4.0, metrics={"val_loss": score}, epochs=_EPOCHS)
         frozen = drawn._storage.get_trial(asked._trial_id)

@@ -81,7 +81,7 @@ class Rows:
     """
 
     table: pd.DataFrame | None
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, Any]
 
 
 def main() -> None:
@@ -180,9 +180,9 @@ def load(name: str, folder: Path, seed: int) -> Rows:
     )
     arrays: dict[str, np.ndarray] = {}
     for part in ("train", "validation", "test"):
-        rows = table["part"] == part
-        arrays[f"x_{part}"] = x[rows].to_numpy(np.float32)
-        arrays[f"y_{part}"] = y[rows].to_numpy(np.float32 if name in REGRESSION else np.int64)
+        chosen = table["part"] == part
+        arrays[f"x_{part}"] = x[chosen].to_numpy(np.float32)
+        arrays[f"y_{part}"] = y[chosen].to_numpy(np.float32 if name in REGRESSION else np.int64)
     return Rows(table, arrays)
 
 

@@ -54,11 +54,9 @@ def cut_windows(series: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
 def build(architecture: str, shops: int, target: tuple[np.ndarray, np.ndarray], *, name: bool, scale: bool) -> Any:
     """Return a model of a standardised window and the name of its series."""
     window, shop = keras.Input((LENGTH, 1)), keras.Input((shops,))
-    x, level, spread = window, None, None
-    if scale:
-        level = ops.mean(window, axis=1, keepdims=True)
-        spread = ops.std(window, axis=1, keepdims=True) + 1e-3
-        x = (window - level) / spread
+    level = ops.mean(window, axis=1, keepdims=True)
+    spread = ops.std(window, axis=1, keepdims=True) + 1e-3
+    x = (window - level) / spread if scale else window
     if architecture == "mlp":
         x = layers.Dense(64, activation="relu")(layers.Flatten()(x))
     else:

@@ -160,7 +160,7 @@ def serve(home: Path, template: Path, port: int) -> None:
     )
     process.start()
     threading.Thread(target=StandInHandle.listen, daemon=True).start()
-    supervisor_pool.SupervisorHandle = StandInHandle  # type: ignore[assignment, misc]
+    supervisor_pool.SupervisorHandle = StandInHandle  # type: ignore[assignment, attr-defined]
     spec = ServiceSpec.model_validate({"port": port, "mlflow": False, "studies": AT_ONCE})
     serve_home(Home.find(str(home), {}), spec, lambda line: None)
 
@@ -260,7 +260,7 @@ def make_template(home: Path) -> None:
     """Run one small study for real."""
     file = home.parent / "template.yaml"
     file.write_text(STUDY.format(name=TEMPLATE))
-    command = [Path(sys.executable).with_name("kerastudy"), "--home", home, "run", file]
+    command = [str(Path(sys.executable).with_name("kerastudy")), "--home", str(home), "run", str(file)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (home / "studies" / TEMPLATE / "events.jsonl").unlink(missing_ok=True)
 

@@ -17,7 +17,6 @@ import json
 import os
 import resource
 import socket
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -169,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -51,8 +51,8 @@ def serving(folder: Path, port: int) -> Iterator[str]:
     loader = folder / "loader.py"
     loader.write_text("import time\n\ndef wait():\n    time.sleep(3600)\n")
     (folder / "service.yaml").write_text(f'port: {port}\nmlflow: false\ncode: ["{loader}:wait"]\n')
-    command = [Path(sys.executable).with_name("kerastudy"), "--home", folder / "home", "serve"]
-    process = subprocess.Popen([*command, "--config", folder / "service.yaml"], stdout=subprocess.DEVNULL)
+    command = [str(Path(sys.executable).with_name("kerastudy")), "--home", str(folder / "home"), "serve"]
+    process = subprocess.Popen([*command, "--config", str(folder / "service.yaml")], stdout=subprocess.DEVNULL)
     try:
         while True:
             with contextlib.suppress(httpx.HTTPError):

@@ -193,7 +193,7 @@ def simulate(
         (home.locate_data(study.name) / "split.csv").write_text("row,part\n", encoding="utf-8")
         engine = SimulatedEngine(workers, clock, seconds=lambda number: lengths[number], epochs=epochs)
         delivery = Delivery(Outbox(store), _make_connection(home, store) if delivers else None, study.name, clock)
-        supervisor = Supervisor(study, SUMMARY, home, store, engine, delivery, clock=clock)  # type: ignore[arg-type]
+        supervisor = Supervisor(study, SUMMARY, home, store, engine, delivery, clock=clock)
         delivery.may_deliver = supervisor.is_in_charge
         return _follow(record_events(home, study.name, supervisor.run(), clock), engine, delivery, parts, trials)
 

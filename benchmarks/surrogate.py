@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -22,7 +23,7 @@ EPOCHS = 52
 TASKS = (3945, 7593, 34539, 126025, 126026, 146212, 167104, 167149, 168329, 168868, 189862, 189905)
 """OpenML's numbers of the tasks to develop on."""
 
-SPACE: Mapping[str, Mapping[str, object]] = {
+SPACE: Mapping[str, Mapping[str, Any]] = {
     "batch_size": {"type": "int", "low": 16, "high": 512, "log": True},
     "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
     "momentum": {"type": "float", "low": 0.1, "high": 0.99},
