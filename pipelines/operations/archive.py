@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipelines.integrations.oracle_names import read_goal
+from pipelines.operations.holders import check_unheld
 from pipelines.queries.leftovers import list_checkpoints, list_models
 from pipelines.queries.needs import find_needed_trials, open_tracked_study
 from pipelines.queries.study_reader import StudyReader
@@ -48,7 +49,7 @@ def archive_study(home: Home, name: str) -> ArchiveResult:
         ConflictError: if it has not ended.
         KerastudyError: if MLflow does not answer; call it again.
     """
-    with _hold(home, name) as (store, record):
+    with _hold(home, name, "archive") as (store, record):
         if record.state not in ENDED_STATES:
             message = (
                 f"{name} is {record.state}: only a study that has ended is archived; kerastudy cancel {name} first"
@@ -73,7 +74,7 @@ def unarchive_study(home: Home, name: str) -> ArchiveResult:
         InputError: if there is no such study.
         KerastudyError: if MLflow does not answer.
     """
-    with _hold(home, name) as (store, record):
+    with _hold(home, name, "unarchive") as (store, record):
         if record.archived_ms is not None:
             if (tracked := open_tracked_study(home, store, record)) is not None:
                 tracked.unarchive()
@@ -82,12 +83,11 @@ def unarchive_study(home: Home, name: str) -> ArchiveResult:
 
 
 @contextmanager
-def _hold(home: Home, name: str) -> Iterator[tuple[Store, StudyRecord]]:
+def _hold(home: Home, name: str, verb: str) -> Iterator[tuple[Store, StudyRecord]]:
     with StudyReader.open(home):  # an error for a home without studies: Store.open would create a store
         pass
     with Store.open(home.store) as store:
-        if (holder := StudyQueue(store).find_holder(name)) is not None:
-            raise ConflictError(f"{holder} works on {name}: wait for its end, or kerastudy cancel {name} first")
+        check_unheld(StudyQueue(store).get(name), verb)
         leases = LeaseKeeper(store)
         leases.claim(name)
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from pipelines.integrations.oracle_names import make_record_name, read_goal
+from pipelines.operations.holders import check_unheld
 from pipelines.queries.needs import list_needs, open_tracked_study, shares_records
 from pipelines.queries.record_reader import load_record
 from pipelines.queries.study_reader import StudyReader
@@ -63,8 +64,7 @@ def delete_study(
         pass
     with Store.open(home.store) as store:
         record = StudyQueue(store).get(name)
-        if record.holder is not None:
-            raise ConflictError(f"{record.holder} works on {name}: kerastudy cancel {name} ends it, then delete it")
+        check_unheld(record, "delete")
         leases = LeaseKeeper(store)
         # Held to the end, and not renewed: each step can be done twice, should another process do it too.
         leases.claim(name)
