@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import anyio.to_thread
 import httpx
 
-from pipelines.service.errors import CeilingError, ForbiddenError, TooMuchError
+from pipelines.service.errors import BusyError, CeilingError, ForbiddenError, TooMuchError
 from pipelines.service.http.problem_details import MEDIA_TYPE, encode_problem_detail
 from pipelines.service.http.security_middleware import MLFLOW, Message, Receive, Scope, Send
 from pipelines.service.mlflow import graphql_queries
@@ -48,6 +48,7 @@ _STATUSES: dict[type[BaseException], int] = {
     ForbiddenError: 403,
     TooMuchError: 413,
     CeilingError: 429,
+    BusyError: 503,
     InputError: 422,
     KerastudyError: 502,
 }
@@ -133,8 +134,8 @@ class MlflowProxy:
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(self._turns.take(caller))
-            except CeilingError as error:
-                await _send_problem(send, _STATUSES[CeilingError], str(error))
+            except BusyError as error:
+                await _send_problem(send, _STATUSES[type(error)], str(error))
                 return
             await self._forward(client, request, send)
 
