@@ -54,7 +54,8 @@ _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
-# Not for MLflow's pages: their scripts may be cached, and MLflow sends its `X-Frame-Options`.
+# For answers of MLflow without `Cache-Control`: each is for one account. Its scripts have one, which lets them be kept.
+_HEADERS_OF_MLFLOW = ((b"cache-control", b"private, no-cache"),)
 _HEADERS_OF_OURS = (
     (b"cache-control", b"no-store"),
     (b"x-frame-options", b"DENY"),
@@ -239,7 +240,7 @@ class _SecuredResponse:
         if message["type"] == "http.response.start":
             self.has_begun = True
             present = {name.lower() for name, _ in message.get("headers", ())}
-            ours = (self._request_id, *_HEADERS, *(() if self._is_mlflow else _HEADERS_OF_OURS))
+            ours = (self._request_id, *_HEADERS, *(_HEADERS_OF_MLFLOW if self._is_mlflow else _HEADERS_OF_OURS))
             message["headers"] = [*message.get("headers", ()), *(pair for pair in ours if pair[0] not in present)]
         await self._send(message)
 

@@ -123,6 +123,29 @@ def test_headers_that_keep_others_out(service, ann):
     assert "server" not in answer.headers
 
 
+def test_what_mlflow_answers_is_not_shared(service, ann):
+    """An answer of MLflow without a word on caching is for its reader alone; a script of its page may be kept."""
+    told = {}
+
+    async def mlflow(scope, receive, send):
+        headers = [(b"cache-control", b"public, max-age=9")] if scope["path"].endswith(".js") else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def read(path):
+        async def send(message):
+            told[path] = [value for name, value in message["headers"] if name == b"cache-control"]
+
+        headers = [(b"host", b"testserver"), (b"authorization", ann["Authorization"].encode())]
+        scope = {"type": "http", "method": "GET", "path": path, "headers": headers}
+        await security_middleware.SecurityMiddleware(mlflow, service.app._callers, ["testserver"], None)(
+            scope, None, send
+        )
+
+    for path in ("/mlflow/runs", "/mlflow/main.js"):
+        anyio.run(read, path)
+    assert told == {"/mlflow/runs": [b"private, no-cache"], "/mlflow/main.js": [b"public, max-age=9"]}
+
+
 def test_a_slow_body_ends(service, ann, monkeypatch):
     """One that stops in the middle is answered and dropped."""
     monkeypatch.setattr(security_middleware, "_CHUNK_S", 0.2)
