@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 from dataclasses import replace
 
@@ -105,7 +106,7 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
     if ended.ensemble_reason.startswith("ensemble kept"):
         write(f"kerastudy export {ended.study} --ensemble writes the ensemble")
     # The printed commands must work as they are in this terminal, wherever `--home` pointed.
-    option = "" if home.folder == Home.find(None).folder else f" --home {home.folder}"
+    option = "" if home.folder == Home.find(None).folder else f" --home {shlex.quote(str(home.folder))}"
     if ended.undelivered:
         error = f" ({ended.undelivered_error})" if ended.undelivered_error else ""
         waiting = format_count(ended.undelivered, "record")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import tempfile
@@ -206,5 +207,5 @@ def _create_first_token(home: Home, store: Store, spec: ServiceSpec, print_line:
         opened.write(f"{token}\n")
     print_line(f"  first token, for an admin: in {file}")
     print_line(f"next, in another terminal: export KERASTUDY_URL={make_url(spec)}")
-    print_line(f"                           kerastudy login --token-file {file}")
+    print_line(f"                           kerastudy login --token-file {shlex.quote(str(file))}")
     print_line("                           kerastudy submit FILE")

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +54,10 @@ class Home:
         if next(path for path in (chosen, *chosen.parents) if path.exists()).is_file():
             raise InputError(f"{chosen}: expected a folder to keep studies in, got a file; name another --home")
         if not unfinished and (mark := read_mark(chosen)) is not None:
+            command = ("kerastudy", "--home", str(chosen), "restore", str(mark.path))
             raise InputError(
                 f"{chosen} is being restored, or its restoration was cut off: once that process has ended, run "
-                f"kerastudy --home {chosen} restore {mark.path} again (the backup of {mark.made})"
+                f"{shlex.join(command)} again (the backup of {mark.made})"
             )
         return cls(chosen, environment.get("KERASTUDY_STORE") or str(chosen))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,13 +67,13 @@ def write_document(starter: Starter) -> str:
 
 
 def _write_opening(starter: Starter) -> list[str]:
-    summary, file = starter.summary, starter.file
+    summary, quoted = starter.summary, shlex.quote(starter.file)
     kinds = f", {summary.report.describe_kinds()} columns" if summary.report and summary.report.columns else ""
     counted = "windows" if "series" in starter.data else "rows"
     lines = [
         *_comment(f"A study of {summary.source}, written by `kerastudy init`."),
         "#",
-        *_comment(f"  kerastudy validate {file}", f"  kerastudy run {file}"),
+        *_comment(f"  kerastudy validate {quoted}", f"  kerastudy run {quoted}"),
         "#",
         *_comment(
             f"{_count_rows(starter)} {counted}{kinds}. Comments state what was inferred, and the key that changes it."
@@ -144,7 +145,10 @@ def _write_columns(starter: Starter) -> list[str]:
         written = f"  #   {key}: {{type: {_TYPES.get(column.kind, column.kind)}}}"
         lines += _with_comment(written, _describe_column(column), indent="  #   ", is_comment=True)
     if len(columns) > _MOST_COLUMNS:
-        lines.append(f"  #   and {len(columns) - _MOST_COLUMNS} more; kerastudy validate {starter.file} --json has all")
+        lines.append(
+            f"  #   and {len(columns) - _MOST_COLUMNS} more; "
+            f"kerastudy validate {shlex.quote(starter.file)} --json has all"
+        )
     return lines
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.workspace.home import PROGRAMS, Home
+from pipelines.workspace.restoration_mark import RestorationMark, write_mark
 from search_spaces.errors import InputError
 
 
@@ -64,3 +65,13 @@ def test_paths_of_a_study(tmp_path):
         study / "report",
     )
     assert home.locate_trial("s", 7) == Path(study / "trials" / "0007")
+
+
+def test_the_command_that_completes_a_restoration_can_be_pasted(tmp_path):
+    """Folders with a space are quoted in it, as a shell needs."""
+    home = tmp_path / "a home"
+    home.mkdir()
+    write_mark(home, RestorationMark("d", "/backups/of monday.tar.gz", "then", "", ""))
+    with pytest.raises(InputError) as raised:
+        Home.find(str(home), {})
+    assert f"kerastudy --home '{home}' restore '/backups/of monday.tar.gz' again" in str(raised.value)

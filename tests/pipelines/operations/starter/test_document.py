@@ -95,3 +95,10 @@ def test_values_on_a_line(value):
     written = format_flow({"key": value})
     assert "\n" not in written
     assert parse_document(f"data: {written}", "s").data["data"]["key"] == value
+
+
+def test_the_commands_in_a_file_can_be_pasted():
+    """A file's name with a space is quoted in them."""
+    text = write_document(replace(make_starter(), file="my study.yaml"))
+    assert "#     kerastudy validate 'my study.yaml'\n" in text
+    assert "#     kerastudy run 'my study.yaml'\n" in text
