@@ -45,6 +45,7 @@ _MAX_ARTIFACT_BYTES = 1 << 30  # an admin's artifact may be a model
 _CHUNK_S = 20.0  # a part that takes longer is an idle connection
 _LONGEST_BODY_S = 60.0  # for small bodies: a byte every 19 seconds would last for months otherwise
 _SLOWEST_BYTES_S = 1000.0  # for large bodies after that time, on average: chosen, an eighth of an old modem
+_RECHECK_S = 3.0  # a body that takes longer has its token checked again; as often as that of a stream
 _MAX_HEADER_BYTES = 32 * 1024  # with the address; the web server has this limit for headers that are not complete yet
 _MAX_HEADERS = 100  # browsers send about 20, and a proxy in front adds some
 _CHECKS_AT_ONCE = 20  # threads of their own pool, since exports may hold all of the shared one
@@ -111,7 +112,11 @@ class SecurityMiddleware:
         if scope["method"] not in _READING and _comes_from_browser(scope, caller) and not _is_same_origin(headers):
             await answer.send_problem(403, "a browser's session changes something only from a page of this service")
             return
-        body = _LimitedBody(receive, self._find_body_limit(scope), answer)
+
+        async def has_access() -> bool:
+            return caller is None or await self._find_caller(scope, headers) is not None
+
+        body = _LimitedBody(receive, self._find_body_limit(scope), answer, has_access)
         try:
             await self._app(scope, body.receive, answer.send)
         except _BodyError:
@@ -172,10 +177,20 @@ class SecurityMiddleware:
 
 
 class _LimitedBody:
-    """Body of a request, no larger and no slower than allowed."""
+    """Body of a request, no larger and no slower than allowed.
 
-    def __init__(self, receive: Receive, limit: int, answer: _SecuredResponse) -> None:
+    Args:
+        receive: returns its next part.
+        limit: most bytes.
+        answer: answers in the application's place.
+        has_access: whether the request's token or session is still valid.
+    """
+
+    def __init__(
+        self, receive: Receive, limit: int, answer: _SecuredResponse, has_access: Callable[[], Awaitable[bool]]
+    ) -> None:
         self._limit = limit
+        self._has_access = has_access
         self._answer = answer
         self._receive = receive
         self._size = 0
@@ -203,6 +218,9 @@ class _LimitedBody:
             raise await self._refuse(413, f"the body is larger than the {self._limit:,} bytes that are allowed here")
         if not self._is_whole and self._is_too_slow():
             raise await self._refuse(408, "the body did not arrive in time")
+        # Before the last part, without which nothing is kept: uploads may take hours.
+        if self._is_whole and self._waited_s > _RECHECK_S and not await self._has_access():
+            raise await self._refuse(401, "the token or session was removed or has expired while the body arrived")
         return message
 
     def _is_too_slow(self) -> bool:

@@ -13,6 +13,7 @@ from served import study_text
 
 from pipelines.service.http import security_middleware
 from tracking.store.study_queue import StudyQueue
+from tracking.store.tokens import Tokens
 
 
 @pytest.fixture
@@ -176,6 +177,24 @@ def test_a_slow_body_ends(service, ann, monkeypatch):
     assert sent[0]["status"] == 408
 
 
+@pytest.mark.parametrize(("removes", "status"), [(True, 401), (False, 201)])
+def test_a_token_that_is_removed_while_a_body_arrives(service, monkeypatch, removes, status):
+    """What it sent is not kept, as if it had been removed before."""
+    monkeypatch.setattr(security_middleware, "_RECHECK_S", 0.0)
+    tokens = Tokens(service.store)
+    header = {"Authorization": f"Bearer {tokens.create('eve', 'submit')}"}
+
+    def send():
+        yield b"a,b\n"
+        if removes:
+            tokens.remove("eve")
+        yield b"1,2\n"
+
+    answer = service.client.put("/v1/uploads/rows.csv", headers=header, content=send())
+    assert answer.status_code == status
+    assert len([*service.home.uploads.glob("*.csv")]) == (status == 201)
+
+
 @pytest.mark.parametrize(
     ("limit", "part", "arrives"),
     [
@@ -199,7 +218,7 @@ def test_a_body_is_no_slower_than_allowed(monkeypatch, limit, part, arrives):
             sent.append(message)
 
         answer = security_middleware._SecuredResponse(send, "/v1/uploads/a.csv", "r")
-        body = security_middleware._LimitedBody(receive, limit, answer)
+        body = security_middleware._LimitedBody(receive, limit, answer, anyio.lowlevel.checkpoint)
         for _ in range(50):
             await body.receive()
 
