@@ -13,6 +13,7 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Set
@@ -29,7 +30,7 @@ from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
 from tracking.mlflow.database_copy import take_mlflow_snapshot
 from tracking.store.connections import FILE_NAME as STORE
-from tracking.store.database import Store
+from tracking.store.database import Store, classify_store_error
 from tracking.store.snapshot import SnapshotReader, take_snapshot
 from tracking.store.study_queue import StudyQueue
 
@@ -108,7 +109,7 @@ def back_up(home: Home, target: Path) -> BackupResult:
 
     Raises:
         InputError: if the target exists, the home has no studies, or the settings for MLflow's server are wrong.
-        KerastudyError: if a study was deleted meanwhile; nothing is left behind.
+        KerastudyError: if a study was deleted meanwhile, or the disk has no room; nothing is left behind.
     """
     mlflow = find_mlflow_store(home, os.environ)
     if target.exists():
@@ -116,7 +117,18 @@ def back_up(home: Home, target: Path) -> BackupResult:
     with StudyReader.open(home):  # an error for a home without studies: Store.open would create a store
         pass
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that the rename at the end is atomic.
+    try:
+        manifest = _write_aside(home, mlflow, target)
+    except (OSError, sqlite3.Error) as error:
+        is_full = classify_store_error(error, target.parent) == "full"
+        reason = "no room is left on that disk: free some, or name one elsewhere" if is_full else str(error)
+        raise KerastudyError(f"{target} was not written: {reason}") from error
+    size = sum(file.bytes for file in manifest.files)
+    return BackupResult(str(target), len(manifest.studies), len(manifest.files), size, tuple(_list_notes(mlflow)))
+
+
+def _write_aside(home: Home, mlflow: MlflowStore, target: Path) -> Manifest:
+    """Write a backup beside its target, so that the rename at the end is atomic."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         aside = Path(scratch) / target.name
         with _open_writer(aside) as writer, Store.open(home.store) as store:
@@ -126,8 +138,7 @@ def back_up(home: Home, target: Path) -> BackupResult:
         # Its store holds what accounts and sessions are checked against.
         aside.chmod(0o600 if aside.is_file() else 0o700)
         aside.rename(target)
-    size = sum(file.bytes for file in manifest.files)
-    return BackupResult(str(target), len(manifest.studies), len(manifest.files), size, tuple(_list_notes(mlflow)))
+    return manifest
 
 
 def _list_notes(mlflow: MlflowStore) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.stored import load_stored_study
 from pipelines.workspace.home import Home
 from pipelines.workspace.restoration_mark import RestorationMark, read_mark, write_mark
-from search_spaces.errors import InputError, KerastudyError
+from search_spaces.errors import ConflictError, InputError, KerastudyError
 from tracking.mlflow.urls import hide_password
 from tracking.store.database import Store
 from tracking.store.home_mark import forget_home
@@ -131,11 +132,27 @@ def _bring_files(home: Home, folder: Path, manifest: Manifest, target: MlflowSto
             write_mark(aside, mark)
         os.sync()
         hit("restoration-home-adapted")
-        if home.folder.exists():
-            home.folder.rmdir()
-        aside.rename(home.folder)
+        _place(aside, home)
         hit("restoration-home-placed")
     return notes
+
+
+def _place(aside: Path, home: Home) -> None:
+    """Rename a home that is whole to its place, which is empty or not there.
+
+    Raises:
+        ConflictError: if another process has filled it since it was checked.
+    """
+    try:
+        # Over an empty folder too; the system refuses any other one.
+        aside.rename(home.folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise ConflictError(
+            f"{home.folder} was filled by another process meanwhile, such as a second restore, and stays as it is: "
+            "nothing of this one was kept"
+        ) from None
 
 
 def _copy_files(folder: Path, aside: Path, manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pipelines.operations.verify_backup import verify_backup
 from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.events import TrialEnded
 from pipelines.workspace.home import Home
-from search_spaces.errors import ConflictError, InputError
+from search_spaces.errors import ConflictError, InputError, KerastudyError
 from tracking.mlflow import urls
 from tracking.store.database import Store
 from tracking.store.processes import identify_process
@@ -172,3 +173,33 @@ def test_a_store_is_restored_to_postgresql(postgresql, tracked_desk, tracked_hom
         engine = FakeEngine(scores(3.0, 2.0, 1.0))
         assert desk.run(engine, trials=3)[-1].winner == 2
         assert [job.number for job in engine.jobs] == [2]
+
+
+def test_a_backup_that_finds_no_room_leaves_nothing(tracked_desk, tracked_home, tmp_path):
+    """The message names what was not written; a limit on the size of files stands for a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    target = tmp_path / "backups" / "monday.tar.gz"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(KerastudyError, match=r"monday\.tar\.gz was not written: "):
+            back_up(tracked_home, target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [*target.parent.iterdir()]
+
+
+def test_of_two_restorations_one_is_kept(tracked_desk, tracked_home, tmp_path, monkeypatch):
+    """The one that comes second changes nothing of the home, and leaves nothing beside it."""
+    target, home = tmp_path / "backup.tar.gz", home_at(tmp_path / "in" / "new")
+    back_up(tracked_home, target)
+
+    def fill(point):
+        if point == "restoration-home-adapted":
+            home.folder.mkdir()
+            (home.folder / "theirs").touch()
+
+    monkeypatch.setattr("pipelines.operations.restore.hit", fill)
+    with pytest.raises(ConflictError, match="was filled by another process meanwhile"):
+        restore_backup(home, target)
+    left = [file.relative_to(home.folder.parent).as_posix() for file in home.folder.parent.rglob("*")]
+    assert left == ["new", "new/theirs"]
