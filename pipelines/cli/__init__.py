@@ -18,7 +18,8 @@ from pipelines.cli import access, life_cycle, maintenance, reports, results, sha
 from pipelines.cli.safe_stream import guard_output
 from search_spaces.errors import KerastudyError
 
-_NO_DEFECT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_DEFECT = (*_NO_ROOM, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 """Errors of the machine and not of the code: rights, space, an impossible path."""
 
 
@@ -130,7 +131,9 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _NO_DEFECT:
-            print(f"{error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            # What is written to an open file that finds no room has no name.
+            place = error.filename or ("the disk of what is written" if error.errno in _NO_ROOM else "a file")
+            print(f"{place}: {error.strerror}", file=sys.stderr)
             sys.exit(1)
         traceback.print_exc()
         print("This is a defect in kerastudy; please report it with the lines above.", file=sys.stderr)

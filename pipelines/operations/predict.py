@@ -79,7 +79,12 @@ def predict_file(
         job, target=str(target), is_sent=is_sent, digest=compute_model_digest(job.trial) if open_engine else ""
     )
     with open_engine(job) if open_engine else closing(LocalEngine(1)) as engine:
-        found = run_job(engine, Job("prediction", PREDICT_ROWS, job, log))
+        try:
+            found = run_job(engine, Job("prediction", PREDICT_ROWS, job, log))
+        except BaseException:
+            # A part of it would look like the predictions of a shorter file.
+            target.unlink(missing_ok=True)
+            raise
     return Predictions(study, number, str(target), found.rows, found.columns, found.notes)
 
 

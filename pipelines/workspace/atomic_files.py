@@ -10,8 +10,12 @@ def write_text(file: Path, text: str) -> None:
     """Write a text file under a temporary name, sync it, then rename it into place."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = make_temporary_path(file)
-    temporary.write_text(text, encoding="utf-8")
-    move_into_place(temporary, file)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        move_into_place(temporary, file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def make_temporary_path(file: Path) -> Path:

@@ -71,7 +71,7 @@ class Store:
         except (DBAPIError, ArgumentError, NoSuchModuleError, ImportError, OSError, sqlite3.Error) as error:
             if engine is not None:
                 engine.dispose()
-            raise KerastudyError(_describe_open_error(address.shown, error)) from error
+            raise KerastudyError(_describe_open_error(address, error)) from error
         except KerastudyError:
             if engine is not None:
                 engine.dispose()
@@ -95,7 +95,7 @@ class Store:
             with engine.connect() as connection:
                 return read_version(connection)
         except (DBAPIError, NoSuchModuleError, ImportError, OSError, sqlite3.Error) as error:
-            raise KerastudyError(_describe_open_error(address.shown, error)) from error
+            raise KerastudyError(_describe_open_error(address, error)) from error
         finally:
             if engine is not None:
                 engine.dispose()
@@ -181,7 +181,11 @@ def _is_disk_full(text: str) -> bool:
     return "disk is full" in text or "No space left on device" in text
 
 
-def _describe_open_error(shown: str, error: Exception) -> str:
+def _describe_open_error(address: Address, error: Exception) -> str:
+    shown = address.shown
+    folder = Path(str(address.url.database)).parent
+    if address.is_file and folder.exists() and classify_store_error(error, folder) == "full":
+        return f"cannot open the store {shown}: no room is left on its disk; free some and run the command again"
     if isinstance(error, ImportError):
         return f"cannot open the store {shown}: {error}; install the extra: pip install 'kerastudy[postgresql]'"
     cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]

@@ -26,6 +26,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_text(file, "new")
     assert file.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_what_is_written_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
