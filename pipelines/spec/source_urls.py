@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -25,6 +27,15 @@ CREDENTIALS: Final = {
 """Variables of the environment that give access, by package."""
 _URL: Final = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _SECRET: Final = re.compile(r"sig|token|key|secret|passw|credential|auth", re.IGNORECASE)
+_STORAGES: Final = ("AWS_", "AZURE_", "GOOGLE_")
+_FILES: Final = ("_FILE", "GOOGLE_APPLICATION_CREDENTIALS")  # name a file that holds them
+_IN_TEXT: Final = (
+    re.compile(r"(//)[^@\s]+(?=@)"),
+    re.compile(r"([?&][^=&\s]*(?:sig|token|key|secret|passw|credential|auth)[^=&\s]*=)[^&\s'\")]+", re.IGNORECASE),
+    re.compile(r"((?:AccountKey|SharedAccessSignature)=)[^;\s]+", re.IGNORECASE),
+)
+_HIDDEN: Final = "..."
+_LEAST: Final = 4  # letters; shorter ones are no secret, and part of words
 _SHOWN: Final = "s3://, gs://, az:// or https://"
 
 
@@ -71,6 +82,28 @@ def explain_refused_url(source: str) -> str:
     if not parts.netloc or not parts.path.strip("/"):
         return f"expected an address with a file or folder, such as {scheme}://bucket/rows.parquet, got {source}"
     return ""
+
+
+def hide_credentials(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return a message of a storage's package without the credentials that it may repeat.
+
+    Args:
+        text: the message.
+        environ: the variables that give access; what they hold is left out wherever it stands.
+
+    >>> hide_credentials("Invalid endpoint: //me:word@host/?X-Amz-Signature=1f", {"AWS_SECRET_ACCESS_KEY": "host/"})
+    'Invalid endpoint: //...@...?X-Amz-Signature=...'
+    """
+    values = [
+        value
+        for name, value in environ.items()
+        if name.startswith(_STORAGES) and _SECRET.search(name) and not name.endswith(_FILES) and len(value) > _LEAST
+    ]
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, _HIDDEN)
+    for pattern in _IN_TEXT:
+        text = pattern.sub(rf"\1{_HIDDEN}", text)
+    return text
 
 
 def is_below(source: str, prefixes: list[str]) -> bool:

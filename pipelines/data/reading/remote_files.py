@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from pipelines.data.reading.source_paths import is_confined
 from pipelines.spec.data_spec import DataSpec
-from pipelines.spec.source_urls import CREDENTIALS, PACKAGES, explain_refused_url, find_scheme, is_url
+from pipelines.spec.source_urls import CREDENTIALS, PACKAGES, explain_refused_url, find_scheme, hide_credentials, is_url
 from pipelines.spec.units import format_bytes
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError, Problem
@@ -48,7 +48,16 @@ _STAMPS: Final = (
 )
 # By name: these packages are extras.
 _NOT_THERE: Final = ("NoSuchBucket", "ContainerNotFound")
-_NO_ACCESS: Final = ("NoCredentialsError", "ClientAuthenticationError", "RefreshError", "DefaultCredentialsError")
+_NO_ACCESS: Final = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "ProfileNotFound",
+    "ClientAuthenticationError",
+    "RefreshError",
+    "DefaultCredentialsError",
+)
+_NO_ENDPOINT: Final = ("EndpointResolutionError",)
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ def _list_files(source: str) -> tuple[Any, list[RemoteFile]]:
         paths, root = [path], None
     names = [_name(each, root) for each in paths]
     if doubled := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"several files of the pattern are called {doubled}")
+        raise _UnusableError(f"several files of the pattern are called {doubled}")
     return storage, [_describe_file(storage, each, name) for each, name in zip(paths, names, strict=True)]
 
 
@@ -164,7 +173,7 @@ def _name(path: str, root: str | None) -> str:
     name = posixpath.basename(plain) if root is None else posixpath.relpath(plain, root)
     parts = name.split("/")
     if not name or ".." in parts or name.startswith("/"):
-        raise ValueError(f"a file there has an impossible name: {name!r}")
+        raise _UnusableError(f"a file there has an impossible name: {name!r}")
     return name
 
 
@@ -258,6 +267,10 @@ def _is_final(error: Exception) -> bool:
     return is_refused or isinstance(error, (FileNotFoundError, PermissionError, _ChangedError))
 
 
+class _UnusableError(ValueError):
+    """Files there that have no place in a copy."""
+
+
 class _ChangedError(ValueError):
     """A file that is another one than at the start of its fetch."""
 
@@ -310,7 +323,7 @@ def _name_copies(source: str, copy: Path, described: list[list[Any]]) -> dict[Pa
 
 def _explain(source: str, error: Exception, key: str, done: int = 0) -> InputError:
     kind, package = type(error).__name__, PACKAGES[find_scheme(source)][0]
-    reason = " ".join(str(error).split())[:200]
+    reason = hide_credentials(" ".join(str(error).split()))[:200]
     if isinstance(error, OSError) and error.errno == 28:  # of this machine's disk, which the engine reports
         raise error
     if isinstance(error, FileNotFoundError) or getattr(error, "status", 0) == 404 or kind in _NOT_THERE:
@@ -318,8 +331,12 @@ def _explain(source: str, error: Exception, key: str, done: int = 0) -> InputErr
     elif isinstance(error, PermissionError) or getattr(error, "status", 0) in (401, 403) or kind in _NO_ACCESS:
         given = f"; credentials come from the environment: {CREDENTIALS[package]}" if package in CREDENTIALS else ""
         message = f"{source} may not be read ({kind}: {reason}){given}"
-    elif isinstance(error, ValueError):
+    elif isinstance(error, _UnusableError):
+        message = f"{source}: {reason}; rename it there, or name other files"
+    elif isinstance(error, _ChangedError):
         message = f"{source}: {reason}; run again once it stays as it is"
+    elif isinstance(error, ValueError) or kind in _NO_ENDPOINT:
+        message = f"{source} cannot be read ({kind}: {reason}); check the variables of {package} in the environment"
     else:
         after = f" after {format_bytes(done)}" if done else ""
         message = f"{source} cannot be read{after} ({kind}: {reason}); nothing of it is used, so run again"

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.spec.data_spec import DataSpec
-from pipelines.spec.source_urls import explain_refused_url, is_below
+from pipelines.spec.source_urls import explain_refused_url, hide_credentials, is_below
 
 ACCEPTED = ["s3://bucket/rows.parquet", "gs://b/parts/*.csv", "az://c/d", "https://example.org/d.csv?format=csv"]
 SECRET = "hunter2"
@@ -56,3 +56,22 @@ def test_other_addresses_are_refused(source, message):
 def test_a_service_allows_what_is_below_a_prefix(source, expected):
     """Compared by server and by whole names of folders."""
     assert is_below(source, ["s3://data/train/", "https://safe.org"]) is expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("key hunter2-hunter2 is unknown", "key ... is unknown"),
+        ("no server at https://me:hun/ter2@host:9/rows", "no server at https://...@host:9/rows"),
+        (
+            "refused: https://host/d?X-Amz-Signature=hunter2&part=1",
+            "refused: https://host/d?X-Amz-Signature=...&part=1",
+        ),
+        ("AccountName=a;AccountKey=hunter2==;x", "AccountName=a;AccountKey=...;x"),
+        ("/keys/google.json is not there", "/keys/google.json is not there"),
+    ],
+)
+def test_messages_repeat_no_credentials(message, expected):
+    """What the variables hold, a password in an address and a signature are left out; names of files stay."""
+    variables = {"AWS_SESSION_TOKEN": "hunter2-hunter2", "GOOGLE_APPLICATION_CREDENTIALS": "/keys/google.json"}
+    assert hide_credentials(message, variables) == expected
