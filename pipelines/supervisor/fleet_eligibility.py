@@ -21,13 +21,10 @@ from pipelines.training.messages import MOST_BYTES
 from search_spaces.values import Value, format_value
 
 _BLOCKS: Mapping[str, Value] = {
-    **{"convolutions_per_block": 1, "residual": False, "separable": False, "pooling": "max", "dense_units": 0},
+    **{"residual": False, "separable": False},
     **{"rotation": 0.0, "translation": 0.0, "zoom": 0.0, "flip": "none"},
 }
 """Blocks of convolutions that fleets have: hyperparameters with the only value of each."""
-
-_ALIKE = ("kernel_size", "global_pooling")
-"""Hyperparameters of which a study's fleets have one value, whichever it is."""
 
 _FOLDS = "cross-validation trains each fold on data of its own"
 
@@ -70,8 +67,6 @@ def _find_ineligible_block(study: Study) -> str:
         values = (*(found.bounds if found else ()), *((parameter.default,) if not found or found.when else ()))
         if name in _BLOCKS and set(values) != {_BLOCKS[name]}:
             return f"of convolutions fleets have those with {name}: {format_value(_BLOCKS[name])} alone"
-        if name in _ALIKE and (name in study.per_layer or len(set(values)) > 1):
-            return f"convolutions of fleets have one {name}, and the space has several"
     return ""
 
 

@@ -16,7 +16,7 @@ import optuna
 from pipelines.data.prepared import DataSummary
 from pipelines.study.study import Study
 from pipelines.supervisor.fleet_eligibility import estimate_sizes, find_ineligible_data, find_ineligible_reason
-from pipelines.training.fleet.envelope import Envelope, find_envelope, merge_envelopes
+from pipelines.training.fleet.envelope import Envelope, find_envelope, is_alike, merge_envelopes
 from pipelines.training.fleet.grouping import (
     Sizes,
     count_fleets_at_once,
@@ -26,7 +26,6 @@ from pipelines.training.fleet.grouping import (
     estimate_fleet_s,
     plan_programs,
 )
-from pipelines.training.fleet.image_sizes import count_patch_numbers
 from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, Member, build_member
 from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolation, find_largest, find_smallest, suggest
@@ -182,9 +181,9 @@ class FleetPlanner:
                 return group
         # The sample missed such a trial, or the space has changed: add a program for it and trials like it.
         last, own = self._groups[-1], find_envelope([member])
-        # Convolutions of two kinds share no program.
-        is_alike = (own.kernel_size, own.global_pooling) == (last.envelope.kernel_size, last.envelope.global_pooling)
-        group = _Group(merge_envelopes(last.envelope, own) if is_alike else own, last.slots)
+        # Images of two kinds share no program.
+        merged = merge_envelopes(last.envelope, own) if is_alike(last.envelope, own) else own
+        group = _Group(merged, last.slots)
         self._groups.append(group)
         return group
 
@@ -193,7 +192,7 @@ class FleetPlanner:
 
 
 def _name_units(envelope: Envelope) -> str:
-    return "filters" if envelope.kernel_size else "units"
+    return "filters" if envelope.has_blocks else "units"
 
 
 def _check_member(member: Member) -> str:
@@ -217,8 +216,8 @@ def _choose_slots(study: Study, fleets: int, random_slots: int, *, learns: bool)
 def _compute_room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:
     """Return the number of trials of a program that fit into a worker: weights, slots, and the arrays of a step."""
     layers = count_units(envelope, sizes) + sizes.inputs
-    if envelope.kernel_size:
-        layers += count_patch_numbers(envelope.kernel_size, envelope.width, envelope.depth, sizes.image)
+    if envelope.has_blocks:
+        layers += envelope.count_patch_numbers(sizes.image)
     numbers = 10 * count_weights(envelope, sizes) + 6 * envelope.batch * layers
     numbers += summary.rows["train"] * sizes.outputs + min(4096, summary.rows["validation"]) * 2 * layers
     return int(_SHARE_OF_MEMORY * memory_bytes / (4 * numbers))

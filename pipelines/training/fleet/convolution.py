@@ -14,30 +14,52 @@ import jax
 import jax.numpy as jnp
 
 
-def convolve(x: Any, kernel: Any) -> Any:
-    """Return the convolution of images [row, height, width, channel] with one of the same size as output.
+def convolve(x: Any, kernel: Any, *, strided: bool = False) -> Any:
+    """Return the convolution of images [row, height, width, channel], of the same size unless `strided`.
 
     Args:
         x: the images.
         kernel: [height, width, channel, filter]; its places beyond a border meet zeros, as Keras's `padding="same"`.
+        strided: whether to move by two pixels; by one where a side is 1.
     """
-    rows, height, width, _ = x.shape
     size = kernel.shape[0]
-    before = (size - 1) // 2
-    padded = jnp.pad(x, ((0, 0), *[(before, size - 1 - before)] * 2, (0, 0)))
-    shifted = [padded[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
-    patches = jnp.concatenate(shifted, axis=-1).reshape(rows * height * width, -1)
-    return (patches @ kernel.reshape(-1, kernel.shape[-1])).reshape(rows, height, width, -1)
+    strides = [min(2, side) if strided else 1 for side in x.shape[1:3]]
+    height, width = (-(-side // stride) for side, stride in zip(x.shape[1:3], strides, strict=True))
+    # As many zeros as the last window needs, the odd one behind: with a stride an even side has fewer in front.
+    further = [
+        max(0, (count - 1) * stride + size - side)
+        for count, stride, side in zip((height, width), strides, x.shape[1:3], strict=True)
+    ]
+    padded = jnp.pad(x, ((0, 0), *[(many // 2, many - many // 2) for many in further], (0, 0)))
+    end_high, end_wide = (height - 1) * strides[0] + 1, (width - 1) * strides[1] + 1
+    shifted = [
+        padded[:, i : i + end_high : strides[0], j : j + end_wide : strides[1]]
+        for i in range(size)
+        for j in range(size)
+    ]
+    patches = jnp.concatenate(shifted, axis=-1).reshape(len(x) * height * width, -1)
+    return (patches @ kernel.reshape(-1, kernel.shape[-1])).reshape(len(x), height, width, -1)
+
+
+def choose_center(kernel: Any, size: int) -> Any:
+    """Return the kernel of a smaller size, whose middle is the same: the other weights get no gradient."""
+    start = (kernel.shape[0] - 1) // 2 - (size - 1) // 2
+    return kernel[start : start + size, start : start + size]
+
+
+def halve_by_average(x: Any) -> Any:
+    """Return images [row, height, width, channel] of half the size: the means of 2 x 2 pixels; a side of 1 stays."""
+    return jnp.mean(_divide(x), axis=(2, 4))
 
 
 @jax.custom_vjp
-def halve(x: Any) -> Any:
+def halve_by_maximum(x: Any) -> Any:
     """Return images [row, height, width, channel] of half the size: the maxima of 2 x 2 pixels; a side of 1 stays."""
     return jnp.max(_divide(x), axis=(2, 4))
 
 
 def _halve_forward(x: Any) -> tuple[Any, Any]:
-    found = halve(x)
+    found = halve_by_maximum(x)
     return found, (x, found)
 
 
@@ -57,7 +79,7 @@ def _halve_backward(operands: tuple[Any, Any], gradient: Any) -> tuple[Any]:
     return (jnp.pad(joined, ((0, 0), *rest, (0, 0))),)
 
 
-halve.defvjp(_halve_forward, _halve_backward)
+halve_by_maximum.defvjp(_halve_forward, _halve_backward)
 
 
 def make_vector(x: Any, global_pooling: str) -> Any:

@@ -183,7 +183,7 @@ class Fleet(Generic[Key]):
         layout, envelope = self._program.layout, self._program.envelope
         weights = layout.initialize(member, seed)
         fills, scalars = self._program.optimizers.initialize(member)
-        mean = np.zeros((max(1, envelope.depth), envelope.width), np.float32)
+        mean = np.zeros((max(1, len(envelope.layers)), max(envelope.width, envelope.dense)), np.float32)
         return State(
             weights=weights,
             slots=tuple(np.full(layout.size, fill, np.float32) for fill in fills),

@@ -2,7 +2,7 @@
 
 Any program that holds a trial can train it, at the cost of the program: a network of 16 units in a program of 256
 costs as much as 256 units. Each program costs seconds to compile, once. So the space's trials are divided, by width, by
-depth or by batch size, as long as a division saves more than a program costs.
+depth, by batch size or by the way to a vector, as long as a division saves more than a program costs.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.training.fleet.envelope import Envelope, find_envelope
-from pipelines.training.fleet.image_sizes import count_vector, list_image_sizes
+from pipelines.training.fleet.envelope import Envelope, divide_by_kind, find_envelope
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.steps import count_step_rows, count_steps
 
 START_S = 3.0
 COMPILE_S = 4.0
 """Seconds of a fleet's worker to start and to compile a program; measured in `benchmarks/README.md`."""
+
+_CONVOLUTION_S = 0.9
+"""Further seconds of compiling for each convolution of each size of kernels; measured in `docs/fleets.md`."""
 
 ALONE_S = 1.0
 """Seconds of the graph trainer to build and trace one trial's graph."""
@@ -50,7 +52,7 @@ class Sizes:
 
 def plan_programs(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...]:
     """Return the programs for trials like these, cheapest first; each trial goes to the first that holds it."""
-    parts = [tuple(members)]
+    parts = divide_by_kind(members)
     while len(parts) < _MOST_PROGRAMS:
         best = min(
             (
@@ -65,21 +67,22 @@ def plan_programs(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ..
             break
         _, at, pair = best
         parts[at : at + 1] = pair
-    whole = find_envelope(members)
-    found = [_find_part_envelope(whole, part) for part in parts]
-    return tuple(sorted(found, key=lambda envelope: estimate_epoch_s(envelope, envelope.depth, envelope.batch, sizes)))
+    found = [_find_part_envelope(members, part) for part in parts]
+    return tuple(sorted(found, key=lambda envelope: estimate_epoch_s(envelope, envelope, envelope.batch, sizes)))
 
 
 def estimate_fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
     """Return the seconds of one core that a study's trials would take in fleets."""
     envelopes = plan_programs(members, sizes)
-    return START_S + COMPILE_S * len(envelopes) + _estimate_training_s(envelopes, members, sizes)
+    compiling = sum(map(_estimate_compile_s, envelopes))
+    return START_S + compiling + _estimate_training_s(envelopes, members, sizes)
 
 
 def count_fleets_at_once(members: Sequence[Member], sizes: Sizes, workers: int) -> int:
     """Return the number of fleets that pay: each compiles for itself, and must train at least as long."""
-    worth = _estimate_training_s(plan_programs(members, sizes), members, sizes) / (START_S + COMPILE_S)
-    return max(1, min(workers, int(worth)))
+    envelopes = plan_programs(members, sizes)
+    start_s = START_S + sum(map(_estimate_compile_s, envelopes)) / len(envelopes)
+    return max(1, min(workers, int(_estimate_training_s(envelopes, members, sizes) / start_s)))
 
 
 def estimate_alone_s(members: Sequence[Member], sizes: Sizes) -> float:
@@ -88,22 +91,26 @@ def estimate_alone_s(members: Sequence[Member], sizes: Sizes) -> float:
     return sizes.trials * mean
 
 
+def _estimate_compile_s(envelope: Envelope) -> float:
+    """Return the seconds to compile a program."""
+    return COMPILE_S + _CONVOLUTION_S * len(envelope.kernel_sizes) * envelope.depth * envelope.convolutions
+
+
 def _estimate_training_s(envelopes: Sequence[Envelope], members: Sequence[Member], sizes: Sizes) -> float:
     share = sizes.trials / len(members)
     trained = 0.0
     for member in members:
         envelope = next(each for each in envelopes if each.holds(member))
-        trained += share * member.epochs * estimate_epoch_s(envelope, member.depth, member.batch_size, sizes)
+        trained += share * member.epochs * estimate_epoch_s(envelope, envelope.narrow(member), member.batch_size, sizes)
     return trained
 
 
-def estimate_epoch_s(envelope: Envelope, depth: int, batch_size: int, sizes: Sizes) -> float:
+def estimate_epoch_s(envelope: Envelope, own: Envelope, batch_size: int, sizes: Sizes) -> float:
     """Return the seconds of one core of an epoch of a trial in a program.
 
-    Its cost is its own layers at the program's width, and the optimizer's step over all the program's weights.
+    Its cost is `own`, its own layers at the program's width, and the optimizer's step over all the program's weights.
     """
     rows = count_step_rows(envelope)
-    own = replace(envelope, depth=depth)
     step_s = _STEP_S + count_weights(envelope, sizes) * _WEIGHT_S + _estimate_products_s(own, rows, sizes)
     return count_steps(batch_size, sizes.rows, rows) * step_s
 
@@ -117,11 +124,11 @@ def _estimate_alone_epoch_s(member: Member, sizes: Sizes) -> float:
 def _estimate_products_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
     """Return the seconds of one core of a step's units, and of its products of rows and weights."""
     units, products = count_units(envelope, sizes), count_weights(envelope, sizes)
-    if envelope.kernel_size:
+    if envelope.has_blocks:
         # A convolution's kernel meets each of its pixels.
-        pixels = [math.prod(size) for size in list_image_sizes(sizes.image, envelope.depth)]
+        pixels = _list_pixels(envelope, sizes)
         products += sum(
-            (many - 1) * kernel for many, kernel in zip(pixels, _list_kernels(envelope, sizes), strict=False)
+            (many - 1) * kernel for many, kernel in zip(pixels, _list_kernels(envelope, sizes), strict=True)
         )
     # 6: a multiplication and an addition in each of three products, for the output and for the gradients of weights and
     # rows.
@@ -130,45 +137,57 @@ def _estimate_products_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
 
 def count_units(envelope: Envelope, sizes: Sizes) -> int:
     """Return the numbers that the hidden layers of a trial in a program put out for a row."""
-    if not envelope.kernel_size:
+    if not envelope.has_blocks:
         return envelope.depth * envelope.width
-    pixels = list_image_sizes(sizes.image, envelope.depth)[: envelope.depth]
-    return envelope.width * sum(math.prod(size) for size in pixels)
+    return envelope.width * sum(_list_pixels(envelope, sizes)) + envelope.dense
 
 
 def count_weights(envelope: Envelope, sizes: Sizes) -> int:
     """Return the approximate number of weights of a trial in a program."""
-    if envelope.kernel_size:
-        vector = count_vector(sizes.image, envelope.least_depth, envelope.width, envelope.global_pooling)
-        return sum(_list_kernels(envelope, sizes)) + vector * sizes.outputs
+    if envelope.has_blocks:
+        vector = envelope.count_vector(sizes.image)
+        direct = 0 if envelope.least_dense else vector * sizes.outputs
+        return sum(_list_kernels(envelope, sizes)) + direct + envelope.dense * (vector + sizes.outputs)
     hidden = (sizes.inputs + max(0, envelope.depth - 1) * envelope.width) * envelope.width if envelope.depth else 0
     return hidden + (envelope.width if envelope.depth else sizes.inputs) * sizes.outputs
 
 
 def _list_kernels(envelope: Envelope, sizes: Sizes) -> list[int]:
     """Return the weights of each convolution's kernel."""
-    channels = [sizes.image[-1], *[envelope.width] * (envelope.depth - 1)]
-    return [envelope.kernel_size**2 * channel * envelope.width for channel in channels]
+    channels = [sizes.image[-1], *[envelope.width] * (envelope.depth * envelope.convolutions - 1)]
+    return [max(envelope.kernel_sizes) ** 2 * channel * envelope.width for channel in channels]
+
+
+def _list_pixels(envelope: Envelope, sizes: Sizes) -> list[int]:
+    """Return the pixels of each convolution's output."""
+    pixels = [math.prod(size) for size in envelope.list_image_sizes(sizes.image)]
+    strided = range(1, envelope.convolutions + 1)
+    return [pixels[block + (envelope.strided == position)] for block in range(envelope.depth) for position in strided]
 
 
 def _list_divisions(
     part: tuple[Member, ...], members: Sequence[Member], sizes: Sizes
 ) -> list[tuple[float, tuple[tuple[Member, ...], tuple[Member, ...]]]]:
     """Return each way to divide a part in two, with its additional cost; negative where it saves."""
-    whole, share = find_envelope(members), sizes.trials / len(members)
+    share = sizes.trials / len(members)
 
     def cost(some: Sequence[Member]) -> float:
-        envelope = _find_part_envelope(whole, some)
-        epochs = Counter[tuple[int, int]]()
+        envelope = _find_part_envelope(members, some)
+        epochs = Counter[tuple[Envelope, int]]()
         for member in some:
             # All members of one depth and batch size cost the same.
-            epochs[member.depth, member.batch_size] += member.epochs
-        return COMPILE_S + share * sum(
+            epochs[envelope.narrow(member), member.batch_size] += member.epochs
+        return _estimate_compile_s(envelope) + share * sum(
             count * estimate_epoch_s(envelope, *kind, sizes) for kind, count in epochs.items()
         )
 
     found = []
-    ways: tuple[Callable[[Member], int], ...] = (lambda m: m.width, lambda m: m.depth, lambda m: m.batch_size)
+    ways: tuple[Callable[[Member], int], ...] = (
+        lambda m: m.width,
+        lambda m: m.depth,
+        lambda m: m.batch_size,
+        lambda m: 1 + (m.global_pooling == "flatten"),
+    )
     for size in ways:
         # The largest limit would leave nothing for the second part.
         for limit in sorted({_round_up(size(member)) for member in part})[:-1]:
@@ -179,10 +198,12 @@ def _list_divisions(
     return found
 
 
-def _find_part_envelope(whole: Envelope, part: Sequence[Member]) -> Envelope:
-    """Return the envelope with the sizes of a part, and with every other choice of the whole."""
-    # Every other choice of the whole: the members are a sample, and later trials of these sizes have other choices.
+def _find_part_envelope(members: Sequence[Member], part: Sequence[Member]) -> Envelope:
+    """Return the envelope with the sizes of a part, and with every other choice of the members of its kind."""
+    # Every other choice: the members are a sample, and later trials of these sizes have other choices.
     own = find_envelope(part)
+    whole = find_envelope(next(kind for kind in divide_by_kind(members) if part[0] in kind))
+    flattens = "flatten" in own.global_poolings
     return replace(
         whole,
         depth=own.depth,
@@ -190,6 +211,7 @@ def _find_part_envelope(whole: Envelope, part: Sequence[Member]) -> Envelope:
         width=min(whole.width, _round_up(own.width)),
         batch=own.batch,
         least_batch=own.least_batch,
+        global_poolings=tuple(name for name in whole.global_poolings if flattens or name != "flatten"),
     )
 
 

@@ -14,6 +14,7 @@ from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.optimizer_catalogue import OPTIMIZERS
 from pipelines.models.schedules import build_schedule
 from pipelines.training.batches import shuffle_rows
+from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.optimizers import CLIP_BRANCHES
 from pipelines.training.fleet.program import Program
@@ -26,17 +27,11 @@ Plan = dict[str, npt.NDArray[Any]]
 def make_numbers(program: Program, member: Member) -> dict[str, Any]:
     """Return a member's numbers by name, for `Network`, `Optimizers` and `Program`."""
     envelope = program.envelope
-    depth, layers = member.depth, max(1, envelope.depth)
-    units = np.zeros((layers, envelope.width), bool)
-    for layer, width in enumerate(member.units):
-        units[layer, :width] = True
-    activations = [envelope.activations.index(name) for name in member.activations]
     arguments = {name: np.float32(member.arguments.get(name, 0.0)) for name in program.optimizers.arguments}
     return {
-        "depth": np.int32(depth),
-        "units": units,
-        "activation": np.asarray([*activations, *[0] * (layers - depth)], np.int32),
-        "dropout": np.asarray([*member.dropout, *[0.0] * (layers - depth)], np.float32),
+        "depth": np.int32(member.depth),
+        **_make_layer_numbers(envelope, member),
+        **(_make_block_numbers(envelope, member) if envelope.has_blocks else {}),
         "use_bias": np.float32(member.use_bias),
         "normalized": np.bool_(member.normalized),
         "l1": np.float32(member.l1),
@@ -48,6 +43,34 @@ def make_numbers(program: Program, member: Member) -> dict[str, Any]:
         "clip_threshold": np.float32(member.clip_threshold),
         "averaged": np.bool_(member.ema is not None),
         "ema_momentum": np.float32(member.ema or 0.0),
+    }
+
+
+def _make_layer_numbers(envelope: Envelope, member: Member) -> dict[str, Any]:
+    """Return the numbers of a program's hidden layers [layer, ...]."""
+    layers = envelope.layers
+    units = np.zeros((max(1, len(layers)), max(envelope.width, envelope.dense)), bool)
+    for layer in layers:
+        units[layer.index, : layer.count_units(member)] = True
+    # A block's dropout follows its last place, which a trial with fewer convolutions does not have.
+    at = [layer.find_values_at(member) if layer.block <= member.depth else None for layer in layers] or [None]
+    activations = [0 if n is None else envelope.activations.index(member.activations[n]) for n in at]
+    return {
+        "exists": np.asarray(units.any(axis=1)),
+        "units": units,
+        "activation": np.asarray(activations, np.int32),
+        "dropout": np.asarray([0.0 if n is None else member.dropout[n] for n in at], np.float32),
+    }
+
+
+def _make_block_numbers(envelope: Envelope, member: Member) -> dict[str, Any]:
+    sizes = [
+        envelope.kernel_sizes.index(member.kernel_sizes[layer.find_values_at(member)]) for layer in envelope.layers
+    ]
+    return {
+        "kernel_size": np.asarray(sizes, np.int32),
+        "pooling": np.int32(envelope.poolings.index(member.pooling)),
+        "global_pooling": np.int32(envelope.global_poolings.index(member.global_pooling)),
     }
 
 

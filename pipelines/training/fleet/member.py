@@ -45,8 +45,10 @@ class Member:
         arguments: the optimizer's numbers by the names of Keras's arguments.
         clip: one of `CLIPS`, or `none`.
         ema: momentum of the weights' moving average; None where it is off.
-        kernel_size: side of every convolution; 0 = layers are dense.
-        global_pooling: reduction of the last block's image; empty where layers are dense.
+        kernel_sizes: side of the convolutions of each block; empty where layers are dense.
+        convolutions: in each block.
+        pooling, global_pooling: what ends a block, and the last block's image; empty where layers are dense.
+        dense_units: of the dense layer behind the blocks; 0 = none.
     """
 
     values: Mapping[str, Value]
@@ -67,13 +69,21 @@ class Member:
     ema: float | None
     batch_size: int
     epochs: int
-    kernel_size: int = 0
+    kernel_sizes: tuple[int, ...] = ()
+    convolutions: int = 1
+    pooling: str = ""
     global_pooling: str = ""
+    dense_units: int = 0
 
     @property
     def family(self) -> str:
         """The model family."""
-        return "cnn" if self.kernel_size else "mlp"
+        return "cnn" if self.kernel_sizes else "mlp"
+
+    @property
+    def strided(self) -> int:
+        """Number of the convolution in each block that halves its image; 0 = pooling does, or layers are dense."""
+        return self.convolutions if self.pooling == "stride" else 0
 
     @property
     def depth(self) -> int:
@@ -136,9 +146,19 @@ def build_member(values: Mapping[str, Value], per_layer: frozenset[str], family:
         ema=float(found.get("ema_momentum")) if found.get("use_ema") else None,
         batch_size=int(found.get("batch_size")),
         epochs=int(found.get("epochs")),
-        kernel_size=int(found.get("kernel_size")) if has_image else 0,
-        global_pooling=str(found.get("global_pooling")) if has_image else "",
+        **(_read_blocks(found, depth) if has_image else {}),
     )
+
+
+def _read_blocks(found: _Values, blocks: int) -> dict[str, Any]:
+    """Return the fields of a member whose layers are blocks of convolutions."""
+    return {
+        "kernel_sizes": tuple(int(size) for size in found.get_layers("kernel_size", blocks)),
+        "convolutions": int(found.get("convolutions_per_block")),
+        "pooling": str(found.get("pooling")),
+        "global_pooling": str(found.get("global_pooling")),
+        "dense_units": int(found.get("dense_units")),
+    }
 
 
 def list_number_arguments(optimizer: str) -> tuple[str, ...]:

@@ -62,20 +62,21 @@ def calculate_model(job: TrialJob, summary: DataSummary, memory_bytes: int) -> M
 
 def count_parameters(member: Member, features: Features, outputs: int) -> tuple[int, int]:
     """Return the number of weights of a trial's model: trainable ones, and all."""
-    embedded = [] if member.kernel_size else _list_embeddings(member, features)
+    embedded = [] if member.kernel_sizes else _list_embeddings(member, features)
     taken = _count_plain(features) + sum(width for _, width in embedded)
-    trainable = sum(count * width for count, width in embedded)
-    image: tuple[int, ...] = features.image or ()
-    if member.kernel_size:
-        taken = image[-1]
-    for units in member.units:
-        # A dense layer's kernel is that of a window of one pixel.
-        trainable += units * (max(1, member.kernel_size**2) * taken + member.use_bias + 2 * member.normalized)
+    trainable, statistics = sum(count * width for count, width in embedded), 0
+    if member.kernel_sizes:
+        taken = math.prod((features.image or ())[-1:])
+    for units, pixels in _list_hidden(member):
+        if pixels == 0:
+            taken = _count_vector(member, features)
+        trainable += units * (max(1, pixels) * taken + member.use_bias + 2 * member.normalized)
+        statistics += 2 * member.normalized * units
         taken = units
-    if member.kernel_size:
-        taken = count_vector(image, member.depth, taken, member.global_pooling)
+    if member.kernel_sizes and not member.dense_units:
+        taken = _count_vector(member, features)
     trainable += (taken + 1) * outputs
-    return trainable, trainable + 2 * member.normalized * sum(member.units)
+    return trainable, trainable + statistics
 
 
 def estimate_memory(member: Member, features: Features, task: Task, loss: str) -> int:
@@ -118,6 +119,21 @@ def _count_plain(features: Features) -> int:
     return features.dense + (math.prod(features.image) if features.image else 0)
 
 
+def _count_vector(member: Member, features: Features) -> int:
+    """Return the length of the vector behind the blocks."""
+    strided = member.strided > 0
+    return count_vector(features.image or (), member.depth, member.units[-1], member.global_pooling, strided=strided)
+
+
+def _list_hidden(member: Member) -> list[tuple[int, int]]:
+    """Return the units of each hidden layer and the pixels of its window: 0 of a dense one behind the blocks."""
+    if not member.kernel_sizes:
+        return [(units, 1) for units in member.units]
+    blocks = zip(member.units, member.kernel_sizes, strict=True)
+    layers = [(units, size**2) for units, size in blocks for _ in range(member.convolutions)]
+    return [*layers, (member.dense_units, 0)] if member.dense_units else layers
+
+
 def _list_embeddings(member: Member, features: Features) -> list[tuple[int, int]]:
     """Return codes and width of each embedded column."""
     return [(count, member.embedding or calculate_embedding_width(count)) for _, count in features.codes]
@@ -140,20 +156,20 @@ def _has_schedule(member: Member) -> bool:
 def _count_outputs(member: Member, features: Features, task: Task, loss: str) -> int:
     """Return the numbers that the layers of a model put out for a row, its inputs included."""
     further = 0 if task.activation else 3 if loss in POSITIVE_LOSSES else 1
-    hidden = _count_block_outputs(member, features) if member.kernel_size else _count_dense_outputs(member, features)
+    hidden = _count_block_outputs(member, features) if member.kernel_sizes else _count_dense_outputs(member, features)
     return hidden + task.outputs * (1 + further)
 
 
 def _count_block_outputs(member: Member, features: Features) -> int:
     """Return those of the input and of all layers before the prediction, where they are blocks of convolutions."""
     image: tuple[int, ...] = features.image or ()
-    sizes = [math.prod(size) for size in list_image_sizes(image, member.depth)]
-    total = math.prod(image) + count_vector(image, member.depth, member.units[-1], member.global_pooling)
+    sizes = [math.prod(size) for size in list_image_sizes(image, member.depth, strided=member.strided > 0)]
+    total, each = math.prod(image) + _count_vector(member, features), 2 + member.normalized
     for units, dropout, before, after in zip(member.units, member.dropout, sizes, sizes[1:], strict=False):
-        total += units * before * (2 + member.normalized)
+        total += units * each * (before * (member.convolutions - 1) + (after if member.strided else before))
         # An image of one pixel is not pooled.
-        total += units * after * ((before > 1) + (dropout > 0))
-    return total
+        total += units * after * ((before > 1 and not member.strided) + (dropout > 0))
+    return total + member.dense_units * (each + (member.dropout[-1] > 0))
 
 
 def _count_dense_outputs(member: Member, features: Features) -> int:

@@ -24,8 +24,8 @@ from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import Rows, compute_row_weights
 from pipelines.training.fleet.compiling import CompiledFunction
 from pipelines.training.fleet.envelope import Envelope
-from pipelines.training.fleet.image_sizes import count_patch_numbers
-from pipelines.training.fleet.network import Batch, Network, rescale_predictions
+from pipelines.training.fleet.layer import Batch
+from pipelines.training.fleet.network import Network, rescale_predictions
 from pipelines.training.fleet.optimizers import Optimizers, clip_gradients
 from pipelines.training.fleet.steps import count_most_steps, count_step_rows
 from pipelines.training.fleet.traced_number import TracedNumber
@@ -94,7 +94,7 @@ class Program:
         self.adds_up = self.step_rows < envelope.batch
         self.trains_at_once = _count_at_once(2) > 1
         self._validation_rows = rows.validation.rows
-        self._network = Network(envelope, features.image if envelope.kernel_size else None)
+        self._network = Network(envelope, features.image if envelope.has_blocks else None)
         self._task = task
         self._training = training
         self._metrics = _Metrics(build_metrics(task, training), task)
@@ -338,10 +338,9 @@ def _select_computed(training: TrainingSpec) -> TrainingSpec:
 
 def _count_score_rows(envelope: Envelope, features: Features) -> int:
     """Return the most rows that are scored at once."""
-    if not envelope.kernel_size:
+    if not envelope.has_blocks:
         return _SCORE_ROWS
-    numbers = count_patch_numbers(envelope.kernel_size, envelope.width, envelope.depth, features.image or ())
-    return max(1, min(_SCORE_ROWS, _SCORE_NUMBERS // numbers))
+    return max(1, min(_SCORE_ROWS, _SCORE_NUMBERS // envelope.count_patch_numbers(features.image or ())))
 
 
 def _count_at_once(members: int) -> int:

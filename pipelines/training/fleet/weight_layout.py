@@ -21,7 +21,7 @@ from pipelines.data.array_types import FloatArray
 from pipelines.data.prepared import Features, Task
 from pipelines.models.catalogue.encoders import calculate_embedding_width
 from pipelines.models.initial_weights import draw_embedding, draw_kernel
-from pipelines.training.fleet.envelope import Envelope
+from pipelines.training.fleet.envelope import Envelope, HiddenLayer
 from pipelines.training.fleet.image_sizes import count_vector
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.model_arithmetic import count_parameters
@@ -131,18 +131,14 @@ class Layout:
         for column, (count, width) in enumerate(zip(self._codes, self._list_widths(member), strict=True), start=1):
             name = f"embedding_{column}"
             arrays[name][:, :width] = draw_embedding((count, width), seed, name)
-        taken: Any = self._find_channels(member)
-        window = self._window
-        for layer, units in enumerate(member.units, start=1):
-            name = f"convolution_{layer}_1" if window else f"dense_{layer}"
-            kernel = draw_kernel(member.initializer, (*window, len(taken), units), seed, name)
-            arrays[f"kernel_{layer}"][..., taken, :units] = kernel
-            taken = np.arange(units)
+        for layer, units, window, taken in self._walk(member):
+            sides = (window.stop - window.start,) * 2 if window else ()
+            kernel = draw_kernel(member.initializer, (*sides, len(taken), units), seed, layer.stock_name)
+            _choose_window(arrays[f"kernel_{layer.name}"], window)[..., taken, :units] = kernel
             if self.envelope.normalized:
-                arrays[f"gamma_{layer}"][:units] = 1.0
-        taken = self._find_vector(member, taken)
-        kernel = draw_kernel(member.initializer, (len(taken), self.outputs), seed, self._prediction)
-        arrays["kernel_out" if member.units else "kernel_linear"][taken] = kernel
+                arrays[f"gamma_{layer.name}"][:units] = 1.0
+        name, taken = self._find_prediction(member)
+        arrays[name][taken] = draw_kernel(member.initializer, (len(taken), self.outputs), seed, self._prediction)
         return flat
 
     def extract(self, member: Member, flat: FloatArray, moving: FloatArray) -> list[FloatArray]:
@@ -155,17 +151,15 @@ class Layout:
         """
         arrays = self.unflatten(flat)
         found = [arrays[f"embedding_{n}"][:, :width] for n, width in enumerate(self._list_widths(member), start=1)]
-        taken: Any = self._find_channels(member)
-        for layer, units in enumerate(member.units, start=1):
-            found.append(arrays[f"kernel_{layer}"][..., taken, :units])
+        for layer, units, window, taken in self._walk(member):
+            found.append(_choose_window(arrays[f"kernel_{layer.name}"], window)[..., taken, :units])
             if member.use_bias:
-                found.append(arrays[f"bias_{layer}"][:units])
+                found.append(arrays[f"bias_{layer.name}"][:units])
             if member.normalized:
-                found += [arrays[f"gamma_{layer}"][:units], arrays[f"beta_{layer}"][:units]]
-                found += [moving[0, layer - 1, :units], moving[1, layer - 1, :units]]
-            taken = np.arange(units)
-        taken = self._find_vector(member, taken)
-        found += [arrays["kernel_out" if member.units else "kernel_linear"][taken], arrays["bias_out"]]
+                found += [arrays[f"gamma_{layer.name}"][:units], arrays[f"beta_{layer.name}"][:units]]
+                found += [moving[0, layer.index, :units], moving[1, layer.index, :units]]
+        name, taken = self._find_prediction(member)
+        found += [arrays[name][taken], arrays["bias_out"]]
         # Copies: a slice would keep the whole vector in memory.
         return [np.array(array) for array in found]
 
@@ -191,52 +185,71 @@ class Layout:
         yield Part(rest, max(0, self.kernels - next(iter(rest.values())).start))
 
     def _list_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        width, layers = self.envelope.width, range(1, self.envelope.depth + 1)
-        first = self._image[-1] if self._window else self.inputs
+        envelope, layers = self.envelope, self.envelope.layers
+        taken = self._image[-1] if envelope.has_blocks else self.inputs
+        vector = envelope.count_vector(self._image) if envelope.has_blocks else envelope.width
         for layer in layers:
-            yield f"kernel_{layer}", (*self._window, first if layer == 1 else width, width)
-        if layers:
-            yield "kernel_out", (self._count_vector(), self.outputs)
-        if self.envelope.linear:
+            window = (max(envelope.kernel_sizes),) * 2 if envelope.has_blocks and layer.block else ()
+            yield f"kernel_{layer.name}", (*window, taken if layer.block else vector, layer.width)
+            taken = layer.width
+        if envelope.depth and not envelope.least_dense:
+            yield "kernel_out", (vector, self.outputs)
+        if envelope.dense:
+            yield "kernel_behind", (envelope.dense, self.outputs)
+        if envelope.linear:
             yield "kernel_linear", (self.inputs, self.outputs)
         for column, (count, wide) in enumerate(zip(self._codes, self.embeddings, strict=True), start=1):
             yield f"embedding_{column}", (count, wide)
         for layer in layers:
-            yield f"bias_{layer}", (width,)
-            if self.envelope.normalized:
-                yield f"gamma_{layer}", (width,)
-                yield f"beta_{layer}", (width,)
+            yield f"bias_{layer.name}", (layer.width,)
+            if envelope.normalized:
+                yield f"gamma_{layer.name}", (layer.width,)
+                yield f"beta_{layer.name}", (layer.width,)
         yield "bias_out", (self.outputs,)
 
-    @property
-    def _window(self) -> tuple[int, ...]:
-        """Sides of a convolution's kernel; none where layers are dense."""
-        return (self.envelope.kernel_size,) * 2 if self.envelope.kernel_size else ()
+    def _walk(self, member: Member) -> Iterator[tuple[HiddenLayer, int, slice | None, npt.NDArray[np.int_]]]:
+        """Yield a trial's hidden layers: place, units, window within the kernel's, and inputs that the trial has."""
+        has_blocks = self.envelope.has_blocks
+        taken = np.arange(self._image[-1]) if has_blocks else self._find_columns(member)
+        for layer in self.envelope.layers:
+            if not (units := layer.count_units(member)):
+                continue
+            if layer.block == 0:
+                yield layer, units, None, self._find_vector(member)
+            else:
+                yield layer, units, self._find_window(member, layer.block) if has_blocks else None, taken
+            taken = np.arange(units)
 
-    def _count_vector(self) -> int:
-        """Return the width of the prediction's input; of images the most that any number of blocks leaves."""
-        envelope = self.envelope
-        if not self._window:
-            return envelope.width
-        return count_vector(self._image, envelope.least_depth, envelope.width, envelope.global_pooling)
+    def _find_prediction(self, member: Member) -> tuple[str, npt.NDArray[np.int_]]:
+        """Return the name of the prediction's kernel, and its inputs that the trial has."""
+        if member.dense_units:
+            return "kernel_behind", np.arange(member.dense_units)
+        if not member.units:
+            return "kernel_linear", self._find_columns(member)
+        return "kernel_out", self._find_vector(member) if self.envelope.has_blocks else np.arange(member.units[-1])
+
+    def _find_window(self, member: Member, block: int) -> slice:
+        """Return the place of a trial's kernel in the middle of the largest; see `convolution.choose_center`."""
+        size, most = member.kernel_sizes[block - 1], max(self.envelope.kernel_sizes)
+        start = (most - 1) // 2 - (size - 1) // 2
+        return slice(start, start + size)
+
+    def _find_vector(self, member: Member) -> npt.NDArray[np.int_]:
+        """Return the numbers of the vector behind the blocks that the trial has."""
+        strided = self.envelope.strided > 0
+        length = count_vector(self._image, member.depth, 1, member.global_pooling, strided=strided)
+        # The filters of one pixel after those of the other.
+        return (np.arange(length)[:, None] * self.envelope.width + np.arange(member.units[-1])).reshape(-1)
 
     def _list_widths(self, member: Member) -> list[int]:
         return [member.embedding or calculate_embedding_width(count) for count in self._codes]
-
-    def _find_channels(self, member: Member) -> npt.NDArray[np.int_]:
-        """Return the columns of the first layer's input that the trial has, or an image's channels."""
-        return np.arange(self._image[-1]) if self._window else self._find_columns(member)
-
-    def _find_vector(self, member: Member, taken: npt.NDArray[np.int_]) -> npt.NDArray[np.int_]:
-        """Return the prediction's inputs that the trial has, from the units of its last layer that it has."""
-        if not self._window:
-            return taken
-        length = count_vector(self._image, member.depth, 1, member.global_pooling)
-        # The units of one pixel after those of the other.
-        return (np.arange(length)[:, None] * self.envelope.width + taken).reshape(-1)
 
     def _find_columns(self, member: Member) -> npt.NDArray[np.int_]:
         """Return the columns of the first layer's input that the trial has."""
         starts = self._plain + np.cumsum([0, *self.embeddings])[:-1].astype(int)
         embedded = [start + np.arange(width) for start, width in zip(starts, self._list_widths(member), strict=True)]
         return np.concatenate([np.arange(self._plain), *embedded]).astype(int)
+
+
+def _choose_window(kernel: FloatArray, window: slice | None) -> FloatArray:
+    return kernel if window is None else kernel[window, window]

@@ -91,37 +91,44 @@ def convolutions(further=""):
         ("", ""),
         (", residual: [true, false]", "residual: false"),
         (", rotation: {type: float, low: 0.0, high: 0.1}", "rotation: 0"),
-        (", pooling: average", "pooling: max"),
-        (", convolutions_per_block: 2", "convolutions_per_block: 1"),
+        (", separable: true", "separable: false"),
+        (", pooling: [average, stride], convolutions_per_block: [1, 2]", ""),
     ],
 )
-def test_plain_blocks_of_convolutions_train_in_fleets(further, named):
+def test_blocks_of_convolutions_train_in_fleets(further, named):
     """The space decides, and the reason names the hyperparameter and the value that fleets have."""
     reason = find_ineligible_reason(convolutions(further))
     assert named in reason
     assert bool(reason) == bool(named)
 
 
-def test_convolutions_of_a_study_are_of_one_kind():
-    """A program has one size of kernels and one vector, so a space that searches them trains alone."""
-    for name, given in (
-        ("kernel_size: 3", "kernel_size: [3, 5]"),
-        ("pooling: flatten", "pooling: [flatten, max]"),
-        ("kernel_size: 3", "kernel_size: {type: categorical, choices: [5], when: {blocks: 2}}"),
-    ):
-        text = PLAIN_BLOCKS.replace(name, given)
-        found = study_of(f"study: it\ndata: {{source: sklearn:digits}}\nmodel: cnn\nspace: {{{text}}}\n")
-        assert given.partition(":")[0] in find_ineligible_reason(found)
+IMAGES = replace(SUMMARY, features=Features(image=(8, 8, 1)))
+
+
+def test_the_space_that_ships_trains_in_fleets():
+    """Trials whose images halve in the same way share a program, so a study has one for each way at least."""
+    found = make_planner(
+        study_of("study: it\ndata: {source: sklearn:digits}\nmodel: cnn\n"), summary=IMAGES, trials=200
+    )
+    values = {"blocks": 2, "filters": 16, "batch_size": 64, "batch_normalization": True, "epochs": 30}
+    kinds = [
+        found.find_program({**values, "pooling": pooling, "convolutions_per_block": count, "kernel_size": size})[0]
+        for pooling in ("max", "average", "stride")
+        for count in (1, 2)
+        for size in (3, 5)
+    ]
+    assert [kind.strided for kind in kinds] == [0] * 8 + [1, 1, 2, 2]
 
 
 def test_the_plan_of_convolutions_counts_filters():
     """The line that a run prints has the blocks and the filters of its programs."""
-    found = make_planner(convolutions(), summary=replace(SUMMARY, features=Features(image=(8, 8, 1))), trials=99)
+    found = make_planner(convolutions(), summary=IMAGES, trials=99)
     assert "filters" in found.describe(), found.describe()
     values = {"blocks": 2, "filters": 32, "kernel_size": 3, "global_pooling": "flatten", "epochs": 9}
-    assert found.find_program(values)[0].kernel_size == 3
+    assert found.find_program(values)[0].kernel_sizes == (3,)
     # Of an earlier space of the study, say.
-    assert found.find_program({**values, "kernel_size": 5})[0].kernel_size == 5
+    assert found.find_program({**values, "kernel_size": 5})[0].kernel_sizes == (3, 5)
+    assert found.find_program({**values, "pooling": "stride"})[0].poolings == ("stride",)
 
 
 def test_a_trial_that_does_not_fit_goes_alone_and_the_others_together():

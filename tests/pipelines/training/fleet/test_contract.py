@@ -16,6 +16,7 @@ from stock_outcomes import stock_model, stock_outcome
 
 from pipelines.data.prepared import Features, Task
 from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS, find_family
+from pipelines.models.catalogue.shared import AUGMENTATION
 from pipelines.models.objectives import LOSSES, METRICS, SMOOTHED_LOSSES, WHOLE_BATCH_LOSSES
 from pipelines.models.optimizer_catalogue import OPTIMIZERS as OPTIMIZER_VALUES
 from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
@@ -130,17 +131,36 @@ def structures():
 
 
 def blocks(**values):
-    """Return a short trial of blocks of convolutions as fleets have them."""
+    """Return a short trial of blocks of convolutions."""
     plain = {"kernel_size": 3, "global_pooling": "flatten", "dense_units": 0, "blocks": 2, "filters": 4}
     return Trial({"batch_size": 16, "epochs": 2, "learning_rate": 0.01, **plain, **values})
 
 
+NORMALIZED = {"batch_normalization": True, "use_bias": False, "batch_size": 30}
 CONVOLUTIONS = {
     "two": blocks(l2=0.01, optimizer="adam"),
     "one": blocks(blocks=1, filters=6, activation="tanh", optimizer="sgd", batch_size=24),
     "uneven": blocks(blocks=3, filters=3, optimizer="rmsprop", use_bias=False, l1=0.001),
     "many": blocks(blocks=4, filters=5, optimizer="sgd", activation="tanh"),
-    "normalized": blocks(blocks=2, filters=3, batch_normalization=True, use_bias=False, optimizer="sgd", batch_size=30),
+    "normalized": blocks(blocks=2, filters=3, optimizer="sgd", **NORMALIZED),
+    "average": blocks(pooling="average", global_pooling="average", kernel_size=5, optimizer="sgd"),
+    "dense": blocks(blocks=3, global_pooling="max", dense_units=7, clip="norm", use_ema=True, optimizer="sgd"),
+    "wide_dense": blocks(blocks=1, kernel_size=4, dense_units=9, activation="tanh", optimizer="sgd", **NORMALIZED),
+    "convolutions": blocks(convolutions_per_block=2, dense_units=3, pooling="average", optimizer="sgd", **NORMALIZED),
+    "all": blocks(convolutions_per_block=3, kernel_size=5, global_pooling="max", l2=0.01, optimizer="sgd"),
+}
+STRIDED = {
+    "two": blocks(pooling="stride", optimizer="adam", activation="tanh"),
+    "four": blocks(pooling="stride", blocks=4, kernel_size=5, dense_units=6, optimizer="sgd", **NORMALIZED),
+    "average": blocks(pooling="stride", blocks=3, kernel_size=2, global_pooling="average", optimizer="sgd"),
+}
+STRIDED_LAST = {
+    name: blocks(pooling="stride", convolutions_per_block=2, blocks=at, kernel_size=size, optimizer="sgd")
+    for name, at, size in (("one", 1, 5), ("three", 3, 3))
+}
+OWN_SIZES = {
+    "shrinking": blocks(kernel_size_1=5, kernel_size_2=1, filters_1=3, filters_2=5, optimizer="sgd"),
+    "growing": blocks(kernel_size_1=2, kernel_size_2=3, filters_1=5, filters_2=2, optimizer="sgd", dense_units=4),
 }
 
 
@@ -166,6 +186,7 @@ def losses(task):
     return runs
 
 
+IMAGES = Setting(MULTICLASS, Features(image=(7, 6, 2)), train_rows=40, family="cnn")
 RUNS = {
     "optimizers": FleetRun(Setting(REGRESSION, train_rows=24), OPTIMIZERS),
     "steps": FleetRun(
@@ -199,7 +220,10 @@ RUNS = {
         ENDS,
         slots=3,
     ),
-    "convolutions": FleetRun(Setting(MULTICLASS, Features(image=(7, 6, 2)), train_rows=40, family="cnn"), CONVOLUTIONS),
+    "convolutions": FleetRun(IMAGES, CONVOLUTIONS),
+    "strided": FleetRun(IMAGES, STRIDED),
+    "strided_last": FleetRun(IMAGES, STRIDED_LAST),
+    "own_sizes": FleetRun(replace(IMAGES, per_layer=frozenset({"kernel_size", "filters"})), OWN_SIZES),
     "even_kernels": FleetRun(
         Setting(BINARY, Features(image=(5, 4, 1)), train_rows=40, family="cnn"),
         {
@@ -220,7 +244,7 @@ RUNS = {
     **{f"{task.kind}_metrics": metrics(task) for task in TASKS},
     **{name: run for task in TASKS for name, run in losses(task).items()},
 }
-AT_ONCE = {f"{name}_at_once": name for name in ("optimizers", "structures", "ends", "convolutions")}
+AT_ONCE = {f"{name}_at_once": name for name in ("optimizers", "structures", "ends", "convolutions", "strided")}
 RUNS |= {name: replace(RUNS[run], constants=AS_ON_AN_ACCELERATOR) for name, run in AT_ONCE.items()}
 CASES = [
     pytest.param(run, name, id=f"{run}-{name}", marks=[pytest.mark.long] if run in AT_ONCE else [])
@@ -283,14 +307,15 @@ def test_all_that_a_trial_may_have_is_compared():
         *(values for name, values in OPTIMIZER_VALUES.items() if name not in ELEMENTWISE_OPTIMIZERS)
     )
     in_fleets = set().union(*(OPTIMIZER_VALUES[name] for name in ELEMENTWISE_OPTIMIZERS))
-    for parameter in find_family("mlp").parameters:
-        if parameter.name not in (elsewhere - in_fleets) | {"dropout"}:
+    without = {"dropout", "residual", "separable", *(each.name for each in AUGMENTATION)}
+    for parameter in (*find_family("mlp").parameters, *find_family("cnn").parameters):
+        if parameter.name not in (elsewhere - in_fleets) | without:
             assert parameter.name in used
             choices = ELEMENTWISE_OPTIMIZERS if parameter.name == "optimizer" else set(parameter.choices)
             assert choices <= used[parameter.name] | {parameter.default}, parameter.name
 
 
-@pytest.mark.parametrize("run", ["optimizers", "steps", "activations", "structures", "ends"])
+@pytest.mark.parametrize("run", ["optimizers", "steps", "activations", "structures", "ends", "convolutions"])
 def test_a_program_holds_the_trials_that_it_is_made_for(run):
     """The envelope of some trials holds each of them, whether they were known at once or one by one."""
     fleet = RUNS[run]

@@ -38,8 +38,16 @@ def test_a_wide_convolution_costs_as_much_as_its_pixels():
     small, large = (Sizes(rows=640, inputs=side**2, outputs=2, trials=9, image=(side, side, 1)) for side in (16, 32))
     program = find_envelope([wide])
     assert count_weights(program, small) == count_weights(program, large)
-    seconds = [estimate_epoch_s(program, 2, 64, sizes) for sizes in (small, large)]
+    seconds = [estimate_epoch_s(program, program, 64, sizes) for sizes in (small, large)]
     assert 3.5 < seconds[1] / seconds[0] < 4.5
+
+
+def test_a_program_without_flat_images_may_pay():
+    """One flat image makes the weights behind the blocks many times as many, for each trial of its program."""
+    shared = {"blocks": 1, "filters": 32, "kernel_size": 3, "dense_units": 128, "epochs": 30}
+    some = [build_member({**shared, "global_pooling": pooling}, frozenset(), "cnn") for pooling in ("max", "flatten")]
+    programs = plan_programs(some, Sizes(rows=4000, inputs=32**2, outputs=2, trials=500, image=(32, 32, 1)))
+    assert [each.global_poolings for each in programs] == [("max",), ("flatten", "max")]
 
 
 def test_a_program_more_has_to_pay():

@@ -59,6 +59,10 @@ BLOCKS = {
     "one": {"blocks": 1, "filters": 7, "global_pooling": "flatten", "kernel_size": 5},
     "per-layer": {"blocks": 2, "filters_1": 3, "filters_2": 6, "dropout_1": 0.1, "dropout_2": 0.0},
     "normalized": {"blocks": 4, "batch_normalization": True, "use_bias": False, "dropout": 0.2},
+    "dense": {"dense_units": 5, "blocks": 2, "batch_normalization": True, "dropout": 0.2, "global_pooling": "flatten"},
+    "convolutions": {"convolutions_per_block": 3, "pooling": "average", "kernel_size_1": 5, "kernel_size_2": 2},
+    "strided": {"convolutions_per_block": 2, "pooling": "stride", "blocks": 3, "dropout": 0.1, "dense_units": 4},
+    "strided-flat": {"pooling": "stride", "blocks": 4, "global_pooling": "flatten", "batch_normalization": True},
 }
 
 
@@ -87,7 +91,7 @@ def test_structures(values, features, task, loss):
 @pytest.mark.parametrize("values", BLOCKS.values(), ids=BLOCKS)
 def test_blocks_of_convolutions(values):
     """Weights and memory of convolutions that fleets train; of an odd side a pixel is left out, a side of 1 stays."""
-    assert_equal_sizes({**values, "dense_units": 0}, Features(image=(9, 4, 3)), CLASSES, "auto", "cnn")
+    assert_equal_sizes({"dense_units": 0, **values}, Features(image=(9, 4, 3)), CLASSES, "auto", "cnn")
 
 
 @pytest.mark.parametrize("values", OPTIMIZERS.values(), ids=OPTIMIZERS)
