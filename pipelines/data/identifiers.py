@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 
 from pipelines.data.columns.columns import Column
+from pipelines.data.columns.compound_words import find_compound
 
 IDENTIFIER_ROWS = 50
 """Rows below which names may differ by chance."""
@@ -24,8 +26,10 @@ def explain_identifier(column: Column) -> str:
     if len(known) < IDENTIFIER_ROWS or column.kind not in ("string", "numeric"):
         return ""
     if column.kind == "string":
-        distinct = len(set(known.tolist()))
-        return "differs in nearly every row" if distinct >= IDENTIFIER_SHARE * len(known) else ""
+        words = pd.unique(known).tolist()
+        # Measurements differ too, and have a note of their own.
+        is_key = len(words) >= IDENTIFIER_SHARE * len(known) and find_compound(words) is None
+        return "differs in nearly every row" if is_key else ""
     values = np.unique(known)
     if not np.equal(np.mod(values, 1), 0).all() or len(values) < IDENTIFIER_SHARE * len(known):
         return ""

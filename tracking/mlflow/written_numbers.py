@@ -1,4 +1,4 @@
-"""Numbers that are written in parts: 1 1/2, 52°31'N, 3 years 2 months.
+"""Numbers that are written in parts: 1 1/2, 52°31'N, 3 years 2 months, 5'11".
 
 A deployed model has a copy of this file beside its loader, so nothing of kerastudy is imported here.
 """
@@ -10,8 +10,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
-FRACTIONS, DEGREES, MONTHS = "fractions", "degrees", "months"
-"""How a column of numbers is written: as fractions, as degrees with their direction, or as years and months."""
+FRACTIONS, DEGREES, MONTHS, FEET = "fractions", "degrees", "months", "feet"
+"""How a column of numbers is written: as fractions, degrees with their direction, years and months, feet and inches."""
 
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _FRACTION = re.compile(
@@ -29,6 +29,11 @@ _MONTHS = re.compile(
     rf"P(?=\d)(?:(?P<iso_years>\d+)Y)?(?:(?P<iso_months>\d+)M)?"
     rf"|(?:(?P<years>{_NUMBER}) ?{_YEAR})?(?:(?:,? (?:and |und |et |y )?)?(?P<months>{_NUMBER}) ?{_MONTH})?"
 )
+# Inches have no leading zero: 5'05" are minutes and seconds.
+_FEET = re.compile(
+    r"(?P<feet>\d+) ?(?:'|\u2032|\u2019|ft\.?|feet|foot)(?:[ ,-]{0,2}(?P<inches>(?:0|[1-9]\d?)(?:\.\d+)?)"
+    r" ?(?:\"|''|\u2033|\u201d|in\.?|inch(?:es)?)?)?"
+)
 
 
 def read_written(word: str, written: str) -> float:
@@ -40,6 +45,8 @@ def read_written(word: str, written: str) -> float:
 
     >>> read_written("1 1/2", FRACTIONS), read_written("33°30'S", DEGREES), read_written("3 years 2 months", MONTHS)
     (1.5, -33.5, 38.0)
+    >>> read_written("5'11", FEET), read_written("6 ft 2 in", FEET), read_written("5'30", FEET)
+    (71.0, 74.0, nan)
     """
     return _READERS[written](word)
 
@@ -60,6 +67,12 @@ def has_months_and_years(word: str) -> bool:
     """Return whether a word has years beside months, or is ISO 8601's: numbers with a single unit may be anything."""
     found = _MONTHS.fullmatch(word)
     return found is not None and (word.startswith("P") or bool(found["years"] and found["months"]))
+
+
+def has_feet_and_inches(word: str) -> bool:
+    """Return whether a word has inches beside feet."""
+    found = _FEET.fullmatch(word)
+    return found is not None and found["inches"] is not None
 
 
 def _read_fraction(word: str) -> float:
@@ -96,6 +109,13 @@ def _read_months(word: str) -> float:
     return 12 * _read(found["years"]) + _read(found["months"])
 
 
+def _read_feet(word: str) -> float:
+    found = _FEET.fullmatch(word)
+    if found is None or _read(found["inches"]) >= 12:
+        return math.nan
+    return 12 * _read(found["feet"]) + _read(found["inches"])
+
+
 def _read(number: str | None) -> float:
     return float(number.replace(",", ".")) if number else 0.0
 
@@ -104,4 +124,5 @@ _READERS: Mapping[str, Callable[[str], float]] = {
     FRACTIONS: _read_fraction,
     DEGREES: _read_degrees,
     MONTHS: _read_months,
+    FEET: _read_feet,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns.cell_text import clean_text, find_cell_rules, mark_missing_words
+from pipelines.data.columns.compound_words import note_compound
 from pipelines.data.columns.date_forms import measure_fit
 from pipelines.data.columns.duration_forms import find_duration_form
 from pipelines.data.columns.list_columns import is_list_column, read_list_column
@@ -45,6 +47,7 @@ _DRESSED_FROM = 0.5
 _FEW_WORDS = 10
 _FRACTIONS_FROM = 0.5
 _MOST_NAMED = 3  # words that a message writes as a setting
+_BOUND = re.compile(r"(?:[<>≤≥~≈]=?|ca\.|approx\.) ?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?) ?\+")
 _EXPECTED = {
     "boolean": "true or false (yes/no, y/n, t/f, on/off, 1/0)",
     "date": "a date such as 2024-05-01",
@@ -252,6 +255,8 @@ def _explain_mixed_types(known: pd.Series, fits: Array, word: str, name: str, ra
     words = pd.unique(bad).tolist()
     named = ", ".join(json.dumps(each, ensure_ascii=False) for each in words)
     gaps = f": {{{json.dumps(name, ensure_ascii=False)}: [{named}]}}" if len(words) <= _MOST_NAMED else ""
+    if bounds := _find_bounds(words):
+        gaps += f", read them as numbers by data.columns.{name}.replace: {{{bounds}}}"
     return Problem(
         f'column "{name}" mixes types: {good.iloc[0]!r} at {good_place} is a {word}, '
         f"{bad.iloc[0]!r} at {bad_place} is not ({len(bad)} of {len(known)} values are no {word}s, at "
@@ -259,6 +264,14 @@ def _explain_mixed_types(known: pd.Series, fits: Array, word: str, name: str, ra
         f"data.columns.{name}.type to string{_explain_end(bad, raw)}",
         "data.source",
     )
+
+
+def _find_bounds(words: list[str]) -> str:
+    """Return, as a setting, the numbers in words such as <0.01 and 100+; "" where a word is none, or they are many."""
+    found = [_BOUND.fullmatch(word) for word in words]
+    if len(words) > _MOST_NAMED or not all(found):
+        return ""
+    return ", ".join(f'"{each[0]}": "{each[1] or each[2]}"' for each in found if each is not None)
 
 
 def _explain_end(bad: pd.Series, raw: RawData) -> str:
@@ -320,8 +333,10 @@ def parse_cells(cells: pd.Series, type_: TextType, name: str, raw: RawData, spec
     expected = _describe_expected(type_)
     message = f'column "{name}": expected {expected}, got {cells.iloc[bad[0]]!r} at {raw.format_place(int(bad[0]))}'
     more = f" ({len(bad)} such values, at {raw.format_places(bad)})" if len(bad) > 1 else ""
-    key = f"data.columns.{name}" if name in spec.columns else "data.source"
-    raise InputError(Problem(message + more, f"{key}.type" if key != "data.source" else key))
+    if name in spec.columns:
+        raise InputError(Problem(message + more, f"data.columns.{name}.type"))
+    advice = f"; correct them, name them in data.missing_values, or set data.columns.{name}.type to string"
+    raise InputError(Problem(message + more + advice, "data.source"))
 
 
 def _describe_expected(type_: TextType) -> str:
@@ -359,7 +374,8 @@ def _finish_words(
     notes += [describe_word_form(form, name), note_missing_words(words, form, name)]
     if guesses and kind == "string":
         known = [word for word in words if word]
-        notes += [note_unknown_unit(known, name), note_fractions(known, name)]
+        usual = note_unknown_unit(known, name) or note_fractions(known, name)
+        notes.append(usual or note_compound(known, name))
     form = replace(form, missing=cell_rules.missing, replaced=cell_rules.replaced)
     return ColumnReading(kind, values, form, why, tuple(filter(None, notes)))
 

@@ -1,4 +1,4 @@
-"""Forms of dates in a column's text: 31/12/2020, 05 Feb 2020, Dec-2019, 20200131, 14:05, 2020Q1, 2020-W05.
+"""Forms of dates in a column's text: 31/12/2020, 05 Feb 2020, Dec-2019, 20200131, 14:05, 2 PM, 2020Q1, 2020-W05.
 
 A form is found where every known value of a column is a date in it. Where day and month could change places in every
 value, the study file must state which comes first.
@@ -85,6 +85,9 @@ def _list_formats(word: str) -> Iterator[str]:
     """Yield the forms that a word may have, those with the day first before those with the month first."""
     if (hours := re.fullmatch(r"\d{1,2}([hH])\d{2}", word)) is not None:
         yield f"%H{hours[1]}%M"
+        return
+    if (half := re.fullmatch(r"\d{1,2}( ?)[AaPp][Mm]", word)) is not None:
+        yield f"%I{half[1]}%p"
         return
     word = translate_weekday(word)
     time = _TIME.search(word)

@@ -1,6 +1,7 @@
 """Columns of sentences: which they are, and how many of their words a model gets.
 
-A column of strings is text if at least half of its values differ and half of them have five words or more; the study
+A column of strings is text if at least half of its values differ, half of them have five words or more, and fewer than
+half of their words hold digits; the study
 file's `data.columns.<name>.type` overrides it. The deployed model splits a value at blanks, without punctuation and in
 lower case (Keras's `TextVectorization`). Words of the training rows are numbered from 2 by how often they occur; 1 is a
 word unknown from training, and 0 stands after the last word.
@@ -22,6 +23,7 @@ TEXT_WORDS = 5
 TEXT_ROWS = 20  # in fewer rows sentences and long names look alike
 MOST_WORDS = 20_000  # size of a vocabulary; KerasTuner's and Keras's text examples take this number
 MOST_LENGTH = 512
+_SAMPLE = 1_000
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 LENGTH_SHARE = 0.95  # rows whose words are all kept
 
@@ -52,7 +54,11 @@ def is_text(values: Array) -> bool:
     known = values[values != ""]
     if len(known) < TEXT_ROWS or len(set(known.tolist())) * 2 < len(known):
         return False
-    return float(np.median(_count_words(known))) >= TEXT_WORDS
+    if float(np.median(_count_words(known))) < TEXT_WORDS:
+        return False
+    # An account's number in groups is no sentence.
+    words = [word for text in known[:_SAMPLE] for word in split_text(text)]
+    return sum(any(map(str.isdigit, word)) for word in words) * 2 < len(words)
 
 
 def plan_text(index: int, values: Array, training: Sequence[Array], chosen: ColumnSpec | None) -> TextPlan:

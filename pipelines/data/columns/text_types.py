@@ -162,6 +162,11 @@ def find_numbers(words: Sequence[str], rules: ReadingRules) -> CellForm | None:
 def find_unknown_unit(words: Sequence[str]) -> str:
     """Return the one text behind all words, which are numbers otherwise, such as "PS" in 75 PS; "" for none."""
     parts = split_numbers(words) if words else None
+    try:
+        if parts and find_marks(each.body for each in parts) is None:
+            return ""  # 5'18" is no number of anything
+    except FormConflict:
+        return ""
     texts = {(each.before, each.after) for each in parts or ()}
     return next(iter(texts))[1] if len(texts) == 1 and not next(iter(texts))[0] else ""
 

@@ -1,4 +1,4 @@
-"""Columns of numbers that are written in parts: 1 1/2, 52°31'N, 3 years 2 months.
+"""Columns of numbers that are written in parts: 1 1/2, 52°31'N, 3 years 2 months, 5'11".
 
 Found where every word is such a number and at least one shows it: 3/4 alone may be a score or a day, and is read as a
 number only where another value has a whole number beside its fraction, or where the study file declares numbers.
@@ -15,9 +15,11 @@ from pipelines.data.columns.places import is_latitude, is_longitude
 from tracking.mlflow.cell_values import CellForm, read_words
 from tracking.mlflow.written_numbers import (
     DEGREES,
+    FEET,
     FRACTIONS,
     MONTHS,
     find_direction,
+    has_feet_and_inches,
     has_months_and_years,
     is_mixed,
     read_written,
@@ -26,6 +28,8 @@ from tracking.mlflow.written_numbers import (
 _FEWEST = 5  # distinct fractions that may be measurements
 _PARTS = frozenset({2, 3, 4, 5, 6, 8, 10, 12, 16, 32, 64})
 _FRACTION = re.compile(r"(\d+)/(\d+)")
+# Words that show by themselves how a column is written.
+_SIGNS = {FRACTIONS: is_mixed, MONTHS: has_months_and_years, FEET: has_feet_and_inches}
 
 
 def find_written_form(words: Sequence[str], name: str, *, is_number: bool) -> CellForm | None:
@@ -36,7 +40,7 @@ def find_written_form(words: Sequence[str], name: str, *, is_number: bool) -> Ce
         name: the column's name: 52.5 N without a sign of degrees is a latitude where the name shows it.
         is_number: whether the study file declares numbers.
     """
-    for written in (FRACTIONS, DEGREES, MONTHS):
+    for written in (FRACTIONS, DEGREES, MONTHS, FEET):
         form = CellForm(written=written)
         # A few first: most columns fail there.
         if words and _are_numbers(words[:50], form) and _are_numbers(words, form):
@@ -46,7 +50,7 @@ def find_written_form(words: Sequence[str], name: str, *, is_number: bool) -> Ce
 
 def note_written(words: Sequence[str], form: CellForm, name: str) -> str:
     """Return the note on a column that is read as numbers written in parts."""
-    example = next((word for word in words if is_mixed(word) or has_months_and_years(word)), words[0])
+    example = next((word for word in words if any(shows(word) for shows in _SIGNS.values())), words[0])
     advice = f"if they are categories, set data.columns.{name}.type: string"
     return f'column "{name}" holds numbers such as {example!r}, read as {describe_written(example, form)}; {advice}'
 
@@ -57,7 +61,7 @@ def describe_written(word: str, form: CellForm) -> str:
     >>> describe_written("3 years 2 months", CellForm(written=MONTHS))
     '38 months'
     """
-    unit = {MONTHS: " months", DEGREES: " degrees, below 0 in the south or west"}.get(form.written, "")
+    unit = {MONTHS: " months", FEET: " inches", DEGREES: " degrees, below 0 in the south or west"}.get(form.written, "")
     return f"{read_written(word, form.written):.6g}{unit}"
 
 
@@ -87,4 +91,4 @@ def _is_shown(words: Sequence[str], name: str, written: str, *, is_number: bool)
         return directions <= set("NS") or directions <= set("EW")
     if is_number:
         return True
-    return any(map(is_mixed if written == FRACTIONS else has_months_and_years, words))
+    return any(map(_SIGNS[written], words))

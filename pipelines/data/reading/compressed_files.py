@@ -54,8 +54,9 @@ def open_file(path: Path, name: str, key: str) -> Iterator[BinaryIO]:
 
 
 def _choose_member(archive: zipfile.ZipFile, name: str, key: str) -> str:
-    # macOS adds files of its own to an archive.
+    # macOS adds files of its own to an archive, hidden ones among them.
     files = [each for each in archive.namelist() if not each.endswith("/") and not each.startswith("__MACOSX/")]
+    files = [each for each in files if not each.rpartition("/")[2].startswith(".")] or files
     if len(files) == 1:
         return files[0]
     if not files:

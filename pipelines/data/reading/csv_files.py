@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ import pandas as pd
 from pipelines.data.raw import Origin, RawData
 from pipelines.data.reading.csv_layout import SAMPLE_LINES, Layout, find_layout
 from pipelines.data.reading.footer import FooterCheck, leave_footer
-from pipelines.data.reading.heading import ROWS, Heading, read_heading
+from pipelines.data.reading.heading import ROWS, Heading, list_targets, read_heading
 from pipelines.data.reading.source_file import SourceFile
 from pipelines.data.reading.tabular_files import check_header
 from pipelines.data.reading.text_encoding import find_encoding
@@ -69,6 +70,7 @@ def iterate_csv(file: SourceFile, cells: int | None = None) -> Iterator[RawData]
         written = rows.fields[0]
         notes = _uncomment(rows, layout, file)
         heading = read_heading(rows.fields[0], below, f"line {rows.lines[0]} of {file.name}", file)
+        _check_divided(written, heading, file)
         check_header(heading.names, file)
         notes = [*encoding.notes, *layout.notes, *notes, *heading.notes]
         header = _Header(heading, None if heading.is_row else rows.fields[0], _match_names(heading, written, file))
@@ -87,6 +89,27 @@ def iterate_csv(file: SourceFile, cells: int | None = None) -> Iterator[RawData]
         if is_empty:
             raise file.refuse(f"{file.name} has no rows below its header")
         footer.finish()
+
+
+def _check_divided(first: Sequence[str], heading: Heading, file: SourceFile) -> None:
+    """Refuse a file of JSON, and one whose fields are divided by a mark that is not looked for.
+
+    Raises:
+        InputError: with the ending or the mark to set.
+    """
+    start = first[0].lstrip("\ufeff ")
+    if re.match(r"\[?\s*\{\s*\"", start) or (re.match(r"\[?\s*\{\s*$", start) and len(first) == 1):
+        raise file.refuse(f"{file.name} holds JSON; give it the ending .json, or .jsonl for one record a line")
+    if len(heading.names) > 1 or file.spec.sep is not None or heading.is_row:
+        return
+    for target in list_targets(file.spec):
+        parts = re.split(r"(?<=\w)([^\w\s\"'.-]+)(?=\w)", first[0])
+        marks = set(parts[1::2])
+        if target in parts[::2] and target != first[0] and len(marks) == 1 and len(mark := marks.pop()) == 1:
+            raise file.refuse(
+                f'the fields of {file.name} seem to be divided by "{mark}": {first[0][:60]}; set sep: "{mark}"',
+                "data.sep",
+            )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from pipelines.data.raw import GivenPart, Origin, RawData
 from pipelines.data.reading.source_file import SourceFile
 from search_spaces.errors import InputError, Problem
 
+_MOST_PLACES = 10
+
 
 def read_parquet(file: SourceFile) -> RawData:
     """Return the rows of a Parquet file.
@@ -105,6 +107,9 @@ def _check_doubled(header: Sequence[str], name: str, key: str, advice: str = "; 
     doubled = sorted(column for column, count in Counter(header).items() if count > 1)
     if doubled:
         places = [str(number) for number, column in enumerate(header, 1) if column == doubled[0]]
-        listed = f"columns {', '.join(places[:-1])} and {places[-1]}"
+        several = (
+            [*places[:_MOST_PLACES], f"{len(places) - _MOST_PLACES} more"] if len(places) > _MOST_PLACES else places
+        )
+        listed = f"columns {', '.join(several[:-1])} and {several[-1]}"
         shown = f'the column "{doubled[0]}" more than once ({listed})'
         raise InputError(Problem(f"{name} has {shown}{advice}", key))

@@ -27,6 +27,9 @@ _NO_TEXT = (
     (b"\xd0\xcf\x11\xe0", "an old Excel file"),
     (b"<!doctype html", "a web page, perhaps of a failed download"),
     (b"<html", "a web page, perhaps of a failed download"),
+    (b"<table", "a table of a web page"),
+    (b"<?xml", "XML"),
+    (b"SQLite format 3", "a database of SQLite"),
 )
 _HEAD = 65_536
 _SAMPLE_LINES = 500

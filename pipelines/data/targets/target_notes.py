@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from pipelines.data.columns.text_types import find_gap_word
+from pipelines.data.columns.text_types import PANDAS_MISSING, find_gap_word
 from pipelines.data.prepared import TaskKind
+from pipelines.data.targets.multi_label import MARKS
 from pipelines.data.targets.target_cells import TargetCells
 from pipelines.spec.data_spec import DataSpec
 
 _MOST_SCORES = 30
 _MOST_PAIRS = 3
+_FEWEST_JOINED = 2
 _AT_ENDS = ".,;:!\"'"
 
 
@@ -33,11 +35,14 @@ def note_target(
     """
     if spec.task == "auto" and column.numbers is not None:
         yield from _note_numbers(name, column, kind, spec)
-    if gap := find_gap_word(classes):
+    gap = find_gap_word(classes) or next((word for word in classes if word in PANDAS_MISSING), "")
+    if gap:
         yield (
             f'"{gap}" is a class of the target "{name}"; if it means "missing", set data.missing_values: '
             f"{{{show_word(name)}: [{show_word(gap)}]}} and data.drop_unlabelled: true"
         )
+    if spec.task == "auto" and classes:
+        yield from _note_joined_labels(name, classes, spec)
     # The commonest first: it is the one to keep.
     common = pd.Series(column.text).value_counts().index if classes else ()
     pairs = list(find_lookalikes([str(word) for word in common]))
@@ -47,6 +52,23 @@ def note_target(
         rule = ", ".join(f"{show_word(other)}: {show_word(one)}" for one, other in pairs[:_MOST_PAIRS])
         advice = f"to join them, set data.columns.{name}.replace: {{{rule}}}"
         yield f"classes that look alike are different ones: {shown}{more}; {advice}"
+
+
+def _note_joined_labels(name: str, classes: Sequence[str], spec: DataSpec) -> Iterator[str]:
+    """Yield a note where classes are others put together, such as a;b beside a and b."""
+    for mark in MARKS:
+        joined = [each for each in classes if mark in each]
+        labels = {label.strip() for each in classes for label in each.split(mark)}
+        if (
+            len(joined) >= _FEWEST_JOINED
+            and len(labels) < len(classes)
+            and len(labels & set(classes)) * 2 >= len(labels)
+        ):
+            yield (
+                f'{len(joined)} of the {len(classes)} classes of the target "{name}" are several labels each, such as '
+                f"{show_word(joined[0])}; to learn the {len(labels)} labels, set {spec.name_task(name, 'multi_label')}"
+            )
+            return
 
 
 def find_lookalikes(words: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -90,7 +112,8 @@ def simplify(word: str) -> str:
     ('<=50k', 'newyork', 'newyork')
     """
     seen = "".join(letter for letter in word.casefold() if unicodedata.category(letter) != "Cf")
-    plain = re.sub(r"[\s_-]+", "", seen).strip(_AT_ENDS)
+    # A dash at the end is none between words: A- and A are two grades.
+    plain = re.sub(r"(?<=\w)[\s_-]+(?=\w)|[\s_]+", "", seen).strip(_AT_ENDS)
     # -1 and 1 are no pair.
     return word if re.fullmatch(r"[-+]?[\d.,]+", word.strip()) else plain
 

@@ -40,6 +40,19 @@ def test_identifiers(values, name, expected):
     assert expected in notes_on(column(values, name))[0]
 
 
+def test_measurements_in_another_form_are_no_identifiers():
+    """They differ in every row, and have a note that states how to write them."""
+    assert notes_on(column([f"{row}±{row % 7}" for row in range(ROWS)], "x")) == []
+
+
+def test_very_many_columns_have_endless_combinations():
+    """The number of their combinations is no number any more, which is no warning either."""
+    y = Labels("regression", ("t",), (), np.arange(ROWS, dtype=np.float32).reshape(-1, 1))
+    columns = [column(np.arange(ROWS) * 1.0, f"c{index}") for index in range(200)]
+    split = Split(np.array(["train"] * 150 + ["validation"] * 50), np.full(ROWS, -1), 1)
+    assert list(note_overlap(make_report(columns, y, split))) == []
+
+
 @pytest.mark.parametrize(
     "values",
     [RANDOM.normal(size=ROWS), RANDOM.integers(0, 90, ROWS), RANDOM.permutation(9 * ROWS)[:ROWS], ["x", "y"] * 100],
@@ -99,6 +112,7 @@ def test_infinities_and_lookalikes():
     assert "3 values are infinite" in notes_on(column(RANDOM.normal(size=ROWS), unrepresentable=3))[0]
     words = (["Blue", "blue", "Blue", "red"] * ROWS)[:ROWS]
     assert 'set data.columns.a.replace: {"blue": "Blue"}' in notes_on(column(words))[0]
+    assert notes_on(column((["A", "A-", "A+", "B"] * ROWS)[:ROWS])) == []  # grades
 
 
 def test_rare_classes():

@@ -72,4 +72,5 @@ def test_names_and_codes_are_categories():
     """Long names alone are no sentences, nor are sentences that come again and again."""
     assert not is_text(np.array([f"no. {row} street of roses" for row in range(5)] * 8, object))
     assert not is_text(np.array([f"Street {row}" for row in range(50)], object))
+    assert not is_text(np.array([f"DE{row} 6781 1920 8529 3236 73" for row in range(50)], object))
     assert is_text(np.array([f"the street {row} is a long one" for row in range(50)], object))

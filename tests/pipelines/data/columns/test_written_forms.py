@@ -16,6 +16,8 @@ from tracking.mlflow.cell_values import read_words
         (["13° 24' E", "0.5°W"], [13.4, -0.5], "degrees"),
         (["3 years 2 months", "1 year", "10 months"], [38, 12, 10], "months"),
         (["P1Y", "P1Y2M", "P6M"], [12, 14, 6], "months"),
+        (["5'11\"", "6'", "5\u2032 2.5\u2033"], [71, 72, 62.5], "inches"),
+        (["5 ft 11 in", "6 ft", "5ft"], [71, 72, 60], "inches"),
     ],
 )
 def test_forms_of_written_numbers(words, numbers, unit):
@@ -41,7 +43,9 @@ def test_forms_of_written_numbers(words, numbers, unit):
         ["P", "PT"],
         ["P1D", "P1Y"],
         ["5 m", "6 y"],
-        ["5'11\"", "6'2\""],
+        ["5'11\"", "6'12\""],  # minutes and seconds
+        ["5'05\"", "6'02\""],
+        ["6 ft", "5 ft"],  # a unit as any
         [],
     ],
 )

@@ -73,6 +73,17 @@ def test_every_row_with_a_field_too_many(read, problem):
     assert raw.table["row"].tolist() == ["1", "4"]
 
 
+@pytest.mark.parametrize("mark", ["^", "~", ":"])
+def test_a_mark_that_is_not_looked_for(read, problem, mark):
+    """A header in one field that holds the target's name shows the mark: it is refused with the key."""
+    text = "a,b,c\n1,2,3\n4,5,6\n".replace(",", mark)
+    assert (
+        f'seem to be divided by "{mark}": a{mark}b{mark}c; set sep: "{mark}"'
+        in problem(lambda: read(text, target="c")).message
+    )
+    assert read(text, target="c", sep=mark).table["c"].tolist() == ["3", "6"]
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -83,6 +94,10 @@ def test_every_row_with_a_field_too_many(read, problem):
         ('a,b\n1,"2\n3,4\n', "the row from line 2 of data.csv opens a quote that is not closed"),
         (b"PK\x03\x04rest", "is a zip archive or an Excel file"),
         ("<!DOCTYPE html><p>404", "is a web page"),
+        ("<table><tr><th>a</th></tr></table>", "is a table of a web page"),
+        ('[{"a": 1, "b": 2}]', "holds JSON; give it the ending .json"),
+        ('{"a": 1, "b": 2}\n{"a": 1, "b": 2}\n', "or .jsonl for one record a line"),
+        (",".join("a" * 30) + "\n", "(columns 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 20 more)"),
         ("Sales of March\n\na,b\n1,2\n3,4\n", "line 1 of data.csv has 1 field, expected 2 as in the lines below"),
         ("Sales of March\n\na,b\n1,2\n3,4\n", "set data.skiprows: 2"),
     ],
@@ -194,6 +209,10 @@ def test_compressed_files(read, tmp_path, problem):
     assert "cannot be unpacked" in problem(lambda: read(gzip.compress(b"a,b\n1,2\n")[:15], "cut.csv.gz")).message
     with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
         archive.writestr("a.csv", "a,b\n1,2\n")
+    assert read((tmp_path / "made.zip").read_bytes(), "data.csv.zip").rows == 1
+    with zipfile.ZipFile(tmp_path / "made.zip", "a") as archive:
+        archive.writestr("__MACOSX/._a.csv", "hidden")
+        archive.writestr("folder/.DS_Store", "hidden")
     assert read((tmp_path / "made.zip").read_bytes(), "data.csv.zip").rows == 1
     with zipfile.ZipFile(tmp_path / "made.zip", "a") as archive:
         archive.writestr("b.csv", "a,b\n1,2\n")

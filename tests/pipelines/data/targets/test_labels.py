@@ -227,10 +227,19 @@ def test_the_class_to_keep_has_no_dot():
     assert '{"no.": "no", "yes.": "yes"}' in labels_of(values).notes[0]
 
 
-def test_a_class_that_means_missing():
-    """It has a note with both keys."""
-    found = labels_of(["a", "b", "?", "a"]).notes[0]
-    assert 'data.missing_values: {"t": ["?"]} and data.drop_unlabelled: true' in found
+@pytest.mark.parametrize("word", ["?", "NaN", "NA"])
+def test_a_class_that_means_missing(word):
+    """It has a note with both keys, whether people or programs write it."""
+    found = labels_of(["a", "b", word, "a"]).notes[0]
+    assert f'data.missing_values: {{"t": ["{word}"]}} and data.drop_unlabelled: true' in found
+
+
+def test_classes_that_are_several_labels_each():
+    """Classes put together of others have a note with the task that learns each label; other marks have none."""
+    words = ["a", "b", "a;b", "b;c", "c"]
+    assert "to learn the 3 labels, set data.task: multi_label" in labels_of(words * 3).notes[0]
+    assert labels_of(words * 3, task="multiclass").notes == ()
+    assert labels_of(["Smith, J", "Doe, A", "Roe, B"] * 3).notes == ()
 
 
 def test_gaps_in_joined_labels(problem):
