@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -252,7 +253,9 @@ def run_study(study: Path, home: Path, watch: Watch | None) -> str:
     if watch is not None:
         watch.start()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # What another command left loaded has its processes elsewhere, where they are not counted.
+        environ = {**os.environ, "KERASTUDY_WARM_SECONDS": "0"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     finally:
         if watch is not None:
             watch.stop()

@@ -6,7 +6,7 @@ and 1. Words count by tf-idf, pictures and series are flattened, large pictures 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -36,17 +36,24 @@ class DesignMatrix:
         self._counts = tuple(counts)
         self._scalers: list[Any] = []
 
-    def fit_convert(self, blocks: Sequence[Any]) -> Any:
-        """Adapt to training rows, and return their matrix: dense, or sparse where there are words or codes."""
-        made = zip(self._form, self._make_blocks(blocks), strict=True)
-        self._scalers = [_fit_scaler(form, block) for form, block in made]
-        return self.convert(blocks)
+    def fit_convert(self, pieces: Iterable[Sequence[Any]]) -> Any:
+        """Adapt to training rows, and return their matrix: dense, or sparse where there are words or codes.
+
+        Args:
+            pieces: blocks of some rows each, so that large pictures are in memory a few at a time.
+        """
+        made = [_concatenate(parts) for parts in zip(*map(self._make_blocks, pieces), strict=True)]
+        self._scalers = [_fit_scaler(form, block) for form, block in zip(self._form, made, strict=True)]
+        return self._scale(made)
 
     def convert(self, blocks: Sequence[Any]) -> Any:
         """Return the matrix of rows."""
+        return self._scale(self._make_blocks(blocks))
+
+    def _scale(self, blocks: Sequence[Any]) -> Any:
         made = [
             block if scaler is None else scaler.transform(block)
-            for scaler, block in zip(self._scalers, self._make_blocks(blocks), strict=True)
+            for scaler, block in zip(self._scalers, blocks, strict=True)
         ]
         if any(hasattr(block, "tocsr") for block in made):
             from scipy import sparse
@@ -103,6 +110,14 @@ def _make_block(form: str, counts: tuple[int, ...], block: Any) -> Any:
     if values.ndim == 4 and form != "dense":
         values = _shrink(values)
     return values.reshape(len(values), -1)
+
+
+def _concatenate(parts: Sequence[Any]) -> Any:
+    if any(hasattr(part, "tocsr") for part in parts):
+        from scipy import sparse
+
+        return sparse.vstack(parts, format="csr")
+    return np.concatenate(parts)
 
 
 def _make_code_columns(codes: Any, counts: tuple[int, ...]) -> Any:

@@ -32,6 +32,7 @@ _MOST_VALUES: Final = 20_000_000
 _MOST_S: Final = 30.0
 _CHUNK: Final = 4096
 _MOST_BYTES: Final = 2**28
+_PIECE_BYTES: Final = 2**25  # of rows in memory at a time
 
 
 def score_baselines(job: BaselinesJob, channel: Channel) -> Baselines:
@@ -170,12 +171,14 @@ def _fit_linear(job: BaselinesJob, fold: _Fold) -> tuple[Predict, Callable[[list
     if width > MOST_WIDTH and "text" not in fold.form:
         raise NoMatrixError(f"a row has {width:,} values, more than {MOST_WIDTH:,}")
     has, most = len(targets.y), min(_MOST_ROWS, max(100, _MOST_VALUES // max(1, min(width, MOST_WIDTH))))
-    # Pictures are read at their full size, and made smaller then.
+    # Pictures are read at their full size, a few at a time, and made smaller then.
     most = min(most, max(100, _MOST_BYTES // _measure_row(blocks)))
     # The same rows each time.
-    chosen = np.sort(np.random.default_rng(0).choice(has, most, replace=False)) if has > most else slice(None)
+    chosen = np.sort(np.random.default_rng(0).choice(has, most, replace=False)) if has > most else np.arange(has)
     weights = None if targets.weights is None else targets.weights[chosen]
-    x = matrix.fit_convert([block[chosen] for block in blocks])
+    step = _count_rows_of_piece(blocks)
+    pieces = (chosen[start : start + step] for start in range(0, len(chosen), step))
+    x = matrix.fit_convert([block[rows] for block in blocks] for rows in pieces)
     note = (f"fitted on {most:,} of {has:,} training rows",) if has > most else ()
     return fit_linear(fold.task, x, targets.y[chosen], weights), matrix.convert, note
 
@@ -191,7 +194,7 @@ def _score_part(
     if part == "train" and job.metric.startswith("val_"):
         return math.nan
     blocks, targets = fold.parts[part]
-    step = max(1, min(_CHUNK, _MOST_BYTES // _measure_row(blocks)))
+    step = min(_CHUNK, _count_rows_of_piece(blocks))
 
     def predict_batches() -> Iterator[Array]:
         for start in range(0, len(targets.y), step):
@@ -216,6 +219,10 @@ def _compute_metric(job: BaselinesJob, task: Task, targets: Targets, predictions
 def _measure_row(blocks: Sequence[Any]) -> int:
     """Return the bytes of a row."""
     return max(1, sum(8 * int(np.prod(block.shape[1:])) for block in blocks))
+
+
+def _count_rows_of_piece(blocks: Sequence[Any]) -> int:
+    return max(1, _PIECE_BYTES // _measure_row(blocks))
 
 
 def _count_rows(blocks: list[Any]) -> Any:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WINDOW_TIMES: Final = "raw.window-times"
 WINDOW_NAMES: Final = "raw.window-names"
 _RAW_ROWS = 4_096  # in memory at a time; chosen, like the bytes of pictures
-_RAW_BYTES = 2**28
+_RAW_BYTES = 2**26
 
 
 def load_summary(folder: Path) -> DataSummary:

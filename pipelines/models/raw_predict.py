@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -12,7 +14,8 @@ from pipelines.data.array_types import Array
 from pipelines.data.examples.leaves import take_rows
 from pipelines.data.raw_inputs import Pack
 
-BATCH_ROWS = 1024  # rows; bounds the memory of the layers' outputs
+BATCH_ROWS = 1024
+_BATCH_BYTES = 2**27  # of the outputs of all layers, which a functional model keeps until its end
 
 
 def predict_raw(model: keras.Model, raw: Mapping[str, Array], pack: Pack = dict) -> Array:
@@ -33,7 +36,27 @@ def predict_outputs(model: keras.Model, raw: Mapping[str, Array], pack: Pack = d
         The model's outputs in the order of Keras's `flatten`.
     """
     # Called directly: `predict` would trace a graph first, which pays for many rows only.
-    return join_batches(keras.tree.flatten(model(pack(batch), training=False)) for batch in iterate_batches(raw))
+    batches = iterate_batches(raw, choose_batch_rows(model))
+    return join_batches(keras.tree.flatten(model(pack(batch), training=False)) for batch in batches)
+
+
+def choose_batch_rows(model: keras.Model) -> int:
+    """Return how many rows a model predicts at a time: 1024, and fewer where its layers' outputs would be large."""
+    return max(1, min(BATCH_ROWS, _BATCH_BYTES // max(1, _measure_outputs(model))))
+
+
+def _measure_outputs(model: keras.Model) -> int:
+    """Return the bytes of all layers' outputs for a row, as far as they are known, with float32."""
+    found = 0
+    for layer in getattr(model, "layers", ()):
+        if getattr(layer, "layers", None):
+            found += _measure_outputs(layer)
+            continue
+        # One without an output, or with several, raises.
+        with suppress(AttributeError, ValueError):
+            for output in keras.tree.flatten(layer.output):
+                found += 4 * math.prod(size or 1 for size in output.shape[1:])
+    return found
 
 
 def predict_parts(model: keras.Model, parts: Iterable[Mapping[str, Array]], pack: Pack = dict) -> tuple[Array, ...]:

@@ -20,6 +20,7 @@ BLOCK_BYTES = 2**20
 """Bytes of a block: rows that lie together on the disk and are read together."""
 WINDOW_BLOCKS = 64
 """Blocks whose rows are mixed with each other."""
+_WAITING_BYTES, _MOST_WAITING = 2**26, 10
 
 
 def shuffle_stored_rows(seed: int, epoch: int, rows: int, shuffle: Shuffle, row_bytes: int, scratch: Scratch) -> Array:
@@ -60,14 +61,15 @@ class StreamedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has
         shuffle: Shuffle,
         folder: Path,
     ) -> None:
-        super().__init__()
+        row_bytes = _measure_row(part)
+        super().__init__(max_queue_size=count_waiting(batch_size * row_bytes))
         self._part = part
         self._class_weight = class_weight
         self._batch_size = batch_size
         self._seed = seed
         self._shuffle: Shuffle = shuffle
         self._scratch = Scratch(folder)
-        self._row_bytes = max(1, sum(array[:1].nbytes for array in part.x.values()))
+        self._row_bytes = row_bytes
         self._epoch = -1
         self.start_epoch(0)
 
@@ -95,9 +97,9 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has 
     """Rows in their order, batch by batch from disk."""
 
     def __init__(self, part: Examples, batch_size: int) -> None:
-        super().__init__()
+        row_bytes = _measure_row(part)
+        super().__init__(max_queue_size=count_waiting(batch_size * row_bytes))
         self._part = part
-        row_bytes = sum(array[:1].nbytes for array in part.x.values())
         self._bounds = list(iterate_chunks(part.rows, max(row_bytes, 2**25 // batch_size)))
 
     def __len__(self) -> int:
@@ -107,6 +109,20 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """Return one batch."""
         return read_batch(self._part, slice(*self._bounds[index]), None)
+
+
+def count_waiting(batch_bytes: int) -> int:
+    """Return how many batches Keras may read ahead: 64 MiB of large ones.
+
+    >>> count_waiting(100_000), count_waiting(25_000_000), count_waiting(100_000_000)
+    (10, 2, 1)
+    """
+    return max(1, min(_MOST_WAITING, _WAITING_BYTES // max(1, batch_bytes)))
+
+
+def _measure_row(part: Examples) -> int:
+    row_bytes: int = sum(array[:1].nbytes for array in part.x.values())
+    return max(1, row_bytes)
 
 
 def read_batch(part: Examples, rows: Array | slice, class_weight: ClassWeight | None) -> tuple[Any, ...]:

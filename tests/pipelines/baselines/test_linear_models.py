@@ -77,7 +77,7 @@ def test_a_table_of_numbers_needs_no_scikit_learn() -> None:
         "import sys; import numpy as np; from pipelines.data.prepared import Task;"
         "from pipelines.baselines.design_matrix import DesignMatrix;"
         "from pipelines.baselines.models import fit_constant, fit_linear;"
-        "x = DesignMatrix(['dense'], [()]).fit_convert([np.eye(4)]);"
+        "x = DesignMatrix(['dense'], [()]).fit_convert([[np.eye(4)]]);"
         "task, y = Task('binary', ('y',), classes=('a', 'b')), np.array([0, 1, 0, 1]);"
         "fit_constant(task, 'val_loss', y, None)(x), fit_linear(task, x, y, None)(x);"
         "sys.exit('sklearn' in sys.modules)"

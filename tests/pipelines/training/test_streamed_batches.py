@@ -117,3 +117,10 @@ def test_validation_rows_come_in_their_order(tmp_path):
     batches = OrderedBatches(rows.validation, 5)
     found = np.concatenate([batches[index][1] for index in range(len(batches))])
     np.testing.assert_array_equal(found, rows.validation.y)
+
+
+def test_large_batches_do_not_wait_in_tens():
+    """Keras reads ahead ten small batches, and of batches of pictures as many as take 64 MiB."""
+    pictures = Examples({"image": np.zeros((4, 256, 256, 3), np.float32)}, np.zeros(4, np.int32))
+    assert OrderedBatches(pictures, 32).max_queue_size == 2
+    assert OrderedBatches(rows_of().train, 32).max_queue_size == 10
