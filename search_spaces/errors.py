@@ -25,6 +25,7 @@ _LONGEST_COMPARED = 100
 # Chosen: one wrong letter of three is close, and so are two of seven.
 _CLOSE, _CLOSE_OF_SHORT, _SHORT = 0.7, 0.6, 4
 _MOST_LISTED = 20
+_MOST_NAMED = 100  # where none is close
 
 
 class KerastudyError(Exception):
@@ -118,7 +119,8 @@ def suggest_choice(got: str, choices: Iterable[str]) -> str:
     listed = ", ".join(known)
     close = find_closest(got, known)
     if close is None:
-        return f"the choices are: {listed}"
+        more = f" and {len(known) - _MOST_NAMED:,} more" if len(known) > _MOST_NAMED else ""
+        return f"the choices are: {', '.join(known[:_MOST_NAMED])}{more}"
     return f'did you mean "{close}"?' + (f" The choices are: {listed}" if len(known) <= _MOST_LISTED else "")
 
 

@@ -65,3 +65,4 @@ def test_many_choices_are_listed_only_where_none_is_close():
     many = [f"name_{number}" for number in range(30)]
     assert suggest_choice("nam_7", many) == 'did you mean "name_7"?'
     assert suggest_choice("zzz", many).count(",") == 29
+    assert suggest_choice("zzz", [f"x{number:04d}" for number in range(1200)]).endswith("x0099 and 1,100 more")
