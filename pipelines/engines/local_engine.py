@@ -389,7 +389,8 @@ class LocalEngine:
     def _handle_death(self, name: str) -> Failed:
         worker = self._busy.pop(name)
         worker.end()
-        return Failed(name, "died", _describe_exit(worker.process.exitcode))
+        is_limited = worker.job is not None and worker.job.memory_bytes is not None
+        return Failed(name, "died", _describe_exit(worker.process.exitcode, is_limited=is_limited))
 
     def _enforce_limits(self) -> None:
         """Kill workers that are over a limit of their job."""
@@ -425,7 +426,7 @@ def _explain_socket_error() -> Iterator[None]:
         raise KerastudyError(f"the temporary folder's path is too long: {folder}; set TMPDIR to another") from None
 
 
-def _describe_exit(exit_code: int | None) -> str:
+def _describe_exit(exit_code: int | None, *, is_limited: bool) -> str:
     if exit_code is None:
         return "the worker process ended without an exit code"
     if exit_code >= 0:
@@ -435,4 +436,7 @@ def _describe_exit(exit_code: int | None) -> str:
     except ValueError:
         name = f"signal {-exit_code}"
     hint = "; most likely the system was out of memory" if -exit_code == signal.SIGKILL else ""
+    # A library that gets no memory may use what it did not get.
+    if is_limited and -exit_code in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+        hint = "; limits.memory may be too low for its batches"
     return f"the worker process was killed by {name}{hint}"

@@ -42,6 +42,14 @@ class TestLocalEngine(EngineContract):
     """The local engine by the rules of every engine."""
 
 
+def test_a_crash_below_a_limit_of_memory_names_the_limit(engine, tmp_path):
+    """A library that gets no memory may crash by what it did not get."""
+    engine.submit(job("segfault", tmp_path, memory_bytes=2 * 10**9))
+    assert "limits.memory" in end_of(engine, "segfault").reason
+    engine.submit(job("segfault", tmp_path))
+    assert "limits.memory" not in end_of(engine, "segfault").reason
+
+
 def test_workers_are_replaced_after_a_number_of_jobs(engine, tmp_path, monkeypatch):
     """A worker's memory grows with every trial that TensorFlow traces, so it does not live for ever."""
     monkeypatch.setattr("pipelines.engines.worker_process._JOBS_PER_WORKER", 2)
