@@ -389,8 +389,8 @@ class LocalEngine:
     def _handle_death(self, name: str) -> Failed:
         worker = self._busy.pop(name)
         worker.end()
-        is_limited = worker.job is not None and worker.job.memory_bytes is not None
-        return Failed(name, "died", _describe_exit(worker.process.exitcode, is_limited=is_limited))
+        limit = None if worker.job is None else worker.job.memory_bytes
+        return Failed(name, "died", _describe_exit(worker.process.exitcode, limit))
 
     def _enforce_limits(self) -> None:
         """Kill workers that are over a limit of their job."""
@@ -426,7 +426,7 @@ def _explain_socket_error() -> Iterator[None]:
         raise KerastudyError(f"the temporary folder's path is too long: {folder}; set TMPDIR to another") from None
 
 
-def _describe_exit(exit_code: int | None, *, is_limited: bool) -> str:
+def _describe_exit(exit_code: int | None, memory_bytes: int | None) -> str:
     if exit_code is None:
         return "the worker process ended without an exit code"
     if exit_code >= 0:
@@ -437,6 +437,6 @@ def _describe_exit(exit_code: int | None, *, is_limited: bool) -> str:
         name = f"signal {-exit_code}"
     hint = "; most likely the system was out of memory" if -exit_code == signal.SIGKILL else ""
     # A library that gets no memory may use what it did not get.
-    if is_limited and -exit_code in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
-        hint = "; limits.memory may be too low for its batches"
+    if memory_bytes is not None and -exit_code in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+        hint = f"; it may have needed more than its {memory_bytes / 1e6:,.0f} MB of memory (limits.memory)"
     return f"the worker process was killed by {name}{hint}"

@@ -45,7 +45,7 @@ class TestLocalEngine(EngineContract):
 def test_a_crash_below_a_limit_of_memory_names_the_limit(engine, tmp_path):
     """A library that gets no memory may crash by what it did not get."""
     engine.submit(job("segfault", tmp_path, memory_bytes=2 * 10**9))
-    assert "limits.memory" in end_of(engine, "segfault").reason
+    assert "more than its 2,000 MB of memory (limits.memory)" in end_of(engine, "segfault").reason
     engine.submit(job("segfault", tmp_path))
     assert "limits.memory" not in end_of(engine, "segfault").reason
 
