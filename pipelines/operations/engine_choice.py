@@ -13,7 +13,7 @@ from pipelines.engines.gpus.places import choose_gpus
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.ray_engine import RayEngine
 from pipelines.engines.ray_messages import ClusterSettings, NodeSettings
-from pipelines.operations.cluster_wait import connect_patiently
+from pipelines.operations.cluster_wait import ClusterWait
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.study import Study
 from pipelines.workspace.home import Home
@@ -47,7 +47,13 @@ def open_engine(study: Study, home: Home, listener: CheckListener, *, is_resumed
     settings = _make_cluster_settings(study, home)
     if not is_resumed or settings.address is None or resources.reconnect == "off":
         return RayEngine(settings, listener.describe, listener.keep_alive)
-    return connect_patiently(partial(RayEngine, settings, listener.describe), resources.reconnect, listener)
+    return make_cluster_wait(study, listener).connect(partial(RayEngine, settings, listener.describe))
+
+
+def make_cluster_wait(study: Study, listener: CheckListener) -> ClusterWait:
+    """Return the wait for a study's cluster before its search, as long as its `resources.reconnect` allows."""
+    reconnect = study.spec.resources.reconnect
+    return ClusterWait(None if reconnect == "off" else reconnect, listener)
 
 
 def _make_cluster_settings(study: Study, home: Home) -> ClusterSettings:

@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.reading.source_paths import list_source_files
 from pipelines.engines.base import Engine
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.operations.check import check_study, clean_up_on_failure
-from pipelines.operations.engine_choice import open_engine
+from pipelines.operations.check import StudyCheck, check_study, clean_up_on_failure
+from pipelines.operations.engine_choice import make_cluster_wait, open_engine
 from pipelines.operations.first_backends import list_first_backends
 from pipelines.operations.gpu_plan import plan_gpus
 from pipelines.operations.interrupt import handle_signals
@@ -167,15 +168,16 @@ def supervise(
     if known is not None and evolve:
         _check_evolution_early(study, home, known)
     is_resumed = known is not None and not is_unchecked(known)
-    opening = partial(open_engine, study, home, listener or CheckListener(), is_resumed=is_resumed)
+    listener = listener or CheckListener()
+    opening = partial(open_engine, study, home, listener, is_resumed=is_resumed)
     with time_run() as times, closing(opening()) as engine:
-        for backend in list_first_backends(study):
-            # It takes seconds to load; the server does that while the data is prepared.
-            engine.warm(backend)
         folder = home.locate_study(study.name)
         with clean_up_on_failure(folder):
+            # Before the check, whose failure removes what it has made: what it has fetched outlasts a lost cluster.
+            folder.mkdir(parents=True, exist_ok=True)
+            work = partial(_warm_and_check, study, folder, engine, known, listener)
             with checking or nullcontext(), measure("checking the study"):
-                checked = check_study(study, folder, engine, known, listener=listener)
+                checked = make_cluster_wait(study, listener).run(work, engine)
             if isinstance(engine, LocalEngine):
                 plan_gpus(study, checked, home.locate_data(study.name), engine)
             if study.spec.search.start_from is not None:
@@ -187,6 +189,15 @@ def supervise(
             times.keep_in(folder)
             load = partial(load_libraries, lean=own_process)
             yield _make_supervisor(study, checked.summary, home, store, engine, quota=quota, load=load)
+
+
+def _warm_and_check(
+    study: Study, folder: Path, engine: Engine, known: StudyRecord | None, listener: CheckListener
+) -> StudyCheck:
+    for backend in list_first_backends(study):
+        # It takes seconds to load; the server does that while the data is prepared.
+        engine.warm(backend)
+    return check_study(study, folder, engine, known, listener=listener)
 
 
 def _check_evolution_early(study: Study, home: Home, known: StudyRecord) -> None:

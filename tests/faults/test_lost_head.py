@@ -87,6 +87,38 @@ def test_a_study_that_is_resumed_waits_for_the_head(tmp_path):
     assert find_broken_promises(tmp_path / "home") == []
 
 
+LOADER = """
+import pathlib, time
+import pandas as pd
+
+def load():
+    pathlib.Path("reading").touch()
+    time.sleep(20)
+    return pd.read_csv("mixed.csv")
+"""
+
+
+def test_a_study_whose_data_is_read_waits_for_the_head(tmp_path):
+    """Head and nodes are killed while its data is read, before its first trial: the check begins again."""
+    from ray_nodes import start_ray
+
+    text = ON_RAY.replace("mixed.csv", "loader.py:load").replace("epochs: 30", "epochs: 2")
+    file = write_study(tmp_path, text)
+    (tmp_path / "loader.py").write_text(LOADER)
+    with start_ray(2) as nodes, running(tmp_path, file, nodes.address) as process:
+        wait_for((tmp_path / "reading").exists, process, tmp_path)
+        nodes.kill_head()
+        line = r"the Ray cluster was lost: .*; waiting up to 1h00m for it to come back \(resources.reconnect\)"
+        wait_for(lambda: has_printed(tmp_path, line), process, tmp_path)
+        nodes.restart_head()
+        nodes.add()
+        nodes.add()
+        assert process.wait(600) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+    assert has_printed(tmp_path, "it is back after .*: the check of the study begins again")
+    assert [(each.number, each.state) for each in read_trials(tmp_path)] == [(each, "complete") for each in range(6)]
+    assert find_broken_promises(tmp_path / "home") == []
+
+
 def test_a_cluster_that_was_started_here_is_started_again(tmp_path):
     """Without an address the study has a Ray of its own, which it replaces where it is lost."""
     file = write_study(tmp_path, ON_RAY)

@@ -29,7 +29,7 @@ class FakeChannel:
 
     def report(self, message: Any) -> None:
         self.reported.append(message)
-        if message.epoch == self._die_at:
+        if self._die_at is not None and message.epoch == self._die_at:
             raise WorkerDiedError
 
     def request(self, message: Any) -> str:

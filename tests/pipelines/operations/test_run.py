@@ -1,4 +1,4 @@
-"""A study with nothing left to run: found without reading its data."""
+"""A study with nothing left to run is found without reading its data; one that is checked outlasts its cluster."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import os
 from dataclasses import replace
 
 import pytest
+from inline_engine import InlineEngine
 
-from pipelines.operations.run import find_finished
+from pipelines.engines.base import EngineLostError
+from pipelines.operations import run
+from pipelines.operations.run import find_finished, supervise
+from pipelines.study.check_listener import CheckListener
 from pipelines.study.load import load_study
+from pipelines.supervisor import lost_engine
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.outbox.outbox import Outbox
@@ -61,3 +66,84 @@ def test_another_study_of_the_name_is_refused(home, study):
     other = replace(study, spec=study.spec.model_copy(update={"model": "cnn"}))
     with pytest.raises(InputError, match='study "s" exists already'):
         find_finished(other, home)
+
+
+class LossyEngine(InlineEngine):
+    """Engine that is lost at its call of a number, and for every further one until it has started again."""
+
+    def __init__(self, lost_at):
+        super().__init__()
+        self._lost_at = lost_at
+        self.calls = []
+        self.restarts = 0
+
+    def warm(self, backend):
+        self._call("warm")
+
+    def submit(self, job):
+        self._call(job.name)
+        super().submit(job)
+
+    def events(self, timeout_s):
+        self._call("events")
+        return super().events(timeout_s)
+
+    def restart(self, note, while_waiting):
+        self.restarts += 1
+        self._lost_at = None
+        self._events.clear()
+
+    def _call(self, name):
+        if self._lost_at is not None and len(self.calls) >= self._lost_at:
+            raise EngineLostError("the cluster was lost")
+        self.calls.append(name)
+
+
+class Lines(CheckListener):
+    """Listener that keeps the lines that stay."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture
+def check_on(tmp_path, monkeypatch):
+    """Return a function that checks a new study on an engine and returns the lines that it has noted."""
+    monkeypatch.setattr(lost_engine, "_FIRST_PAUSE_S", 0.001)
+    (tmp_path / "rows.csv").write_text("a,b,y\n" + "".join(f"{row},{row * 7 % 13},{row % 2}\n" for row in range(40)))
+
+    def check(engine, reconnect="1h", name="new"):
+        monkeypatch.setattr(run, "open_engine", lambda *arguments, **keys: engine)
+        (tmp_path / "new.yaml").write_text(
+            f"study: {name}\ndata: {{source: rows.csv, target: y}}\nmodel: mlp\n"
+            f"resources: {{engine: ray, reconnect: {reconnect}}}\n"
+        )
+        heard = Lines()
+        with supervise(load_study(tmp_path / "new.yaml"), Home(tmp_path / "home", "home"), listener=heard) as made:
+            assert made.study == name
+        return heard.lines
+
+    return check
+
+
+def test_a_cluster_lost_at_any_moment_of_the_check_is_waited_for(check_on):
+    """At each call of the engine, the preparation of the workers included: the check begins again, and is stated."""
+    whole = LossyEngine(None)
+    assert check_on(whole) == []
+    assert {"warm", "data", "events"} <= set(whole.calls)
+    for moment in range(len(whole.calls)):
+        engine = LossyEngine(moment)
+        lost, back = check_on(engine, name=f"new{moment}")
+        assert engine.restarts == 1, moment
+        assert lost == "the cluster was lost; waiting up to 1h00m for it to come back (resources.reconnect)"
+        assert "the check of the study begins again" in back
+
+
+def test_a_cluster_lost_in_the_check_ends_a_study_that_waits_for_nothing(check_on, tmp_path):
+    """With `reconnect: off` nothing is left of a study that has not begun."""
+    with pytest.raises(EngineLostError, match="run the same file again when it is back"):
+        check_on(LossyEngine(1), reconnect="off")
+    assert not (tmp_path / "home" / "studies").exists()
