@@ -122,7 +122,9 @@ def check_on(tmp_path, monkeypatch):
             f"resources: {{engine: ray, reconnect: {reconnect}}}\n"
         )
         heard = Lines()
-        with supervise(load_study(tmp_path / "new.yaml"), Home(tmp_path / "home", "home"), listener=heard) as made:
+        with supervise(
+            load_study(tmp_path / "new.yaml"), Home(tmp_path / "home", str(tmp_path / "home")), listener=heard
+        ) as made:
             assert made.study == name
         return heard.lines
 
