@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -168,3 +170,12 @@ def test_a_study_keeps_its_rows_and_no_key(storage, tmp_path):
     again = kerastudy("run", "study.yaml", "--home", moved, cwd=tmp_path, AWS_ENDPOINT_URL="http://127.0.0.1:9", **{
         name: value for name, value in storage.environment.items() if name != "AWS_ENDPOINT_URL"})  # fmt: skip
     assert again.returncode == 0, again.stderr
+    note = "note: s3://training/tables/rows-*.csv could not be reached"
+    assert note in again.stdout, again.stdout
+    shown, _ = (
+        kerastudy(*words, "--home", moved, cwd=tmp_path) for words in (("show", "bucket"), ("report", "bucket"))
+    )
+    report = "".join(file.read_text() for file in moved.rglob("report*.html"))
+    with closing(sqlite3.connect(moved / "mlflow.db")) as database:
+        (tagged,) = database.execute("select value from tags where key = 'kerastudy.notes'").fetchone()
+    assert all("could not be reached" in text for text in (shown.stdout, report, tagged))

@@ -62,6 +62,7 @@ from pipelines.data.targets.labels import Labels
 from pipelines.data.window_content import WindowContent
 from pipelines.data.window_facts import WindowFacts
 from pipelines.spec.data_spec import DataSpec
+from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError, Problem
 from tracking.testing.failpoints import hit
 
@@ -96,11 +97,13 @@ def prepare(
     Raises:
         InputError: for any problem of the data; `Problem.path` names the key. `folder` stays unchanged.
     """
-    with use_fetched(fetch_sources(spec, folder.with_name(COPIES), describe)):
+    fetched = fetch_sources(spec, folder.with_name(COPIES), describe)
+    with use_fetched(fetched.files):
         try:
-            return _prepare(spec, base, folder, prefers, expected, division, rows_of, memory_bytes, describe)
+            summary = _prepare(spec, base, folder, prefers, expected, division, rows_of, memory_bytes, describe)
         except UnicodeEncodeError as error:
             raise InputError(_explain_half_character(error)) from None
+    return _replace_unreached(folder, summary, fetched.notes)
 
 
 def _prepare(
@@ -152,6 +155,18 @@ def _prepare(
         message = "the data has changed since the study began; give this study another name, or choose another --home"
         raise InputError(Problem(message, "data.source"))
     _replace_folder(folder, aside)
+    return summary
+
+
+def _replace_unreached(folder: Path, summary: DataSummary, notes: tuple[str, ...]) -> DataSummary:
+    """Return the summary with the notes of this look at its addresses, in place of the last one's; store them."""
+    if notes == summary.unreached:
+        return summary
+    others = tuple(note for note in summary.notes if note not in summary.unreached)
+    summary = dataclasses.replace(summary, notes=(*notes, *others), unreached=notes)
+    file = folder / "summary.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    write_text(file, json.dumps({**stored, "notes": summary.notes, "unreached": notes}, indent=2))
     return summary
 
 

@@ -229,6 +229,7 @@ class DataSummary:
         report: columns, target and parts in figures; None in summaries that tests make by hand.
         windows: facts of windows of a table of series; None for other data.
         streaming: how rows are mixed that trainings read batch by batch from disk; "" where they may be in memory.
+        unreached: of the notes, those on addresses that could not be reached at the last look at the data.
     """
 
     source: str
@@ -244,10 +245,12 @@ class DataSummary:
     report: DataReport | None = None
     windows: WindowFacts | None = None
     streaming: Shuffle | Literal[""] = ""
+    unreached: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Notes quote words of the data, and go to terminals, logs and pages.
-        object.__setattr__(self, "notes", tuple(map(escape_controls, self.notes)))
+        for name in ("notes", "unreached"):
+            object.__setattr__(self, name, tuple(map(escape_controls, getattr(self, name))))
 
     def describe_task(self) -> str:
         """Return the kind of prediction and the targets in one phrase."""

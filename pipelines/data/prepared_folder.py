@@ -57,6 +57,7 @@ def load_summary(folder: Path) -> DataSummary:
         report=None if read["report"] is None else DataReport.from_json(read["report"]),
         windows=WindowFacts.from_json(read["windows"]) if read.get("windows") else None,
         streaming=read.get("streaming", ""),
+        unreached=tuple(read.get("unreached", ())),
     )
 
 

@@ -18,8 +18,8 @@ def format_opening(event: events.SearchStarted) -> str:
     lines = [
         f"{event.study}: {_name_task(event.data)}, rows: {rows}",
         *(event.data.report.list_lines() if event.data.report and not event.done else ()),
-        # A study that continues has shown the notes of its preparation.
-        *(f"note: {note}" for note in (*event.data.notes, *event.notes) if not event.done),
+        # A study that continues has shown the notes of its preparation, but not those of this run.
+        *(f"note: {note}" for note in (event.data.unreached if event.done else (*event.data.notes, *event.notes))),
         f"{search}, {format_count(event.workers, 'worker')}",
         *([event.layout] if event.layout else []),
         *event.combinations,

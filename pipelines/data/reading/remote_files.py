@@ -77,8 +77,21 @@ class RemoteFile:
     stamp: str
 
 
-def fetch_sources(spec: DataSpec, folder: Path, describe: Callable[[str], None]) -> dict[str, dict[Path, str]]:
-    """Return the files of each address that a study names, with their names for messages; fetch them if needed.
+@dataclass(frozen=True)
+class Fetched:
+    """Copies of the addresses that a study names.
+
+    Attributes:
+        files: the files of each address, with their names for messages.
+        notes: on addresses that could not be reached, whose earlier copies are used.
+    """
+
+    files: dict[str, dict[Path, str]]
+    notes: tuple[str, ...]
+
+
+def fetch_sources(spec: DataSpec, folder: Path, describe: Callable[[str], None]) -> Fetched:
+    """Return the copies of the addresses that a study names; fetch them if needed.
 
     Args:
         spec: the study file's `data`.
@@ -89,13 +102,14 @@ def fetch_sources(spec: DataSpec, folder: Path, describe: Callable[[str], None])
         InputError: if an address cannot be read in full.
     """
     found: dict[str, dict[Path, str]] = {}
+    notes: list[str] = []
     for key, source in spec.list_sources():
         if is_url(source) and source not in found:
-            found[source] = _fetch(source, folder, f"data.{key}", describe)
-    return found
+            found[source] = _fetch(source, folder, f"data.{key}", describe, notes)
+    return Fetched(found, tuple(notes))
 
 
-def _fetch(source: str, folder: Path, key: str, describe: Callable[[str], None]) -> dict[Path, str]:
+def _fetch(source: str, folder: Path, key: str, describe: Callable[[str], None], notes: list[str]) -> dict[Path, str]:
     _check(source, key)
     copy = folder / hashlib.sha256(source.encode()).hexdigest()[:16]
     describe(f"looking at {source}")
@@ -104,7 +118,7 @@ def _fetch(source: str, folder: Path, key: str, describe: Callable[[str], None])
     except Exception as wrapped:
         error, kept = _unwrap(wrapped), _read_manifest(copy)
         if kept is not None and not _is_final(error):
-            describe(f"{source} cannot be reached; its copy in the study's folder is used")
+            notes.append(_note_copy(source, copy, error))
             return _name_copies(source, copy, kept)
         raise _explain(source, error, key) from None
     if not files:
@@ -112,6 +126,16 @@ def _fetch(source: str, folder: Path, key: str, describe: Callable[[str], None])
     if _read_manifest(copy) != _describe_files(files):
         _fetch_files(source, storage, files, copy, key, describe)
     return _name_copies(source, copy, _describe_files(files))
+
+
+def _note_copy(source: str, copy: Path, error: Exception) -> str:
+    """Return that an address could not be reached; with both times, since the note may be read much later."""
+    now, then = (time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at)) for at in (time.time(), _read_time(copy)))
+    return f"{source} could not be reached at {now} ({type(error).__name__}): its copy of {then} is used"
+
+
+def _read_time(copy: Path) -> float:
+    return (copy / _MANIFEST).stat().st_mtime
 
 
 def _unwrap(error: Exception) -> Exception:

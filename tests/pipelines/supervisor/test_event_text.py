@@ -37,6 +37,8 @@ def test_the_opening_has_the_notes_of_a_new_studys_data():
     expected = ['note: "empty" is left out: it has no value', "note: early stopping is off"]
     assert format_opening(noted).splitlines()[1:3] == expected
     assert "note:" not in format_opening(replace(noted, done=1))
+    unreached = replace(noted, done=1, data=replace(noted.data, unreached=("s3://a/b could not be reached",)))
+    assert format_opening(unreached).count("note:") == 1
 
 
 def test_a_trial_may_have_neither_value_nor_time():

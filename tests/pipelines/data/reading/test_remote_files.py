@@ -1,13 +1,17 @@
 """Data that is named by address: fetched whole, resumed where the connection breaks, and known to have changed."""
 
 import http.server
+import json
+import re
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipelines.data.prepare import prepare
+from pipelines.data.prepared_folder import load_summary
 from pipelines.data.reading import remote_files
 from pipelines.data.reading.source_paths import CONFINED
 from pipelines.spec.data_spec import DataSpec
@@ -69,7 +73,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     """Yield a server on loopback."""
-    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serve_on(0) as served:
+        yield served
+
+
+@contextmanager
+def serve_on(port):
+    """Run a server on a port of loopback, 0 for any."""
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     served.files, served.tag, served.breaks, served.requests = {}, "1", 0, []
     thread = threading.Thread(target=served.serve_forever, daemon=True)
     thread.start()
@@ -154,15 +165,26 @@ def test_data_that_changed_is_noticed(server, tmp_path):
 
 
 def test_a_server_that_is_away_leaves_a_study_its_copy(server, tmp_path):
-    """A study that has its data goes on without the storage."""
+    """A study that has its data goes on without the storage, and a note says so for as long as it is so."""
     server.files["/rows.csv"] = make_rows()
     spec = DataSpec.model_validate({"source": locate(server), "target": "y"})
     digest = read(server, tmp_path).digest
     server.shutdown()
     server.server_close()
-    said = []
-    assert prepare(spec, tmp_path, tmp_path / "study" / "data", "dense", digest, describe=said.append).digest == digest
-    assert any("its copy in the study's folder is used" in line for line in said)
+    folder = tmp_path / "study" / "data"
+    found = prepare(spec, tmp_path, folder, "dense", digest)
+    (note,) = found.unreached
+    assert re.fullmatch(
+        rf"{locate(server)} could not be reached at \d.* UTC \(\w+\): its copy of \d.* UTC is used", note
+    )
+    assert (found.digest, found.notes[0]) == (digest, note)
+    assert load_summary(folder) == found
+    assert json.loads((folder / "summary.json").read_text())["notes"] == list(found.notes)
+    with serve_on(server.server_address[1]) as back:
+        back.files["/rows.csv"] = make_rows()
+        again = prepare(spec, tmp_path, folder, "dense", digest)
+    assert (again.digest, again.unreached, note in again.notes) == (digest, (), False)
+    assert load_summary(folder) == again
 
 
 def test_a_file_that_is_not_there_is_named(server, tmp_path):
