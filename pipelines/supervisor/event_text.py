@@ -71,7 +71,7 @@ def format_event(event: events.StudyEvent) -> str | None:
     if isinstance(event, events.Noted):
         return f"note: {event.note}"
     if isinstance(event, events.FleetDivided):
-        return f"a fleet of {format_count(event.trials, 'trial')} failed: {event.reason}; they go on in smaller ones"
+        return _format_division(event)
     if isinstance(event, events.Watching):
         seen = f"seeing for {event.seconds:.0f} s whether it is alive"
         return f"the study is held by {event.holder}: {seen}"
@@ -82,6 +82,18 @@ def format_event(event: events.StudyEvent) -> str | None:
     if isinstance(event, events.Delivering):
         return _format_delivery(event) if event.waiting else None
     return _format_selection(event)
+
+
+def _format_division(event: events.FleetDivided) -> str:
+    if not event.trials:
+        return f"a fleet failed after its trials had ended: {event.reason}"
+    failed = f"a fleet of {format_count(event.trials, 'trial')} failed: {event.reason}"
+    if event.trials == event.alone:
+        return f"{failed}; {'they train' if event.alone > 1 else 'it trains'} alone, from the beginning"
+    if event.trials == 1:
+        return f"{failed}; it goes on in another one"
+    further = f", {event.alone} of them alone" if event.alone else ""
+    return f"{failed}; they go on in smaller ones{further}"
 
 
 def _format_loss(event: events.EngineLost) -> str:

@@ -186,10 +186,15 @@ class ImprovementEstimated:
 
 @dataclass(frozen=True)
 class FleetDivided:
-    """So many trials lost their fleet, and continue from their last checkpoints in smaller fleets."""
+    """So many trials lost their fleet, and continue from their last checkpoints in smaller fleets, one in another.
+
+    Attributes:
+        alone: how many of them start again and train alone, since their fleets failed repeatedly.
+    """
 
     trials: int
     reason: str
+    alone: int = 0
 
 
 @dataclass(frozen=True)

@@ -131,5 +131,5 @@ class FleetJobs:
             else:
                 yield left
         reason = "; ".join(event.reason.splitlines())
-        self._planner.divide(fleet.envelope, unfinished, reason)
-        yield FleetDivided(len(unfinished), reason)
+        alone = self._planner.divide(fleet.envelope, unfinished, reason)
+        yield FleetDivided(len(unfinished), reason, alone)

@@ -163,17 +163,25 @@ class FleetPlanner:
         others = sum(len(group.waiting) for group in self._groups if group.envelope != envelope)
         return others + len(self._singles) >= self._find_group(envelope).slots
 
-    def divide(self, envelope: Envelope, trials: Sequence[Trial], reason: str) -> None:
-        """Add the trials of a failed fleet again: they train in fleets of half the size, the last one alone."""
+    def divide(self, envelope: Envelope, trials: Sequence[Trial], reason: str) -> int:
+        """Add the trials of a failed fleet again; return how many of them train alone from now on.
+
+        Several train in fleets of half the size. One by itself goes on in another fleet, whose program is compiled; it
+        trains alone where that one fails too.
+        """
         group = self._find_group(envelope)
-        group.slots = max(1, math.ceil(min(group.slots, len(trials)) / 2))
+        if len(trials) > 1:
+            group.slots = math.ceil(min(group.slots, len(trials)) / 2)
+        alone = 0
         for number, values in trials:
             self._failures[number] = self._failures.get(number, 0) + 1
             # After three halvings the trial itself may be the cause.
-            if len(trials) == 1 or self._failures[number] > 3:
+            if self._failures[number] > (1 if len(trials) == 1 else 3):
                 self._singles.append(((number, values), f"its fleet failed: {reason}"))
+                alone += 1
             else:
                 group.waiting.append((number, values))
+        return alone
 
     def _find_or_add_group(self, member: Member) -> _Group:
         for group in self._groups:

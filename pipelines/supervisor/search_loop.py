@@ -213,13 +213,20 @@ class SearchLoop:
 
 
 def _count_planned_trials(study: OpenStudy) -> int:
-    """Return the trials that fleets are planned for: those to come, or those of the plan that paused trials are of."""
+    """Return the trials that fleets are planned for: those to come, or those of the plan that others began under.
+
+    A checkpoint is of one program, and programs depend on the number of trials. So a study that was interrupted keeps
+    its plan, and its trials train as they would have; with another budget, only where trials of fleets are paused.
+    """
+    budget = study.context.most_trials
     file = study.context.home.locate_study(study.context.name) / _PLAN_FILE
-    # A checkpoint is of one program, and programs depend on the number of trials.
-    if any(trial.state == "paused" and trial.trainer == "fleet" for trial in study.search.trials) and file.exists():
-        return int(json.loads(file.read_text(encoding="utf-8"))["trials"])
-    planned = study.context.most_trials - study.ended_trials
-    write_text(file, json.dumps({"trials": planned}) + "\n")
+    if file.exists():
+        plan = json.loads(file.read_text(encoding="utf-8"))
+        has_paused = any(trial.state == "paused" and trial.trainer == "fleet" for trial in study.search.trials)
+        if has_paused or plan.get("budget") == budget:
+            return int(plan["trials"])
+    planned = budget - study.ended_trials
+    write_text(file, json.dumps({"trials": planned, "budget": budget}) + "\n")
     return planned
 
 

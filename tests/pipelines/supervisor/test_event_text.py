@@ -10,10 +10,11 @@ from study_events import search_started
 from pipelines.supervisor.event_text import (
     format_cell,
     format_duration,
+    format_event,
     format_opening,
     format_trial_end,
 )
-from pipelines.supervisor.events import TrialEnded
+from pipelines.supervisor.events import FleetDivided, TrialEnded
 
 
 def test_the_opening_of_a_resumed_study_counts_earlier_trials():
@@ -56,3 +57,19 @@ def test_values_in_tables():
 def test_durations_at_their_edges(seconds, text):
     """Units change where the smaller one is full."""
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("trials", "alone", "says"),
+    [
+        (0, 0, "a fleet failed after its trials had ended: died"),
+        (1, 0, "a fleet of 1 trial failed: died; it goes on in another one"),
+        (1, 1, "a fleet of 1 trial failed: died; it trains alone, from the beginning"),
+        (2, 2, "a fleet of 2 trials failed: died; they train alone, from the beginning"),
+        (4, 0, "a fleet of 4 trials failed: died; they go on in smaller ones"),
+        (4, 1, "a fleet of 4 trials failed: died; they go on in smaller ones, 1 of them alone"),
+    ],
+)
+def test_the_line_of_a_failed_fleet_has_what_becomes_of_its_trials(trials, alone, says):
+    """A fleet of one trial is not divided, and one without trials loses nothing."""
+    assert format_event(FleetDivided(trials, "died", alone)) == says

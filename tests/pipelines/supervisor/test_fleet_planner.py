@@ -176,6 +176,32 @@ def test_workers_beyond_the_fleets_that_pay_stay_idle(desk):
     assert len(engine.fleets) == 1
 
 
+# Fleets that fail --------------------------------------------------------------------------------------------
+
+
+def test_a_fleet_that_fails_is_divided():
+    """Its trials wait for fleets of half the size, whose program is another one."""
+    found = make_planner(study(), trials=50)
+    trials = [(number, {"epochs": 3}) for number in range(4)]
+    envelope, _ = found.find_program(trials[0][1])
+    assert found.divide(envelope, trials, "died") == 0
+    assert found.choose_fleet() == (envelope, 2)
+
+
+def test_a_fleet_of_one_trial_keeps_its_program():
+    """There is nothing to divide: its trial goes on from its checkpoint, and trains alone after a second failure."""
+    found = make_planner(study(), trials=50)
+    trial = (0, {"epochs": 3})
+    envelope, slots = found.find_program(trial[1])
+    assert found.divide(envelope, [], "died") == 0, "its last trial had ended"
+    assert found.choose_fleet() is None
+    assert found.divide(envelope, [trial], "died") == 0
+    assert found.choose_fleet() == (envelope, slots)
+    assert found.take(envelope, 4) == [trial]
+    assert found.divide(envelope, [trial], "died") == 1
+    assert found.pop_single() == (trial, "its fleet failed: died")
+
+
 # On GPUs -----------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from desk import FILE
+from desk import FILE, scores
 from fake_engine import FakeEngine, training
 from small_studies import study_of
 
@@ -201,16 +201,22 @@ def test_paused_trials_survive_a_kill_at_any_moment(desk):
     assert Counter(record.number for record in desk.records(TrialFinished)) == dict.fromkeys(range(9), 1)
 
 
-def test_a_paused_fleet_keeps_its_plan(desk, monkeypatch):
-    """A checkpoint is of one program: with a larger budget the programs are planned as for the first one."""
-    planned = []
+@pytest.fixture
+def planned(monkeypatch):
+    """Return a list that gets the number of trials of each plan of fleets."""
+    found = []
     real = search_loop.FleetPlanner
 
     def plan(*args, trials, **settings):
-        planned.append(trials)
+        found.append(trials)
         return real(*args, trials=trials, **settings)
 
     monkeypatch.setattr(search_loop, "FleetPlanner", plan)
+    return found
+
+
+def test_a_paused_fleet_keeps_its_plan(desk, planned):
+    """A checkpoint is of one program: with a larger budget the programs are planned as for the first one."""
     fleet_script = with_trainer("fleet")
     supervisor = desk.supervisor(FakeEngine(fleet_script), study=asha(fleet=2))
     for event in supervisor.run():
@@ -219,6 +225,17 @@ def test_a_paused_fleet_keeps_its_plan(desk, monkeypatch):
     desk.run(FakeEngine(fleet_script, test_scores={}), study=asha(trials=30, fleet=2))
     assert planned == [9, 9]
     assert len(desk.trials()) == 30
+
+
+def test_an_interrupted_study_keeps_its_plan(desk, planned):
+    """Its trials train in the programs of their checkpoints; only a new budget is planned for anew."""
+    supervisor = desk.supervisor(FakeEngine(scores(1.0)), trials=9, fleet="2")
+    for event in supervisor.run():
+        if isinstance(event, TrialEnded):
+            supervisor.pause()
+    desk.run(FakeEngine(scores(1.0)), trials=9, fleet="2")
+    desk.run(FakeEngine(scores(1.0)), trials=12, fleet="2")
+    assert planned == [9, 9, 3]
 
 
 @pytest.mark.parametrize("slots", [2, 4])
