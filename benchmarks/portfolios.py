@@ -4,7 +4,7 @@ For each family the same configurations are trained on each of its data sets by 
 points of its shipped space, and draws around the default, which a study of a family without a portfolio tries. A
 portfolio is chosen greedily among all of them: after the default, each configuration is the one that lowers the mean
 regret over the data sets most. It is judged leave-one-out: chosen on all data sets but one, and scored on that one,
-beside as many random points and as many of the draws.
+beside as many random points and as many of the draws. Sets that `search_real.py` judges searches on only judge.
 
 The score is the validation cross-entropy, or the root mean squared error. The regret on a data set is
 (score - best) / (median - best) over its configurations: 0 is the best of them, 1 a median one.
@@ -36,7 +36,8 @@ from typing import Any
 import numpy as np
 import optuna
 import yaml
-from generated_data import BINARY, PICTURES, REGRESSION, TABLES, locate
+from generated_data import BINARY, REGRESSION, TABLES, locate
+from generated_pictures import PICTURES
 from generated_series import SERIES
 from generated_texts import TEXTS
 
@@ -57,11 +58,13 @@ _DRAWS = "the default, then draws around it"
 _TABLES = ("breast_cancer", "wine", "iris", "digits", "diabetes", "concrete", *TABLES)
 DATA_SETS: Mapping[str, tuple[str, ...]] = {
     "mlp": _TABLES,
-    "tabular": ("concrete", "breast_cancer", "classes-5", "friedman2", "hastie", "moons"),
+    "tabular": ("concrete", "friedman2", "moons", "diabetes", "friedman3", "wine", "classes-noisy", "breast_cancer"),
     "text": ("tickets", *TEXTS),
     "series": ("visits", *SERIES),
-    "cnn": ("digits", *PICTURES),
+    "cnn": (*(name for name in PICTURES if name != "moved-digits"), "digits"),
 }
+UNLEARNED: Mapping[str, frozenset[str]] = {"cnn": frozenset({"digits"})}
+"""Sets that only judge: no portfolio is learned on them, because `search_real.py` judges searches there."""
 
 
 def main() -> None:
@@ -181,6 +184,7 @@ def learn(family: str, size: int) -> None:
     measured = load_regrets(family)
     held_out = judge(measured, size)
     print(make_table(held_out, size))
+    print(make_list(measured.names, held_out))
     # Where that is most of them, the order of the scores is partly that of the speed of training.
     print(f"{measured.cut_off:.0%} of the trainings had their best epoch last.")
     last = {way: float(each[:, -1].mean()) for way, each in held_out.items()}
@@ -188,7 +192,7 @@ def learn(family: str, size: int) -> None:
         better = next(way for way, regret in last.items() if regret == least)
         print(f"{family} gets no portfolio: {better} does better")
         return
-    chosen = choose(measured.regrets, measured.candidates, size)
+    chosen = choose(measured.regrets[measured.learned], measured.candidates, size)
     SHIPPED.mkdir(parents=True, exist_ok=True)
     text = _format(family, measured, [measured.points[index] for index in chosen])
     (SHIPPED / f"{family}.yaml").write_text(text)
@@ -200,6 +204,7 @@ class Measured:
 
     Attributes:
         regrets: [data set, configuration], the default first.
+        learned: rows of `regrets` that a portfolio is chosen on; the others only judge it.
         draws: which configurations are draws around the default.
         epochs: the most that a training had.
         cut_off: share of the trainings whose best epoch was their last one.
@@ -208,6 +213,7 @@ class Measured:
     names: Sequence[str]
     points: Sequence[Mapping[str, Any]]
     regrets: np.ndarray
+    learned: Sequence[int]
     draws: np.ndarray
     epochs: int
     cut_off: float
@@ -240,7 +246,9 @@ def load_regrets(family: str) -> Measured:
     draws = np.array([point in drawn for point in shared])
     regrets = (table - best) / (median - best)
     cut_off = np.mean([int(row["best_epoch"]) == epochs for row in rows])
-    return Measured(list(scores), [json.loads(point) for point in shared], regrets, draws, epochs, float(cut_off))
+    learned = [at for at, name in enumerate(scores) if name not in UNLEARNED.get(family, ())]
+    points = [json.loads(point) for point in shared]
+    return Measured(list(scores), points, regrets, learned, draws, epochs, float(cut_off))
 
 
 def choose(regrets: np.ndarray, candidates: np.ndarray, size: int) -> list[int]:
@@ -258,7 +266,7 @@ def judge(measured: Measured, size: int) -> Mapping[str, np.ndarray]:
     held_out: dict[str, list[Any]] = {}
     random, draws = measured.random, np.flatnonzero(measured.draws)
     for left_out, own in enumerate(measured.regrets):
-        others = np.delete(measured.regrets, left_out, axis=0)
+        others = measured.regrets[[at for at in measured.learned if at != left_out]]
         chosen = choose(others, measured.candidates, size)
         held_out.setdefault(_PORTFOLIO, []).append(np.minimum.accumulate(own[[0, *chosen]]))
         held_out.setdefault(_RANDOM, []).append([_expect_best(own[random], count) for count in range(1, size + 2)])
@@ -281,6 +289,22 @@ def make_table(held_out: Mapping[str, np.ndarray], size: int) -> str:
     return "\n".join([*lines, "", note])
 
 
+def make_list(names: Sequence[str], held_out: Mapping[str, np.ndarray]) -> str:
+    """Return the regrets on each data set once all points were tried, and by how much the portfolio leads each way."""
+    last = {way: each[:, -1] for way, each in held_out.items()}
+    lines = ["| data set left out | " + " | ".join(last) + " |", "|---" * (len(last) + 1) + "|"]
+    lines += [
+        f"| {name} | {' | '.join(f'{each[at]:.2f}' for each in last.values())} |" for at, name in enumerate(names)
+    ]
+    leads = [(way, each - last[_PORTFOLIO]) for way, each in last.items() if way != _PORTFOLIO]
+    compared = [
+        f"The portfolio leads {way!r} by {lead.mean():.2f} ± {lead.std(ddof=1) / np.sqrt(len(lead)):.2f},"
+        f" and is behind on {np.sum(lead < 0)} of {len(lead)} sets."
+        for way, lead in leads
+    ]
+    return "\n".join(["", *lines, "", *compared])
+
+
 def _expect_best(regrets: np.ndarray, count: int) -> float:
     """Return the expected lowest of `count` draws without repetition."""
     ordered, total = np.sort(regrets), len(regrets)
@@ -301,10 +325,10 @@ def _format(family: str, measured: Measured, points: Sequence[Mapping[str, Any]]
         f"# Learned by `python benchmarks/portfolios.py measure {family} --points {len(measured.random) + 1}"
         f" --draws {measured.draws.sum()} --epochs {measured.epochs}` and",
         f"# `... learn {family} --size {len(points)}` on {today}, with {releases}.",
-        "# Data sets, those of scikit-learn and of studies/data, or made by benchmarks/generated_data.py:",
+        "# Data sets, those of scikit-learn and of studies/data, or made by benchmarks/generated_*.py:",
     ]
     text = ""
-    for name in measured.names:
+    for name in (measured.names[at] for at in measured.learned):
         text, line = (text + f" {name},", None) if len(text) < 95 else (f" {name},", f"#{text}")
         lines += [line] if line else []
     lines.append(f"#{text.rstrip(',')}.")

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from generated_data import PICTURES
+from generated_pictures import PICTURES
 from sklearn import datasets
 from statsmodels import datasets as surveys
 
