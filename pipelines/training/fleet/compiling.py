@@ -10,7 +10,13 @@ from typing import Any
 
 import jax
 
-from pipelines.training.fleet.stored_programs import compile_anew, find_program, store_program, try_stored
+from pipelines.training.fleet.stored_programs import (
+    compile_anew,
+    find_program,
+    store_program,
+    try_stored,
+    wait_for_others,
+)
 
 _FOR_A_FEW_CALLS = {"xla_cpu_use_fusion_emitters": False}
 """Options that save a third of a second of compiling for a CPU. Loops then take up to half as long again."""
@@ -48,16 +54,19 @@ class CompiledFunction:
         if getattr(jax.config, _EAGER):
             return self._jitted(*arguments)
         key = self._make_key(arguments)
-        if (begun := _begun.pop(key, None)) is not None:
-            _keep(key, begun.result())
+        if (begun := _begun.pop(key, None)) is not None and (compiled := begun.result()) is not None:
+            _keep(key, compiled)
         if (known := _programs.get(key)) is not None:
             return known(*arguments)
         file = find_program([str(part) for part in key])
-        if file is not None and (stored := try_stored(file, arguments)) is not None:
-            _keep(key, stored[0])
-            return stored[1]
-        compiled = _keep(key, self._compile(arguments, file))
-        return compiled(*arguments)
+        if file is None:
+            return _keep(key, self._compile(arguments))(*arguments)
+        if (stored := try_stored(file, arguments)) is None:
+            with wait_for_others(file):
+                if (stored := try_stored(file, arguments)) is None:
+                    return _keep(key, self._compile_and_store(arguments, file))(*arguments)
+        _keep(key, stored[0])
+        return stored[1]
 
     def begin(self, *arguments: Any) -> None:
         """Begin to compile for a later call with arguments like these, in a thread, unless that was done before."""
@@ -69,19 +78,27 @@ class CompiledFunction:
             # Shapes alone: the arrays may be overwritten before the thread has read them.
             make_shape: Callable[[Any, Any], Any] = jax.ShapeDtypeStruct
             shapes = jax.tree.map(lambda leaf: make_shape(leaf.shape, leaf.dtype), arguments)
-            _begun[key] = _compiler.submit(self._compile, shapes, file)
+            _begun[key] = _compiler.submit(self._compile_alone, shapes, file)
 
     def _make_key(self, arguments: tuple[Any, ...]) -> tuple[Hashable, ...]:
         leaves, structure = jax.tree.flatten(arguments)
         return (*self._made_from, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
 
-    def _compile(self, arguments: tuple[Any, ...], file: Path | None) -> Any:
+    def _compile_alone(self, arguments: tuple[Any, ...], file: Path | None) -> Any:
+        """Compile, unless another process does so too; return None where that has stored the program."""
         if file is None:
-            return self._jitted.lower(*arguments).compile()
+            return self._compile(arguments)
+        with wait_for_others(file):
+            return None if file.exists() else self._compile_and_store(arguments, file)
+
+    def _compile_and_store(self, arguments: tuple[Any, ...], file: Path) -> Any:
         with compile_anew():
-            compiled = self._jitted.lower(*arguments).compile()
+            compiled = self._compile(arguments)
         store_program(compiled, file)
         return compiled
+
+    def _compile(self, arguments: tuple[Any, ...]) -> Any:
+        return self._jitted.lower(*arguments).compile()
 
 
 def _keep(key: tuple[Hashable, ...], compiled: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,21 +3,23 @@
 JAX's cache finds a program once it is traced, and tracing a fleet's takes 0.7 seconds of a core; loading one of these
 takes 0.1. Its name holds everything that the program follows from: the code of kerastudy, Keras and JAX, their
 settings, the machine's processor, and what the caller names. A program that cannot be loaded, or fails at once, is
-compiled again.
+compiled again. What one process compiles, others wait for.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import pickle
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 import keras
@@ -32,6 +34,9 @@ _FOLDER = "jax_compilation_cache_dir"
 _LEAST_S = "jax_persistent_cache_min_compile_time_secs"
 _NEVER_S = 1e9
 _ENDING = ".program"
+_LOCK = ".lock"
+_LONGEST_S = 120.0  # chosen: a process that is stopped while it compiles holds no other up for longer
+_LOOK_S = 0.05
 _lock = threading.Lock()
 _anew: list[float] = []
 """Of each thread inside `compile_anew`, the setting before."""
@@ -83,6 +88,43 @@ def store_program(compiled: Any, file: Path) -> None:
             aside.replace(file)
         finally:
             aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def wait_for_others(file: Path) -> Iterator[None]:
+    """Wait while another process compiles the program of a file, as fleets of a study do that begin together.
+
+    Others wait in turn for this one, until it leaves the context.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.with_suffix(_LOCK).open("w")
+    except OSError:  # no process can store a program there
+        yield
+        return
+    with lock:
+        has_waited, deadline = False, time.monotonic() + _LONGEST_S
+        while not _try_lock(lock) and time.monotonic() < deadline:
+            has_waited = True
+            time.sleep(_LOOK_S)
+        if has_waited:
+            # Where the other one has stored nothing, all that waited compile at once, and not in a row.
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            file.with_suffix(_LOCK).unlink(missing_ok=True)
+
+
+def _try_lock(lock: TextIO) -> bool:
+    """Return whether this process has a lock, or needs none because the disk knows none."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
+import time
 
 import jax
 import numpy as np
@@ -152,3 +155,56 @@ def test_two_threads_that_compile_leave_the_cache_as_it_was(folder):
     assert getattr(jax.config, name) > before
     second.__exit__(None, None, None)
     assert getattr(jax.config, name) == before
+
+
+def compile_in_process(folder, barrier, traces):
+    """Compile as a worker does, and put the number of traces into a queue."""
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    compiling._programs.clear()
+    traced = []
+
+    def slow(numbers):
+        traced.append(numbers)
+        time.sleep(1.0)  # until the other one has begun too
+        return numbers["a"] + 1.0
+
+    begun, called = CompiledFunction(slow, (), "begun"), CompiledFunction(slow, (), "called")
+    barrier.wait()
+    begun.begin(dict(NUMBERS))
+    results = [float(each(dict(NUMBERS))[1]) for each in (called, begun)]
+    traces.put((results, len(traced)))
+
+
+def test_processes_that_begin_at_once_compile_each_program_once(tmp_path):
+    """The fleets of a study begin with the same program: one worker compiles it, the others load it."""
+    context = multiprocessing.get_context("spawn")
+    barrier, traces = context.Barrier(2), context.Queue()
+    workers = [context.Process(target=compile_in_process, args=(tmp_path, barrier, traces)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    found = [traces.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert [results for results, _ in found] == [[2.0, 2.0]] * 2
+    assert sum(traced for _, traced in found) == 2
+    assert {file.suffix for file in tmp_path.iterdir()} == {".program"}
+
+
+def test_who_waited_for_a_program_that_was_not_stored_keeps_no_other_waiting(folder):
+    """A disk that is full, or a worker that is killed: all compile at once then, and not in a row."""
+    file = folder / "it.program"
+    with stored_programs.wait_for_others(file):
+        other = threading.Thread(target=lambda: lasting.append(hold(file, finished)))
+        lasting, finished = [], threading.Event()
+        other.start()
+        time.sleep(0.3)
+    with stored_programs.wait_for_others(file):
+        finished.set()
+    other.join(60)
+    assert lasting == [True]
+
+
+def hold(file, finished):
+    """Wait for others, and for an event within the context; return whether it came."""
+    with stored_programs.wait_for_others(file):
+        return finished.wait(60)
