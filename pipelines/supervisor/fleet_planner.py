@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import optuna
 
 from pipelines.data.prepared import DataSummary
 from pipelines.study.study import Study
 from pipelines.supervisor.fleet_eligibility import estimate_sizes, find_ineligible_data, find_ineligible_reason
-from pipelines.training.fleet.envelope import Envelope, find_envelope, is_alike, merge_envelopes
+from pipelines.training.fleet.envelope import Envelope, divide_by_kind, find_envelope, is_alike, merge_envelopes
 from pipelines.training.fleet.grouping import (
     Sizes,
     count_fleets_at_once,
@@ -86,7 +86,7 @@ class FleetPlanner:
         if self.ineligible_reason:
             return
         sizes = estimate_sizes(summary, trials)
-        members = [member for member in _sample_space(study) if not _check_member(member)]
+        members = _sample_members(study)
         if not members:
             self.ineligible_reason = "no optimizer of the space updates each weight by itself"
             return
@@ -232,7 +232,7 @@ def _compute_room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory
 
 
 def _sample_space(study: Study) -> list[Member]:
-    """Return a sample of the space's trials, its ends among them."""
+    """Return a sample of the space's trials, its two ends first."""
     # A fixed seed, so that a study that continues has the same programs.
     drawer = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     points: list[Mapping[str, Value]] = [find_smallest(study.space), find_largest(study.space)]
@@ -240,6 +240,27 @@ def _sample_space(study: Study) -> list[Member]:
         drawn = _draw_point(study.space, drawer.ask())
         points += [drawn] if drawn is not None else []
     return [build_member(point, study.per_layer, study.spec.model) for point in points]
+
+
+def _sample_members(study: Study) -> list[Member]:
+    """Return a sample of the trials that can train in fleets; it has the space's ends of each kind of programs.
+
+    A sample has few trials of some kinds, and one of a size that it missed would need a program more.
+    """
+    sample = _sample_space(study)
+    members = [member for member in sample if not _check_member(member)]
+    for some, *_ in divide_by_kind(members):
+        members += [
+            replace(
+                end,
+                pooling=some.pooling,
+                convolutions=some.strided or end.convolutions,
+                optimizer=some.optimizer,
+                arguments=some.arguments,
+            )
+            for end in sample[:2]
+        ]
+    return members
 
 
 def _draw_point(space: Space, trial: optuna.Trial) -> Mapping[str, Value] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import optuna
 import pytest
 from desk import SUMMARY, scores
 from fake_engine import FakeEngine
@@ -12,6 +13,7 @@ from small_studies import study_of
 from pipelines.data.prepared import Features
 from pipelines.supervisor.fleet_eligibility import find_ineligible_reason
 from pipelines.supervisor.fleet_planner import FleetPlanner
+from search_spaces.suggest import suggest
 
 MEMORY = 10**10
 
@@ -118,6 +120,17 @@ def test_the_space_that_ships_trains_in_fleets():
         for size in (3, 5)
     ]
     assert [kind.strided for kind in kinds] == [0] * 8 + [1, 1, 2, 2]
+
+
+def test_no_trial_of_the_space_that_ships_needs_a_further_program():
+    """The sample has few trials of some kinds; each kind's programs hold the space's largest and smallest trials."""
+    made = study_of("study: it\ndata: {source: sklearn:digits}\nmodel: cnn\nresources: {fleet: 2}\n")
+    found = make_planner(made, summary=IMAGES, trials=200)
+    planned = found.describe()
+    drawer = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5))
+    for _ in range(200):
+        found.find_program(suggest(made.space, drawer.ask()))
+    assert found.describe() == planned
 
 
 def test_the_plan_of_convolutions_counts_filters():
