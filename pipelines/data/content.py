@@ -19,10 +19,9 @@ from pipelines.data.examples.structures import flatten
 from pipelines.data.fingerprint import update_digest
 from pipelines.data.fitted.files import write_fitted
 from pipelines.data.fitted.values import Fitted, fit_array, fit_columns
-from pipelines.data.fitted.write_features import write_features
+from pipelines.data.fitted.write_features import write_features, write_rows
 from pipelines.data.prepared import PICTURES, Features, InputKind, RawColumn
 from pipelines.data.raw import PARTS
-from pipelines.data.scratch import create_array, iterate_chunks
 from pipelines.data.splits.split import Split
 from pipelines.data.targets.labels import Labels
 from pipelines.data.window_content import WindowContent
@@ -91,7 +90,11 @@ class ExampleContent:
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessedContent:
-    """Columns with their plan, or one array with the form that its preprocessing gives it."""
+    """Columns with their plan, or one array with the form that its preprocessing gives it.
+
+    Attributes:
+        keeps_bytes: whether prepared pictures of 8 bits are bytes on the disk; a user model's code takes arrays.
+    """
 
     columns: tuple[Column, ...] = ()
     plan: Plan | None = None
@@ -101,6 +104,7 @@ class PreprocessedContent:
     marked: tuple[bool, ...] = ()
     past: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    keeps_bytes: bool = False
 
     @property
     def form(self) -> None:
@@ -171,7 +175,7 @@ class PreprocessedContent:
             if weights is not None:
                 np.save(folder / f"{part}.sample_weight.npy", weights[rows])
             raw = self._select_rows(rows)
-            write_features(folder, part, fitted, raw, len(rows))
+            write_features(folder, part, fitted, raw, len(rows), keeps_bytes=self.keeps_bytes)
             if part != "train":
                 self._write_raw(folder, part, raw)
 
@@ -188,11 +192,7 @@ class PreprocessedContent:
 
     def _write_raw(self, folder: Path, part: str, raw: Mapping[str, Any]) -> None:
         if self.array is not None:
-            rows = next(iter(raw.values()))
-            written = create_array(folder / f"{part}.raw.npy", (len(rows), *self.array.shape[1:]), self.array.dtype)
-            for start, stop in iterate_chunks(len(rows), self.array[:1].nbytes):
-                written[start:stop] = rows[start:stop]
-            written.flush()
+            write_rows(folder / f"{part}.raw.npy", next(iter(raw.values())))
             return
         # Parquet has no pixels.
         for name, values in raw.items():
@@ -245,6 +245,11 @@ class _SelectedRows:
     def __init__(self, array: Array, rows: Array) -> None:
         self._array = array
         self._rows = rows
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self._array.dtype
 
     def __len__(self) -> int:
         """Return the number of rows."""

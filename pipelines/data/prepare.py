@@ -5,6 +5,7 @@ A prepared folder is complete or absent: preparation writes a folder beside it a
 * `summary.json`, `split.csv` (each source row's place, part and fold) and `model_inputs.json` (see `model_inputs`);
 * per fold `fold-<k>/<part>.<input>.npy` and `<part>.y.npy` for training, `preprocessing.json` (see `fitted`), and the
   raw rows of the validation and test parts (`<part>.raw.parquet` or `<part>.raw.npy`) for comparing exported models.
+  Pictures of 8 bits are bytes in `<part>.<input>-bytes.npy` (see `examples.picture_rows`), except for a user model.
 
 The summary has a fingerprint of the study file's `data` and of the files' contents. If it matches, nothing is prepared
 again. What a loader gave is stored too (see `stored_rows`).
@@ -56,7 +57,7 @@ from pipelines.data.splits.division import Division
 from pipelines.data.splits.split import Split
 from pipelines.data.splits.split_rows import divide_again, split_rows
 from pipelines.data.stored_rows import load_rows, save_rows
-from pipelines.data.streaming.choose_streaming import choose_shuffle, choose_streaming
+from pipelines.data.streaming.choose_streaming import choose_shuffle, choose_streaming, measure_prepared
 from pipelines.data.streaming.prepare_table import prepare_table
 from pipelines.data.targets.labels import Labels
 from pipelines.data.window_content import WindowContent
@@ -145,8 +146,7 @@ def _prepare(
                 spec, base, aside, prefers, division, source_rows, describe, keeps_rows=keeps_rows
             )
     if choice.streams:
-        size = sum(file.stat().st_size for file in aside.rglob("*.npy"))
-        shuffle, line = choose_shuffle(spec, size, memory_bytes)
+        shuffle, line = choose_shuffle(spec, *measure_prepared(aside), memory_bytes)
         lines = (line for line in (choice.note, line) if line)
         summary = dataclasses.replace(summary, streaming=shuffle, notes=(*lines, *summary.notes))
     _write_summary(aside, summary, {**prints, "declared": declared_digest})

@@ -5,7 +5,7 @@ forms, and the description lists those that are present:
 
 * a table or plain arrays: `dense` float32 [row, width], and `codes` int32 [row, column] for the columns that are
   embedded (the embedding is trained, so it belongs to the model and not to the preprocessing);
-* images: `image` float32 [row, height, width, channel];
+* images: `image` float32 [row, height, width, channel], which may be bytes on the disk (`examples.picture_rows`);
 * a series: `series` float32 [row, time, channel];
 * each column of text: `text_1`, `text_2`, ... int32 [row, word], 0 after the last word and 1 for an unknown one.
 

@@ -15,7 +15,8 @@ from pipelines.data.array_types import Array
 from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.examples.examples import Examples, load_examples
 from pipelines.data.examples.leaves import convert_for_model, take_rows
-from pipelines.data.examples.structures import flatten
+from pipelines.data.examples.picture_rows import BYTES_SUFFIX, PictureRows, widen
+from pipelines.data.examples.structures import flatten, map_leaves
 from pipelines.data.prepared import HEAD_PREFIX, DataSummary, Features, RawColumn, Task
 from pipelines.data.report import DataReport
 from pipelines.data.window_facts import WindowFacts
@@ -62,16 +63,34 @@ def load_summary(folder: Path) -> DataSummary:
 
 
 def load_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
-    """Return one part of preprocessed data: x by input name, y in the form of `Task.kind`; mapped into memory."""
+    """Return one part of preprocessed data: x by input name, y in the form of `Task.kind`; mapped into memory.
+
+    Pictures may be `PictureRows`, which are widened where rows are taken.
+    """
     below = locate(folder) / f"fold-{fold}"
     names = [file.name.removeprefix(f"{part}.").removesuffix(".npy") for file in sorted(below.glob(f"{part}.*.npy"))]
     # Mapped into memory: all workers share the pages of one file.
     inputs = [name for name in names if name.partition(".")[0] != "raw"]
-    arrays = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in inputs}
+    arrays = {name.removesuffix(BYTES_SUFFIX): load_array(below / f"{part}.{name}.npy") for name in inputs}
     weights = arrays.pop("sample_weight", None)
     heads = {name: arrays.pop(name) for name in list(arrays) if name.startswith(HEAD_PREFIX)}
     y = {name.removeprefix(HEAD_PREFIX): each for name, each in heads.items()} if heads else arrays.pop("y")
     return Examples(x=arrays, y=y, sample_weight=weights)
+
+
+def load_array(file: Path) -> Array | PictureRows:
+    """Return the array of a file in a fold's folder, mapped into memory."""
+    stored: Array = np.load(file, mmap_mode="r")
+    if not file.stem.endswith(BYTES_SUFFIX):
+        return stored
+    from pipelines.data.fitted.files import read_fitted  # few folders hold pictures
+    from pipelines.data.fitted.stored_pictures import find_pictures
+
+    fitted = read_fitted(file.parent)
+    pictures = None if fitted is None else find_pictures(fitted)
+    if pictures is None:
+        raise ValueError(f"{file} holds bytes of pictures, but the preprocessing beside it takes none")
+    return pictures.read(stored)
 
 
 def load_examples_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
@@ -84,7 +103,7 @@ def load_examples_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
         return load_examples(locate(folder) / f"fold-{fold}" / part, form).map(convert_for_model)
     prepared = load_part(folder, part, fold)
     x = next(iter(prepared.x.values())) if len(prepared.x) == 1 else dict(prepared.x)
-    return Examples(x, prepared.y, prepared.sample_weight)
+    return Examples(map_leaves(widen, x), prepared.y, prepared.sample_weight)
 
 
 def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -> dict[str, Array]:

@@ -112,7 +112,7 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
         return ExampleContent(examples, notes=_note_examples(examples, spec))
     if raw.windows is not None:
         return _read_windows(raw.array, raw.windows, split, prefers)
-    array = _convert_to_float32(raw.array)
+    array, keeps_bytes = _convert_to_float32(raw.array), prefers != "any"
     if prefers == "mixed":
         prefers = "image" if array.ndim > 2 else "dense"
     if prefers == "any":
@@ -127,7 +127,14 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
         array, form = _convert_to_images(array, raw, prefers), prefers
         notes = _note_pixels(array) if prefers == "pixels" else ()
     marked = mark_missing(array, training).tolist() if array.ndim == 2 else []
-    return PreprocessedContent(array=array, output=form, is_series=form == "series", marked=tuple(marked), notes=notes)
+    return PreprocessedContent(
+        array=array,
+        output=form,
+        is_series=form == "series",
+        marked=tuple(marked),
+        notes=notes,
+        keeps_bytes=keeps_bytes,
+    )
 
 
 def _read_windows(numbers: Array, windows: Windows, split: Split, prefers: InputKind) -> Content:
@@ -179,7 +186,7 @@ def _read_table(
     if prefers == "any":
         advice = "" if spec.preprocess == "dense" else "; none gives it each column as it is"
         notes.append(f"the model gets the columns as standardised numbers (data.preprocess: {spec.preprocess}{advice})")
-    return PreprocessedContent(tuple(columns), plan, notes=tuple(notes))
+    return PreprocessedContent(tuple(columns), plan, notes=tuple(notes), keeps_bytes=prefers != "any")
 
 
 def _note_examples(examples: Examples, spec: DataSpec) -> tuple[str, ...]:

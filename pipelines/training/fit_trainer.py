@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from pipelines.data.examples.picture_rows import widen
+from pipelines.data.examples.structures import map_leaves
 from pipelines.training.batches import Rows, TrainingBatches, compute_row_weights
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
@@ -63,7 +65,7 @@ def _make_validation(rows: Rows, batch_size: int) -> tuple[Any, ...] | OrderedBa
     if rows.streaming is not None:
         # Of arrays, Keras would make tensors of all rows.
         return OrderedBatches(rows.validation, batch_size)
-    x, y, weights = dict(rows.validation.x), rows.validation.y, rows.validation.sample_weight
+    x, y, weights = map_leaves(widen, rows.validation.x), rows.validation.y, rows.validation.sample_weight
     return (x, y) if weights is None else (x, y, weights)
 
 

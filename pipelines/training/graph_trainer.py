@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from pipelines.data.examples.examples import Examples
 from pipelines.data.examples.leaves import count_rows
-from pipelines.data.examples.model_tensors import can_gather, make_tensors, measure_bytes
+from pipelines.data.examples.model_tensors import can_gather, gather_rows, make_row_tensors, make_tensors, measure_bytes
 from pipelines.data.examples.structures import flatten, map_leaves
 from pipelines.training.batches import Rows, compute_row_weights, shuffle_rows
 from pipelines.training.checkpoint import CheckpointStore
@@ -128,7 +128,7 @@ class _Rows:
         """Return the chosen rows as a batch."""
         parts = (self.x, self.y, self.weights)
         x, y, weights = (
-            None if part is None else map_leaves(lambda leaf: tf.gather(leaf, chosen), part) for part in parts
+            None if part is None else map_leaves(lambda leaf: gather_rows(leaf, chosen), part) for part in parts
         )
         # Without targets a batch is x alone, as Keras's steps take it.
         return (x,) if y is None else (x, y) if weights is None else (x, y, weights)
@@ -202,4 +202,4 @@ def _run(model: keras.Model, steps: _Steps, order: np.ndarray[Any, Any]) -> dict
 
 
 def _make_rows(part: Examples, weights: Any) -> _Rows:
-    return _Rows(make_tensors(part.x), make_tensors(part.y), make_tensors(weights))
+    return _Rows(make_row_tensors(part.x), make_tensors(part.y), make_tensors(weights))

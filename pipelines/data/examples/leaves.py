@@ -1,6 +1,6 @@
 """Leaves of a structure of examples: arrays of numbers, text, ragged and sparse rows.
 
-A leaf's value is a numpy array (text as Python strings in an array of objects), a `SparseRows`, or a
+A leaf's value is a numpy array (text as Python strings in an array of objects), a `SparseRows`, a `PictureRows`, or a
 `tf.RaggedTensor`. TensorFlow is recognised by attributes: importing it takes seconds, and most data needs none.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.array_types import Array
+from pipelines.data.examples.picture_rows import PictureRows
 from pipelines.data.examples.structures import Leaf
 
 _NUMBERS = "biuf"
@@ -103,7 +104,7 @@ def take_rows(value: Any, rows: Array | slice) -> Any:
         return value[rows] if isinstance(rows, slice) else tf.gather(value, rows)
     if hasattr(value, "dense_shape"):  # a `tf.SparseTensor`, as a model takes it
         return _make_sparse_tensor(_convert_sparse_tensor(value)[rows])
-    if isinstance(rows, slice) or isinstance(value, np.ndarray) or hasattr(value, "tocsr"):
+    if isinstance(rows, slice) or isinstance(value, np.ndarray | PictureRows) or hasattr(value, "tocsr"):
         return value[rows]
     import tensorflow as tf
 

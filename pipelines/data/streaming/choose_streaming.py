@@ -8,6 +8,7 @@ from typing import Literal
 
 import psutil
 
+from pipelines.data.examples.picture_rows import BYTES_SUFFIX
 from pipelines.data.prepared import DIGEST_PREFIX, PICTURES, InputKind, Shuffle
 from pipelines.data.reading.pictures import SUFFIXES
 from pipelines.data.reading.source_paths import COMPRESSIONS, find_sources
@@ -106,15 +107,25 @@ def estimate_memory(spec: DataSpec, base: Path) -> int:
     return sum(map(_estimate_file, paths))
 
 
-def choose_shuffle(spec: DataSpec, prepared_bytes: int, memory_bytes: int | None) -> tuple[Shuffle | Literal[""], str]:
+def measure_prepared(folder: Path) -> tuple[int, int]:
+    """Return the bytes of a folder's prepared rows on the disk, and as numbers in memory."""
+    sizes = {file: file.stat().st_size for file in folder.rglob("*.npy")}
+    widened = sum(size * (4 if file.stem.endswith(BYTES_SUFFIX) else 1) for file, size in sizes.items())
+    return sum(sizes.values()), widened
+
+
+def choose_shuffle(
+    spec: DataSpec, prepared_bytes: int, widened_bytes: int, memory_bytes: int | None
+) -> tuple[Shuffle | Literal[""], str]:
     """Return how trainings mix streamed rows that they read from disk, with a line; "" where they may be in memory.
 
     Args:
         spec: the study file's `data`.
-        prepared_bytes: size of the prepared rows.
+        prepared_bytes: size of the prepared rows on the disk.
+        widened_bytes: size of the same rows as numbers.
         memory_bytes: limit of memory; None for none.
     """
-    is_large = memory_bytes is not None and prepared_bytes > _SHARE * memory_bytes
+    is_large = memory_bytes is not None and widened_bytes > _SHARE * memory_bytes
     if not is_large and spec.streaming is not True:
         return "", ""
     shown = f"trainings read each batch of the {format_bytes(prepared_bytes)} of prepared rows from disk"

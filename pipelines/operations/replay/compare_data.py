@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
+from pipelines.data.examples.picture_rows import BYTES_SUFFIX, PictureRows, widen
 from pipelines.data.prepared import DIGEST_PREFIX, DataSummary
+from pipelines.data.prepared_folder import load_array
 from pipelines.data.raw import PARTS, PartName
 from pipelines.operations.replay.comparison import ItemComparison, compare_arrays, compare_mappings, compare_values
 
@@ -147,13 +149,28 @@ def _find_differences(one: Array, other: Array) -> Array:
 
 def _compare_prepared(kept: Path, anew: Path) -> ItemComparison:
     """Compare the preprocessed rows, file by file."""
-    ours, theirs = ({str(file.relative_to(folder)) for file in folder.rglob("*.npy")} for folder in (kept, anew))
-    if ours != theirs:
+    ours, theirs = _map_arrays(kept), _map_arrays(anew)
+    if ours.keys() != theirs.keys():
         return ItemComparison("data", "prepared rows", "different", note="they consist of other files")
-    # Mapped from the disk: the two copies may be larger than memory.
-    pairs = [(np.load(kept / name, mmap_mode="r"), np.load(anew / name, mmap_mode="r")) for name in sorted(ours)]
-    recorded, now = [one for one, _ in pairs], [other for _, other in pairs]
+    pairs = [_pair(ours[name], theirs[name]) for name in sorted(ours)]
+    recorded, now = ([array for pair in pairs for array in pair[side]] for side in (0, 1))
     return compare_arrays("data", "prepared rows", recorded, now, share=_SHARE, absolute=_ABSOLUTE)
+
+
+def _map_arrays(folder: Path) -> dict[str, Array | PictureRows]:
+    """Return the arrays of a prepared folder by file, mapped from the disk: two copies may be larger than memory."""
+    return {
+        str(file.with_stem(file.stem.removesuffix(BYTES_SUFFIX)).relative_to(folder)): load_array(file)
+        for file in folder.rglob("*.npy")
+    }
+
+
+def _pair(one: Array | PictureRows, other: Array | PictureRows) -> tuple[Sequence[Array], Sequence[Array]]:
+    """Return the arrays to compare of each: of stored pictures bytes and scale, where both are; else numbers."""
+    if isinstance(one, PictureRows) and isinstance(other, PictureRows):
+        return (one.stored, one.center, one.factor), (other.stored, other.center, other.factor)
+    # A version before 8-bit pictures were stored as bytes prepared one of them.
+    return (widen(one),), (widen(other),)
 
 
 def _list_first(named: list[str]) -> str:

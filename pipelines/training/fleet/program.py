@@ -15,9 +15,11 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import Features, Task
+from pipelines.data.scratch import iterate_chunks
 from pipelines.models.losses import build_loss_with_smoothing, build_metrics, build_weighted_metrics, can_use_logits
 from pipelines.models.objectives import resolve_loss
 from pipelines.spec.schema import TrainingSpec
@@ -350,14 +352,28 @@ def _count_at_once(members: int) -> int:
 def _put_on_device(part: Examples, further: int, weights: Any) -> tuple[Any, Any, Any, Any]:
     """Return x [row, column], codes, y and weights of a part's rows, followed by some empty ones."""
     # Not by `jnp.asarray`, which compiles a program for each shape.
-    plain = [np.asarray(part.x[name]).reshape(part.rows, -1) for name in ("dense", "image") if name in part.x]
-    x = np.concatenate(plain, axis=1) if plain else np.zeros((part.rows, 0), np.float32)
+    plain = [part.x[name] for name in ("dense", "image") if name in part.x]
+    x = _join_columns(plain, part.rows, part.rows + further)
     codes = np.asarray(part.x["codes"]) if "codes" in part.x else np.zeros((part.rows, 0), np.int32)
     weights = np.ones(part.rows, np.float32) if weights is None else weights
-    return tuple(
-        jax.device_put(np.concatenate([array, np.zeros((further, *array.shape[1:]), array.dtype)]))
-        for array in (x, codes, np.asarray(part.y), weights)
+    others = (
+        np.concatenate([array, np.zeros((further, *array.shape[1:]), array.dtype)])
+        for array in (codes, np.asarray(part.y), weights)
     )
+    on_device: tuple[Any, Any, Any, Any] = tuple(map(jax.device_put, (x, *others)))
+    return on_device
+
+
+def _join_columns(arrays: Sequence[Any], rows: int, length: int) -> npt.NDArray[np.float32]:
+    """Return the values of arrays beside each other [row, column], followed by empty rows up to a length."""
+    widths = [int(np.prod(array.shape[1:])) for array in arrays]
+    joined, first = np.zeros((length, sum(widths)), np.float32), 0
+    for array, width in zip(arrays, widths, strict=True):
+        # Some rows at a time: stored pictures become four times as large.
+        for start, stop in iterate_chunks(rows, 4 * width):
+            joined[start:stop, first : first + width] = np.asarray(array[start:stop]).reshape(stop - start, -1)
+        first += width
+    return joined
 
 
 def _create_variables(metrics: Sequence[keras.metrics.Metric], task: Task) -> None:

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 
 from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.picture_rows import widen
+from pipelines.data.examples.structures import map_leaves
 from pipelines.training.batches import Rows, compute_row_weights, shuffle_rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
@@ -94,6 +96,7 @@ def _read_in_order(rows: Rows, batch_size: int) -> Iterator[tuple[Any, ...]]:
 
 
 def _pack(part: Examples) -> tuple[Any, ...]:
+    x = map_leaves(widen, part.x)
     if part.y is None:
-        return (part.x,)
-    return (part.x, part.y) if part.sample_weight is None else (part.x, part.y, part.sample_weight)
+        return (x,)
+    return (x, part.y) if part.sample_weight is None else (x, part.y, part.sample_weight)

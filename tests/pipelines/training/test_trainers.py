@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.picture_rows import PictureRows, widen
+from pipelines.data.examples.structures import map_leaves
 from pipelines.data.prepared import Features, Task
 from pipelines.models import backbones
 from pipelines.models.backbones import Backbone
@@ -17,7 +19,7 @@ from pipelines.models.context import ModelContext
 from pipelines.models.head_objectives import calculate_head_weights
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.batches import Rows
+from pipelines.training.batches import Rows, Streaming
 from pipelines.training.fit_trainer import train_with_fit
 from pipelines.training.graph_trainer import train_in_graph
 from pipelines.training.schedule import Schedule
@@ -263,3 +265,28 @@ def test_the_classes_of_a_head_weigh_in_its_loss_alone(is_weighted):
     for name in ("loss", "size_loss", "val_kind_loss", "val_size_loss", "val_kind_accuracy"):
         assert first[name] == pytest.approx(second[name], rel=1e-4), name
     assert first["val_loss"] == pytest.approx(first["val_kind_loss"] + first["val_size_loss"], rel=1e-5)
+
+
+def picture_rows(count):
+    """Return pictures that are stored as bytes, and their classes."""
+    random = np.random.default_rng(count)
+    stored = random.integers(0, 256, (count, 6, 6, 2), dtype=np.uint8)
+    x = {"image": PictureRows(stored, np.float32([120.3, 9.1]), np.float32([1 / 70.7, 1 / 31.0]))}
+    return Examples(x, random.integers(0, 3, count).astype("int32"))
+
+
+@pytest.mark.parametrize("way", ["fit", "graph", "streamed"])
+def test_stored_pictures_train_as_numbers_do(way, tmp_path):
+    """The same history and the same weights, to the bit, whichever trainer widens them."""
+    features, found = Features(image=(6, 6, 2)), []
+    values = {"batch_size": BATCH_SIZE, "epochs": 2, "blocks": 1, "filters": 4, "dense_units": 0, "optimizer": "adam"}
+    stored = picture_rows(LAST_IS_PARTIAL[0]), picture_rows(LAST_IS_PARTIAL[1])
+    for parts in (stored, [replace(part, x=map_leaves(widen, part.x)) for part in stored]):
+        keras.utils.set_random_seed(11)
+        hp = TrialHyperParameters(values)
+        model = build_hypermodel("cnn", ModelContext(features, MULTICLASS, TrainingSpec(), 36)).build(hp)
+        rows = Rows(*parts, None, Streaming("blocks", tmp_path) if way == "streamed" else None)
+        trainer, schedule = train_in_graph if way == "graph" else train_with_fit, Schedule(2, BATCH_SIZE, None, 0.0, 11)
+        fitted = trainer(model, rows, schedule, metric="val_loss", direction="minimize", listener=Quiet())
+        found.append((fitted.history, b"".join(weight.tobytes() for weight in model.get_weights())))
+    assert found[0] == found[1]
