@@ -67,6 +67,7 @@ class NodeWorker:
             if settings.folder.is_dir():
                 os.chdir(settings.folder)
             sys.path[:] = order_search_path([*sys.path, *(set(settings.search_path) - set(sys.path))])
+            os.environ.update(settings.variables)
             os.environ[SECONDS] = "0"  # nothing outlives the actor
             self._engine = LocalEngine(
                 1,

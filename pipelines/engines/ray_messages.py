@@ -28,6 +28,7 @@ class NodeSettings:
         gpus: that it has of those that Ray shows it.
         programs: folder of compiled programs; None keeps none.
         user_code: whether jobs run user models.
+        variables: of the environment of its processes, besides those that the node was started with.
     """
 
     version: str
@@ -38,6 +39,7 @@ class NodeSettings:
     gpus: float
     programs: Path | None
     user_code: bool
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

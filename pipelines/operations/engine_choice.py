@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from pipelines.data.reading.source_paths import CONFINED, is_confined
 from pipelines.engines.base import Engine
 from pipelines.engines.gpus.places import choose_gpus
 from pipelines.engines.local_engine import LocalEngine
@@ -73,5 +74,7 @@ def _make_cluster_settings(study: Study, home: Home) -> ClusterSettings:
             gpus=resources.gpus or 0.0,
             programs=home.programs,
             user_code=study.has_user_model,
+            # A service's rules of paths and addresses hold on the nodes too, which other people may have started.
+            variables=((CONFINED, "1"),) if is_confined() else (),
         ),
     )

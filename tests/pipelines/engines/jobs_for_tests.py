@@ -165,6 +165,11 @@ def show_devices(payload, channel):
     return {name: os.environ.get(name) for name in names}
 
 
+def show_variable(payload, channel):
+    """Return the variable of that name."""
+    return os.environ.get(payload)
+
+
 def wait_for_answer(payload, channel):
     channel.request("go on?")
     return os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from dataclasses import replace
@@ -16,11 +17,14 @@ from pipelines.engines.base import Failed, Finished, Requested
 from pipelines.engines.node_worker import NodeWorker
 from pipelines.engines.ray_messages import NodeSettings
 
+VARIABLE = "KERASTUDY_FOR_TESTS"
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    return NodeSettings(version("kerastudy"), home, Path.cwd(), (*sys.path, FOLDER), 1, 0.0, None, False)
+    search_path = (*sys.path, FOLDER)
+    return NodeSettings(version("kerastudy"), home, Path.cwd(), search_path, 1, 0.0, None, False, ((VARIABLE, "1"),))
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,7 @@ def worker(settings):
     yield worker
     worker.close()
     sys.path[:] = before
+    del os.environ[VARIABLE]
 
 
 def poll_until(worker, seen, kind):
@@ -133,3 +138,10 @@ def test_a_machine_of_no_use_is_described(settings, changes, problem):
     """It starts no process."""
     described = NodeWorker(replace(settings, **changes)).describe()
     assert problem in described.problem
+
+
+def test_jobs_have_the_supervisors_variables(worker, tmp_path):
+    """What the supervisor sends is in the environment of a job, such as that it works for a service."""
+    worker.submit(job("show_variable", tmp_path, payload=VARIABLE))
+    events = [event for _, event in poll_until(worker, worker._count, Finished)]
+    assert Finished("show_variable", "1") in events
