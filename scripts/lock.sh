@@ -12,9 +12,9 @@ compile() {
     "$bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --custom-compile-command "make lock" pyproject.toml "$@"
 }
-compile "$@" --extra postgresql --extra jax -o requirements.lock
+compile "$@" --extra postgresql --extra jax --extra s3 --extra gcs --extra azure -o requirements.lock
 # For the image whose containers are nodes of a Ray cluster.
-compile "$@" --extra postgresql --extra jax --extra ray -c requirements.lock -o requirements-ray.lock
-compile "$@" --extra postgresql --extra jax --extra ray --extra onnx --extra openvino --extra cma-es --extra dashboard --extra s3 --extra dev --extra docs -c requirements.lock -o requirements-dev.lock
+compile "$@" --extra postgresql --extra jax --extra s3 --extra gcs --extra azure --extra ray -c requirements.lock -o requirements-ray.lock
+compile "$@" --extra postgresql --extra jax --extra ray --extra onnx --extra openvino --extra cma-es --extra dashboard --extra s3 --extra gcs --extra azure --extra dev --extra docs -c requirements.lock -o requirements-dev.lock
 "$bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" docker/serving/requirements.in -c requirements.lock -o docker/serving/requirements.txt

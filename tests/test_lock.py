@@ -16,11 +16,12 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCKS = ["requirements.lock", "requirements-ray.lock", "requirements-dev.lock"]
-# torch takes more space than all the rest, and no test has a server for these storages.
-UNLOCKED = {"gp-optuna", "gcs", "azure"}
+# torch takes more space than all the rest.
+UNLOCKED = {"gp-optuna"}
+STORAGES = ["s3", "gcs", "azure"]
 EXTRAS = {
-    "requirements.lock": ["postgresql", "jax"],
-    "requirements-ray.lock": ["postgresql", "jax", "ray"],
+    "requirements.lock": ["postgresql", "jax", *STORAGES],
+    "requirements-ray.lock": ["postgresql", "jax", *STORAGES, "ray"],
     "requirements-dev.lock": [extra for extra in PROJECT["optional-dependencies"] if extra not in UNLOCKED],
 }
 

@@ -54,9 +54,11 @@ _NO_ACCESS: Final = (
     "CredentialRetrievalError",
     "ProfileNotFound",
     "ClientAuthenticationError",
+    "AzureSigningError",
     "RefreshError",
     "DefaultCredentialsError",
 )
+_OF_ACCOUNTS: Final = ("client_email", "private_key", "token_uri")
 _NO_ENDPOINT: Final = ("EndpointResolutionError",)
 
 
@@ -286,9 +288,15 @@ def _fetch_file(storage: Any, file: RemoteFile, path: Path, progress: _Progress)
 
 def _is_final(error: Exception) -> bool:
     """Return whether another try would fail as well."""
-    status = getattr(error, "status", 0)
-    is_refused = isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
+    status = _find_status(error)
+    is_refused = 400 <= status < 500 and status not in (408, 429)
     return is_refused or isinstance(error, (FileNotFoundError, PermissionError, _ChangedError))
+
+
+def _find_status(error: Exception) -> int:
+    """Return the HTTP status that an error has; 0 for none. Each package names it otherwise."""
+    found = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    return next((status for status in found if isinstance(status, int)), 0)
 
 
 class _UnusableError(ValueError):
@@ -346,14 +354,14 @@ def _name_copies(source: str, copy: Path, described: list[list[Any]]) -> dict[Pa
 
 
 def _explain(source: str, error: Exception, key: str, done: int = 0) -> InputError:
-    kind, package = type(error).__name__, PACKAGES[find_scheme(source)][0]
+    kind, status, package = type(error).__name__, _find_status(error), PACKAGES[find_scheme(source)][0]
     reason = hide_credentials(" ".join(str(error).split()))[:200]
     if isinstance(error, OSError) and error.errno == 28:  # of this machine's disk, which the engine reports
         raise error
-    if isinstance(error, FileNotFoundError) or getattr(error, "status", 0) == 404 or kind in _NOT_THERE:
+    if isinstance(error, FileNotFoundError) or status == 404 or kind in _NOT_THERE:
         message = f"there is no file or folder {source}, or no access to it"
-    elif isinstance(error, PermissionError) or getattr(error, "status", 0) in (401, 403) or kind in _NO_ACCESS:
-        given = f"; credentials come from the environment: {CREDENTIALS[package]}" if package in CREDENTIALS else ""
+    elif isinstance(error, PermissionError) or status in (401, 403) or kind in _NO_ACCESS:
+        given = _name_credentials(package)
         message = f"{source} may not be read ({kind}: {reason}){given}"
     elif isinstance(error, _UnusableError):
         message = f"{source}: {reason}; rename it there, or name other files"
@@ -361,7 +369,32 @@ def _explain(source: str, error: Exception, key: str, done: int = 0) -> InputErr
         message = f"{source}: {reason}; run again once it stays as it is"
     elif isinstance(error, ValueError) or kind in _NO_ENDPOINT:
         message = f"{source} cannot be read ({kind}: {reason}); check the variables of {package} in the environment"
+        message += f": {CREDENTIALS[package]}" if package in CREDENTIALS else ""
     else:
         after = f" after {format_bytes(done)}" if done else ""
         message = f"{source} cannot be read{after} ({kind}: {reason}); nothing of it is used, so run again"
     return InputError(Problem(message, key))
+
+
+def _name_credentials(package: str) -> str:
+    """Return which variables give access; with what is wrong with a file of Google's, whose package tries without."""
+    if package not in CREDENTIALS:
+        return ""
+    named = f"; credentials come from the environment: {CREDENTIALS[package]}"
+    file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if package == "gcsfs" and file and (problem := _find_problem(Path(file))):
+        return f"{named}, which names {file}: {problem}"
+    return named
+
+
+def _find_problem(file: Path) -> str:
+    """Return why a file holds no credentials of Google's; nothing of its content."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        return str(error.strerror)
+    except ValueError:
+        return "it is no JSON"
+    needed = _OF_ACCOUNTS if isinstance(found, dict) and found.get("type") == "service_account" else ("type",)
+    lacks = [name for name in needed if not isinstance(found, dict) or name not in found]
+    return f"it lacks {', '.join(lacks)}" if lacks else ""
