@@ -252,10 +252,15 @@ def load_regrets(family: str) -> Measured:
 
 
 def choose(regrets: np.ndarray, candidates: np.ndarray, size: int) -> list[int]:
-    """Return the candidates that lower the mean regret most, one after the other, once the default was tried."""
+    """Return the candidates that lower the mean regret most, one after the other, once the default was tried.
+
+    They are fewer than `size` where no other one lowers it further.
+    """
     reached, chosen = regrets[:, 0], []
     for _ in range(size):
         lowered = np.minimum(reached[:, None], regrets[:, candidates]).mean(axis=0)
+        if lowered.min() >= reached.mean():
+            break
         chosen.append(int(candidates[lowered.argmin()]))
         reached = np.minimum(reached, regrets[:, chosen[-1]])
     return chosen
@@ -268,7 +273,8 @@ def judge(measured: Measured, size: int) -> Mapping[str, np.ndarray]:
     for left_out, own in enumerate(measured.regrets):
         others = measured.regrets[[at for at in measured.learned if at != left_out]]
         chosen = choose(others, measured.candidates, size)
-        held_out.setdefault(_PORTFOLIO, []).append(np.minimum.accumulate(own[[0, *chosen]]))
+        tried = np.minimum.accumulate(own[[0, *chosen]])
+        held_out.setdefault(_PORTFOLIO, []).append(np.pad(tried, (0, size - len(chosen)), mode="edge"))
         held_out.setdefault(_RANDOM, []).append([_expect_best(own[random], count) for count in range(1, size + 2)])
         for way, rest in ((_DEFAULT, random), (_DRAWS, draws)):
             if len(rest) >= size:
