@@ -43,7 +43,7 @@ COLUMNS = ("data", "system", "seed", "seconds", "took_s", "trials", "epochs", "v
 PEERS = ("optuna", "keras-tuner-bayesian", "keras-tuner-hyperband")
 SYSTEMS = ("kerastudy", "kerastudy-tpe", *PEERS)
 REGRESSION = {"energy": "heating_load", "wine-quality-red": "quality", "randhie": "y"}
-# None of these sets of rows is one that the portfolio of `mlp` was learned on.
+# None of these sets of rows is one that the portfolio of `mlp` or `cnn` was learned on.
 SETS = (*REGRESSION, "adult", "fair", "anes96", "digits-cnn", "moved-digits-cnn")
 EPOCHS = 60
 _MOST_ROWS = 6000
