@@ -1,7 +1,7 @@
 """Data sets for portfolios: those that come with scikit-learn or this project, and generated ones.
 
 Each has a name. A table is written to a CSV file with the target `y`, pictures to an `.npz` file. Pictures,
-texts and series are made in modules of their own.
+texts, series and tables of several kinds are made in modules of their own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from generated_mixed import MIXED
 from generated_pictures import PICTURES
 from generated_series import SERIES
 from generated_texts import TEXTS, make_table
@@ -25,6 +26,7 @@ _VISITS = {"time": "day", "by": "museum", "length": 28, "horizon": 7, "known": [
 BUNDLED: Mapping[str, Mapping[str, Any]] = {
     "concrete": {"source": "concrete.csv", "target": "strength_mpa"},
     "tickets": {"source": "tickets.csv", "target": "team", "drop": ["tags", "hours"], "columns": _MESSAGE},
+    "ticket-hours": {"source": "tickets.csv", "target": "hours", "drop": ["tags", "team"], "columns": _MESSAGE},
     "visits": {"source": "visits.csv", "target": "visitors", "series": _VISITS},
 }
 """The section `data` of those that come with the project."""
@@ -38,6 +40,9 @@ def locate(name: str, folder: Path) -> dict[str, Any]:
         make, series = SERIES[name]
         make().to_csv(folder / "it.csv", index=False)
         return {"source": str(folder / "it.csv"), "target": "value", "series": {"time": "day", **series}}
+    if name in MIXED:
+        MIXED[name](folder).to_csv(folder / "it.csv", index=False)
+        return {"source": str(folder / "it.csv"), "target": "y"}
     if name in TEXTS:
         make_table(name).to_csv(folder / "it.csv", index=False)
         return {"source": str(folder / "it.csv"), "target": "y", "columns": _MESSAGE}
@@ -88,4 +93,6 @@ REGRESSION = frozenset(
         *SERIES,
     }
 )
-BINARY = frozenset({"breast_cancer", "classes-2", "classes-noisy", "hastie", "moons", "rough", "opinions", "orders"})
+BINARY = frozenset(
+    {"breast_cancer", "classes-2", "classes-noisy", "hastie", "moons", "rough", "opinions", "orders", "replies"}
+)

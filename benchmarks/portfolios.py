@@ -37,6 +37,7 @@ import numpy as np
 import optuna
 import yaml
 from generated_data import BINARY, REGRESSION, TABLES, locate
+from generated_mixed import MIXED
 from generated_pictures import PICTURES
 from generated_series import SERIES
 from generated_texts import TEXTS
@@ -59,6 +60,7 @@ _TABLES = ("breast_cancer", "wine", "iris", "digits", "diabetes", "concrete", *T
 DATA_SETS: Mapping[str, tuple[str, ...]] = {
     "mlp": _TABLES,
     "tabular": ("concrete", "friedman2", "moons", "diabetes", "friedman3", "wine", "classes-noisy", "breast_cancer"),
+    "mixed": (*MIXED, "ticket-hours", "visits"),
     "text": ("tickets", *TEXTS),
     "series": ("visits", *SERIES),
     "cnn": (*(name for name in PICTURES if name != "moved-digits"), "digits"),
