@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.picture_rows import PictureRows, widen
 from pipelines.data.examples.structures import map_leaves
 from pipelines.data.prepared import Shuffle
 from pipelines.data.scratch import Scratch, iterate_chunks
@@ -127,7 +128,11 @@ def _measure_row(part: Examples) -> int:
 
 def read_batch(part: Examples, rows: Array | slice, class_weight: ClassWeight | None) -> tuple[Any, ...]:
     """Return some rows as `Model.fit` takes a batch."""
-    x = {name: np.array(values[rows]) for name, values in part.x.items()}
+    # A slice of an array in a file is not read yet; pictures are by being widened.
+    x = {
+        name: widen(values[rows]) if isinstance(values, PictureRows) else np.array(values[rows])
+        for name, values in part.x.items()
+    }
     y = map_leaves(lambda leaf: np.array(leaf[rows]), part.y)
     own = None if part.sample_weight is None else np.array(part.sample_weight[rows])
     weights = weigh_rows(y, own, class_weight)

@@ -73,8 +73,11 @@ class PictureRows:
         """Return all rows as numbers."""
         if copy is False:
             raise ValueError("stored bytes become numbers by a copy only")
-        widened: Array = np.subtract(self.stored, self.center, dtype=np.float32)
-        widened *= self.factor
+        # By whole rows: NumPy takes three times as long for a few channels at a time.
+        pixels = self.stored.reshape(len(self.stored), int(np.prod(self.stored.shape[1:])))
+        places = pixels.shape[1] // len(self.center)
+        widened: Array = np.subtract(pixels, np.tile(self.center, places), dtype=np.float32)
+        widened *= np.tile(self.factor, places)
         return widened.reshape(self.shape).astype(dtype or np.float32, copy=False)
 
 
