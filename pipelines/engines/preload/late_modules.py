@@ -6,9 +6,10 @@ stands `from module import function` without loading.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -30,10 +31,31 @@ class LateModule(ModuleType):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Load the module, and call what this stands for."""
-        found: Any = importlib.import_module(self._module)
+        return self._find(importlib.import_module(self._module))(*args, **options)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        """Return whether an object is of the class that this stands for: of none, while the module is not loaded."""
+        module = sys.modules.get(self._module)
+        return module is not None and not isinstance(module, LateModule) and isinstance(instance, self._find(module))
+
+    def _find(self, module: ModuleType) -> Any:
+        found: Any = module
         for name in self._path:
             found = getattr(found, name)
-        return found(*args, **options)
+        return found
+
+
+class LateDecorator(LateModule):
+    """A function whose call gives a function: a call of that one loads the module."""
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a stand-in for what the function in the module gives for `function`."""
+
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            return self._find(importlib.import_module(self._module))(function)(*args, **options)
+
+        return call
 
 
 @contextmanager

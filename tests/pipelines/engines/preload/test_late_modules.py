@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pipelines.engines.preload.late_modules import import_late
+from pipelines.engines.preload.late_modules import LateDecorator, import_late
 
 IMPORTER = """
 import late_example
@@ -13,6 +13,19 @@ from late_example.inner import double
 
 def count():
     return late_example.inner.double(1) + double(1)
+
+def is_box(thing):
+    return isinstance(thing, (str, late_example.inner.Box))
+"""
+INNER = """
+def double(number):
+    return 2 * number
+
+def twice(function):
+    return lambda number: function(function(number))
+
+class Box:
+    pass
 """
 
 
@@ -23,7 +36,7 @@ def importer(tmp_path, monkeypatch):
     package = tmp_path / "late_example"
     package.mkdir()
     (package / "__init__.py").write_text("from late_example import inner")
-    (package / "inner.py").write_text("def double(number):\n    return 2 * number")
+    (package / "inner.py").write_text(INNER)
     monkeypatch.syspath_prepend(str(tmp_path))
     with import_late("late_example", "late_example.inner"):
         import late_importer
@@ -37,6 +50,26 @@ def test_a_module_is_loaded_at_the_first_call(importer):
     before = "late_example" in sys.modules
 
     assert (before, importer.count()) == (False, 4)
+
+
+def test_a_class_of_a_late_module_has_instances_once_the_module_is_loaded(importer):
+    """Nothing is of such a class before; afterwards what is of the class is."""
+    before = importer.is_box(1), importer.is_box("a text"), "late_example" in sys.modules
+    from late_example.inner import Box
+
+    assert (before, importer.is_box(Box()), importer.is_box(1)) == ((False, True, False), True, False)
+
+
+def test_a_late_decorator_loads_its_module_with_the_first_call(importer):
+    """Decorating loads nothing; the decorated function does what the module's decorator makes of it."""
+
+    def add_one(number):
+        return number + 1
+
+    added = LateDecorator("late_example.inner", "twice")(add_one)
+    before = "late_example" in sys.modules
+
+    assert (before, added.__name__, added(1)) == (False, "add_one", 3)
 
 
 def test_special_attributes_do_not_exist():
@@ -69,3 +102,20 @@ print(before, between, float(dense[0, 0]), np.asarray(filtered).ravel().tolist()
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert done.stdout.split("\n")[0] == "False False 3.0 [2.0, 2.0]"
+
+
+@pytest.mark.long
+def test_keras_on_jax_takes_sparse_tensors_once_they_are_loaded():
+    """Its server has loaded neither them nor SciPy's, and a worker that makes one gets Keras's operations on it."""
+    code = """
+import sys, pipelines.engines.preload.jax
+before = [name in sys.modules for name in ("jax.experimental.sparse", "scipy.sparse", "requests")]
+import jax.numpy as jnp, keras
+from jax.experimental.sparse import BCOO
+eye = BCOO.fromdense(jnp.eye(2))
+product = keras.ops.matmul(eye, eye + eye).todense()
+print(*before, keras.ops.is_tensor(eye), isinstance(keras.ops.negative(eye), BCOO), product.tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert done.stdout.split("\n")[0] == "False False False True True [[2.0, 0.0], [0.0, 2.0]]"
