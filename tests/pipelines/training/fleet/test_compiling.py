@@ -163,12 +163,17 @@ def compile_in_process(folder, barrier, traces):
     compiling._programs.clear()
     traced = []
 
-    def slow(numbers):
-        traced.append(numbers)
-        time.sleep(1.0)  # until the other one has begun too
-        return numbers["a"] + 1.0
+    def make_slow():
+        """Return a new function each time: of one that it knows JAX traces nothing again."""
 
-    begun, called = CompiledFunction(slow, (), "begun"), CompiledFunction(slow, (), "called")
+        def slow(numbers):
+            traced.append(numbers)
+            time.sleep(1.0)  # until the other one has begun too
+            return numbers["a"] + 1.0
+
+        return slow
+
+    begun, called = (CompiledFunction(make_slow(), (), text) for text in ("begun", "called"))
     barrier.wait()
     begun.begin(dict(NUMBERS))
     results = [float(each(dict(NUMBERS))[1]) for each in (called, begun)]
