@@ -14,6 +14,7 @@ import argparse
 import itertools
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -79,14 +80,21 @@ def measure_large(folder: Path, limit_gb: float, times: float, form: str, held_o
     )
     spec = {"streaming": "auto", "split": {"validation": held_out, "test": held_out}}
     study = write_study(folder, "large", source, spec, limit=limit_gb, epochs=1, trials=1)
-    started = time.monotonic()
-    watch = Watch(folder / "home-large" / "studies" / "large")
-    output = run_study(study, folder / "home-large", watch)
-    print("\n".join(f"    {line}" for line in output.splitlines() if "streaming" in line or "complete" in line))
-    for phase, kind in itertools.product(("preparation", "training", "scoring"), KINDS):
-        print(f"{phase}, {kind}: {watch.describe(phase, kind)}")
-    print(f"whole study: {time.monotonic() - started:.0f} s")
-    shutil.rmtree(folder / "home-large")
+    started, home = time.monotonic(), folder / "home-large"
+    watch = Watch(home / "studies" / "large")
+    try:
+        output = run_command("run", study, "--home", home, watch=watch)
+        print("\n".join(f"    {line}" for line in output.splitlines() if "streaming" in line or "complete" in line))
+    finally:
+        for phase, kind in itertools.product(("preparation", "training", "scoring"), KINDS):
+            print(f"{phase}, {kind}: {watch.describe(phase, kind)}")
+        print(f"whole study: {time.monotonic() - started:.0f} s", flush=True)
+    watch = Watch(home / "studies" / "large")
+    run_command("export", "large", "--to", folder / "exported", "--home", home, watch=watch)
+    for kind in KINDS:
+        # All that is trained and scored is there when it begins.
+        print(f"export, {kind}: {watch.describe('scoring', kind)}")
+    shutil.rmtree(home)
 
 
 def compare_small(folder: Path, form: str) -> None:
@@ -98,7 +106,7 @@ def compare_small(folder: Path, form: str) -> None:
         spec = {"streaming": streaming, "split": {"validation": 0.05, "test": 0.05}}
         study = write_study(folder, name, file, spec, limit=None, epochs=4, trials=2)
         home = folder / f"home-{name}"
-        run_study(study, home, None)
+        run_command("run", study, "--home", home)
         command = [*KERASTUDY, "trials", name, "--json", "--home", str(home)]
         trials = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         found[name] = [(trial["values"][0], trial["seconds"]) for trial in trials]
@@ -248,9 +256,9 @@ def write_study(
     return path
 
 
-def run_study(study: Path, home: Path, watch: Watch | None) -> str:
-    """Run a study and return what it printed."""
-    command: Sequence[str] = [*KERASTUDY, "run", str(study), "--home", str(home)]
+def run_command(verb: str, *arguments: str | Path, watch: Watch | None = None) -> str:
+    """Run a command of kerastudy and return what it printed."""
+    command = [*KERASTUDY, verb, *map(str, arguments)]
     if watch is not None:
         watch.start()
     try:
@@ -261,7 +269,7 @@ def run_study(study: Path, home: Path, watch: Watch | None) -> str:
         if watch is not None:
             watch.stop()
     if done.returncode:
-        raise SystemExit(f"{study.name} failed:\n{done.stdout}\n{done.stderr}")
+        raise SystemExit(f"{shlex.join(command)} failed:\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
