@@ -20,6 +20,7 @@ from pipelines.training.fleet.envelope import Envelope, divide_by_kind, find_env
 from pipelines.training.fleet.grouping import (
     Sizes,
     count_fleets_at_once,
+    count_trials_within,
     count_units,
     count_weights,
     estimate_alone_s,
@@ -56,6 +57,7 @@ class FleetPlanner:
 
     Args:
         trials: how many are still to be trained.
+        time_s: seconds in which they have to be; None where there is no such limit.
         workers: how many fleets can be under way at once.
         memory_bytes: what one worker may hold.
         gpu_bytes: what it may hold on its GPU, where fleets then come first; None on the CPU.
@@ -75,6 +77,7 @@ class FleetPlanner:
         memory_bytes: int,
         learns: bool = True,
         gpu_bytes: int | None = None,
+        time_s: float | None = None,
     ) -> None:
         self._study = study
         self._groups: list[_Group] = []
@@ -90,17 +93,26 @@ class FleetPlanner:
         if not members:
             self.ineligible_reason = "no optimizer of the space updates each weight by itself"
             return
+        programs, in_time = plan_programs(members, sizes), math.inf
         # The estimates are those of a core.
         is_estimated = self._is_auto and gpu_bytes is None
-        if is_estimated and (alone := estimate_alone_s(members, sizes)) <= estimate_fleet_s(members, sizes):
+        if is_estimated and (alone := estimate_alone_s(members, sizes)) <= estimate_fleet_s(programs, members, sizes):
             self.ineligible_reason = (
                 f"the trials are expected to take no more than {alone:.0f} s of one core one by one"
             )
             return
-        self._parallel = count_fleets_at_once(members, sizes, workers) if is_estimated else workers
+        if time_s is not None and gpu_bytes is None:
+            programs = plan_programs(members, sizes, time_s)
+            in_time = workers * count_trials_within(programs, members, sizes, time_s)
+        if is_estimated and in_time < 1:
+            self.ineligible_reason = "budget.time is expected to end before a fleet is compiled and has trained a trial"
+            return
+        # Where the time ends the search, each worker adds what it trains.
+        is_shared = is_estimated and in_time >= trials
+        self._parallel = count_fleets_at_once(programs, members, sizes, workers) if is_shared else workers
         random_slots = _RANDOM_SLOTS if gpu_bytes is None else max(1, min(_GPU_SLOTS, math.ceil(trials / workers)))
         slots = _choose_slots(study, self._parallel, random_slots, learns=learns)
-        for envelope in plan_programs(members, sizes):
+        for envelope in programs:
             room = _compute_room(envelope, sizes, summary, memory_bytes if gpu_bytes is None else gpu_bytes)
             self._groups.append(_Group(envelope, max(1, min(slots, room))))
 

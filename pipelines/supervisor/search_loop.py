@@ -62,10 +62,12 @@ class SearchLoop:
         self._control = study.control
         self._search = study.search
         self._trials = study.trials
+        trials, time_s = _read_plan(study)
         self.planner = FleetPlanner(
             study.context.study,
             study.context.summary,
-            trials=_count_planned_trials(study),
+            trials=trials,
+            time_s=time_s,
             workers=study.engine.workers,
             memory_bytes=study.memory_bytes,
             gpu_bytes=study.engine.layout.gpu_bytes,
@@ -212,22 +214,22 @@ class SearchLoop:
                 self.planner.add_again(number, ended.params, ended.reason)
 
 
-def _count_planned_trials(study: OpenStudy) -> int:
-    """Return the trials that fleets are planned for: those to come, or those of the plan that others began under.
+def _read_plan(study: OpenStudy) -> tuple[int, float | None]:
+    """Return the trials that fleets are planned for, and the seconds for them; of those to come, or of an older plan.
 
-    A checkpoint is of one program, and programs depend on the number of trials. So a study that was interrupted keeps
-    its plan, and its trials train as they would have; with another budget, only where trials of fleets are paused.
+    A checkpoint is of one program, and programs depend on both. So a study that was interrupted keeps its plan, and its
+    trials train as they would have; with another budget, only where trials of fleets are paused.
     """
-    budget = study.context.most_trials
+    budget = {"budget": study.context.most_trials, "time_s": study.context.spec.budget.time}
     file = study.context.home.locate_study(study.context.name) / _PLAN_FILE
     if file.exists():
         plan = json.loads(file.read_text(encoding="utf-8"))
         has_paused = any(trial.state == "paused" and trial.trainer == "fleet" for trial in study.search.trials)
-        if has_paused or plan.get("budget") == budget:
-            return int(plan["trials"])
-    planned = budget - study.ended_trials
-    write_text(file, json.dumps({"trials": planned, "budget": budget}) + "\n")
-    return planned
+        if has_paused or {key: plan.get(key) for key in budget} == budget:
+            return int(plan["trials"]), plan.get("time_s")
+    planned = study.context.most_trials - study.ended_trials
+    write_text(file, json.dumps({"trials": planned, **budget}) + "\n")
+    return planned, study.context.spec.budget.time
 
 
 def _name_job(number: int) -> str:

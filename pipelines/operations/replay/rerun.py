@@ -174,6 +174,7 @@ def _find_program(
         context.study,
         context.summary,
         trials=trials,
+        time_s=context.spec.budget.time,
         workers=workers,
         memory_bytes=memory_bytes,
         learns=choose_sampler(context).learns,

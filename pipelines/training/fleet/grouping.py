@@ -2,14 +2,15 @@
 
 Any program that holds a trial can train it, at the cost of the program: a network of 16 units in a program of 256
 costs as much as 256 units. Each program costs seconds to compile, once. So the space's trials are divided, by width, by
-depth, by batch size or by the way to a vector, as long as a division saves more than a program costs.
+depth, by batch size or by the way to a vector, as long as a division saves more than a program costs, and as more
+trials train by it within the time that there is.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.training.fleet.envelope import Envelope, divide_by_kind, find_envelope
@@ -50,9 +51,29 @@ class Sizes:
     image: tuple[int, ...] = ()
 
 
-def plan_programs(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...]:
-    """Return the programs for trials like these, cheapest first; each trial goes to the first that holds it."""
+def plan_programs(members: Sequence[Member], sizes: Sizes, time_s: float = math.inf) -> tuple[Envelope, ...]:
+    """Return the programs for trials like these, cheapest first; each trial goes to the first that holds it.
+
+    Args:
+        members: trials like those to come.
+        sizes: what they have in common.
+        time_s: seconds that a worker has for them, compiling included.
+    """
+    plans = [_order_programs(members, parts, sizes) for parts in _divide_further(members, sizes)]
+    # Of equally many trials, the last: it has saved the most.
+    return max(reversed(plans), key=lambda plan: min(sizes.trials, count_trials_within(plan, members, sizes, time_s)))
+
+
+def count_trials_within(programs: Sequence[Envelope], members: Sequence[Member], sizes: Sizes, time_s: float) -> float:
+    """Return how many trials a worker trains in a time; below zero where its programs are not even compiled."""
+    trial_s = _estimate_training_s(programs, members, sizes) / sizes.trials
+    return (time_s - START_S - sum(map(_estimate_compile_s, programs))) / trial_s
+
+
+def _divide_further(members: Sequence[Member], sizes: Sizes) -> Iterator[list[tuple[Member, ...]]]:
+    """Yield divisions of the trials, each with one part more than the one before, as long as the last one saves."""
     parts = divide_by_kind(members)
+    yield [*parts]
     while len(parts) < _MOST_PROGRAMS:
         best = min(
             (
@@ -67,22 +88,25 @@ def plan_programs(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ..
             break
         _, at, pair = best
         parts[at : at + 1] = pair
+        yield [*parts]
+
+
+def _order_programs(
+    members: Sequence[Member], parts: Sequence[tuple[Member, ...]], sizes: Sizes
+) -> tuple[Envelope, ...]:
     found = [_find_part_envelope(members, part) for part in parts]
     return tuple(sorted(found, key=lambda envelope: estimate_epoch_s(envelope, envelope, envelope.batch, sizes)))
 
 
-def estimate_fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
-    """Return the seconds of one core that a study's trials would take in fleets."""
-    envelopes = plan_programs(members, sizes)
-    compiling = sum(map(_estimate_compile_s, envelopes))
-    return START_S + compiling + _estimate_training_s(envelopes, members, sizes)
+def estimate_fleet_s(programs: Sequence[Envelope], members: Sequence[Member], sizes: Sizes) -> float:
+    """Return the seconds of one core that a study's trials would take in fleets of these programs."""
+    return START_S + sum(map(_estimate_compile_s, programs)) + _estimate_training_s(programs, members, sizes)
 
 
-def count_fleets_at_once(members: Sequence[Member], sizes: Sizes, workers: int) -> int:
+def count_fleets_at_once(programs: Sequence[Envelope], members: Sequence[Member], sizes: Sizes, workers: int) -> int:
     """Return the number of fleets that pay: each compiles for itself, and must train at least as long."""
-    envelopes = plan_programs(members, sizes)
-    start_s = START_S + sum(map(_estimate_compile_s, envelopes)) / len(envelopes)
-    return max(1, min(workers, int(_estimate_training_s(envelopes, members, sizes) / start_s)))
+    start_s = START_S + sum(map(_estimate_compile_s, programs)) / len(programs)
+    return max(1, min(workers, int(_estimate_training_s(programs, members, sizes) / start_s)))
 
 
 def estimate_alone_s(members: Sequence[Member], sizes: Sizes) -> float:

@@ -31,9 +31,9 @@ def study(space="", *, resources="fleet: 4", extra=""):
     )
 
 
-def make_planner(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY, learns=True, gpu=None):
+def make_planner(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY, learns=True, gpu=None, time=None):
     return FleetPlanner(
-        study, summary, trials=trials, workers=workers, memory_bytes=memory, learns=learns, gpu_bytes=gpu
+        study, summary, trials=trials, workers=workers, memory_bytes=memory, learns=learns, gpu_bytes=gpu, time_s=time
     )
 
 
@@ -60,6 +60,22 @@ def test_a_study_without_fleets_has_a_reason(made, reason):
     found.add(0, {"epochs": 3})
     assert found.choose_fleet() is None
     assert found.pop_single() == ((0, {"epochs": 3}), found.ineligible_reason)
+
+
+@pytest.mark.parametrize(
+    ("time", "planned"),
+    [
+        (1.0, "each trial by itself: budget.time is expected to end before"),
+        (12.0, "2 fleets at once: up to 4 x 512 units"),
+        (10_000.0, "2 fleets at once: up to 4 x 16 units"),
+        (None, "2 fleets at once: up to 4 x 16 units"),
+    ],
+)
+def test_the_time_of_a_study_bounds_its_programs(time, planned):
+    """Programs that are compiled when the time is over would leave nothing for training."""
+    made = study(", units: [16, 512], depth: 4", resources="fleet: auto", extra="budget: {trials: 1000}\n")
+    rows = replace(SUMMARY, rows={"train": 1500, "validation": 4, "test": 0})
+    assert planned in make_planner(made, trials=1000, time=time, summary=rows).describe()
 
 
 def test_folds_and_large_data_train_alone():

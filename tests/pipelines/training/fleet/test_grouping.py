@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from pipelines.training.fleet.envelope import find_envelope
 from pipelines.training.fleet.grouping import (
     Sizes,
     count_fleets_at_once,
+    count_trials_within,
     count_weights,
     estimate_alone_s,
     estimate_epoch_s,
@@ -58,16 +61,29 @@ def test_a_program_more_has_to_pay():
     assert len(plan_programs(some, long)) > 1
 
 
+def test_a_short_time_gets_few_programs():
+    """Nothing that is compiled when the time is over has paid; with time enough the division is the usual one."""
+    some, sizes = members(units=[16, 64, 256]), Sizes(rows=2000, inputs=30, outputs=1, trials=1000)
+    plans = [plan_programs(some, sizes, time_s) for time_s in (1.0, 10.0, 60.0, 1e6, math.inf)]
+    counts = [len(plan) for plan in plans]
+    assert counts == sorted(counts)
+    assert counts[:2] == [1, 1]
+    assert plans[3] == plans[4]
+    assert counts[4] > 1
+    trained = [count_trials_within(plan, some, sizes, 60.0) for plan in plans]
+    assert trained[2] == max(trained)
+
+
 def test_fleets_pay_for_many_small_trials_and_not_for_one():
     """What decides is the time of one core, compiling included."""
     some = members()
     many, one = (Sizes(rows=400, inputs=30, outputs=1, trials=trials) for trials in (64, 1))
-    assert estimate_fleet_s(some, many) < estimate_alone_s(some, many)
-    assert estimate_fleet_s(some, one) > estimate_alone_s(some, one)
+    assert estimate_fleet_s(plan_programs(some, many), some, many) < estimate_alone_s(some, many)
+    assert estimate_fleet_s(plan_programs(some, one), some, one) > estimate_alone_s(some, one)
 
 
 def test_a_second_fleet_has_to_train_for_as_long_as_it_takes_to_compile():
     """A short study stays with one fleet, however many workers there are; a long one uses them all."""
     some = members()
     short, long = (Sizes(rows=400, inputs=30, outputs=1, trials=trials) for trials in (8, 5000))
-    assert [count_fleets_at_once(some, sizes, 4) for sizes in (short, long)] == [1, 4]
+    assert [count_fleets_at_once(plan_programs(some, sizes), some, sizes, 4) for sizes in (short, long)] == [1, 4]
