@@ -285,8 +285,8 @@ class _Link:
             self._store_bytes = min(each.get("object_store_memory", 0.0) for each in resources)
             room = sum(compute_room(each, self._settings) for each in resources)
             if not room and not self._has_waited:
-                self._has_waited = True
                 self._send(Waiting(explain_no_room(resources, self._settings)))
+            self._has_waited = not room
             self._fit_agents(room)
             self._report_capacity(compute_worker_memory(resources, self._settings))
             await asyncio.sleep(_LOOK_EVERY_S)

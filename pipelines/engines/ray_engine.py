@@ -38,6 +38,7 @@ from search_spaces.errors import KerastudyError
 
 _START_S = 60.0  # chosen: until a cluster answers
 _ROOM_S = 600.0  # chosen: a cluster that grows by itself starts machines meanwhile
+_ALONE_S = 60.0  # chosen: without a worker for as long, all of them are lost; one that died is replaced sooner
 _STOP_S = 30.0  # longer, and the node is lost: Ray ends its jobs
 _CLOSE_S = 15.0
 _KEPT_ALIVE_S = 0.5
@@ -89,6 +90,8 @@ class RayEngine:
         self._times = JobTimes()
         self._backends: list[Backend] = []
         self._lost_at: float | None = None
+        self._alone_since: float | None = None
+        self._no_room = ""
         self._connect(note, while_waiting)
 
     @property
@@ -162,7 +165,7 @@ class RayEngine:
         """Return new events; wait up to `timeout_s` for the first one.
 
         Raises:
-            EngineLostError: if the cluster is gone.
+            EngineLostError: if the cluster is gone, or has had no worker for a minute.
         """
         events, self._pending = self._pending, []
         deadline = time.monotonic() + timeout_s
@@ -170,6 +173,8 @@ class RayEngine:
             events += self._receive(0.0 if events else timeout_s)
             while not events and time.monotonic() < deadline:
                 events += self._receive(deadline - time.monotonic())
+        if self._alone_since is not None and time.monotonic() - self._alone_since > _ALONE_S and not events:
+            raise EngineLostError(f"the Ray cluster has no worker left{self._no_room and ': '}{self._no_room}")
         self._times.record(events)
         return events
 
@@ -188,6 +193,7 @@ class RayEngine:
         self._running.clear()
         self._pending.clear()
         self._capacity = Capacity(0, self._settings.workers or 1, (), 0)
+        self._alone_since, self._no_room = None, ""
         while time.monotonic() < self._lost_at + _ORPHANED_S:
             while_waiting()
             time.sleep(_KEPT_ALIVE_S)
@@ -288,13 +294,23 @@ class RayEngine:
         """Take note of a notice; return the event that it carries."""
         if isinstance(notice, Capacity):
             self._capacity = notice
+            self._note_workers(notice.ready)
+        elif isinstance(notice, Waiting):
+            self._no_room = notice.reason
         elif isinstance(notice, Refused):
             raise (_TokenWantedError if notice.needs_token else EngineLostError)(notice.reason)
         elif isinstance(notice, Happened):
             return self._take_event(notice.event)
-        elif not isinstance(notice, Waiting):
+        else:
             raise EngineLostError(f"the Ray cluster was lost: {notice.reason}")
         return None
+
+    def _note_workers(self, ready: int) -> None:
+        """Take note of when the last worker was lost."""
+        if ready:
+            self._alone_since, self._no_room = None, ""
+        elif self._alone_since is None:
+            self._alone_since = time.monotonic()
 
     def _take_event(self, event: Event) -> Event | None:
         running = self._running.get(event.job)

@@ -117,8 +117,10 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
         RayEngine(settings(tmp_path))
 
 
-def test_nodes_are_lost_and_come_back(tmp_path):
+def test_nodes_are_lost_and_come_back(tmp_path, monkeypatch):
     """A lost node costs its job an attempt, a new node takes its place, and the lost head ends all."""
+    monkeypatch.setattr("pipelines.engines.ray_engine._ALONE_S", 2.0)
+    monkeypatch.setattr("pipelines.engines.ray_engine._ORPHANED_S", 0.0)
     from ray_nodes import start_ray  # after the engine above: it loads Ray into this process
 
     with start_ray(2) as nodes:
@@ -127,6 +129,7 @@ def test_nodes_are_lost_and_come_back(tmp_path):
             wait_for_workers(engine, 2)
             check_copies(engine, tmp_path)
             check_lost_node(engine, nodes, tmp_path)
+            check_all_nodes_lost(engine, nodes, tmp_path)
             check_lost_head(engine, nodes, tmp_path)
         finally:
             engine.close()
@@ -160,6 +163,20 @@ def check_lost_node(engine, nodes, tmp_path):
     assert isinstance(end_of(engine, left), Finished)
     nodes.add()
     wait_for_workers(engine, 2)
+
+
+def check_all_nodes_lost(engine, nodes, tmp_path):
+    """The engine says that it has no worker left and why, and goes on when there is a node again."""
+    engine.submit(job("hang", tmp_path))
+    nodes.kill()
+    nodes.kill()
+    reason = r"has no worker left: no Ray node has room for a worker: resources.cpus is 1, and the most .* is 0"
+    with pytest.raises(EngineLostError, match=reason):
+        for _ in iter_events(engine):
+            pass
+    nodes.add()
+    engine.restart(print, lambda: None)
+    assert run_job(engine, job("show_variable", tmp_path, payload="HOME")) == os.environ["HOME"]
 
 
 def check_lost_head(engine, nodes, tmp_path):
