@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,13 +138,13 @@ def iterate_raw(
 ) -> Iterator[dict[str, Array]]:
     """Yield what `load_raw` returns, so many rows at a time; examples that were given at once."""
     below, summary = folder / f"fold-{fold}", load_summary(folder)
+    # Of pictures and long windows fewer, by their size as float32.
+    rows = min(rows, max(1, _RAW_BYTES // max(1, sum(4 * math.prod(each.shape) for each in summary.raw))))
     if summary.given is not None:
         leaves = flatten(load_examples_part(folder, part, fold).x)
         yield {column.name: leaf for column, leaf in zip(summary.raw, leaves, strict=True)}
     elif (below / f"{part}.raw.npy").exists():
         values = np.load(below / f"{part}.raw.npy", mmap_mode="r")
-        # Of pictures fewer, by their size as float32.
-        rows = min(rows, max(1, _RAW_BYTES // max(1, 4 * int(np.prod(values.shape[1:])))))
         for start in range(0, max(1, len(values)), rows):
             yield {summary.raw[0].name: values[start : start + rows].astype(np.float32)}
     elif (below / f"{part}.raw.parquet").exists():

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.data.array_types import Array
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw_inputs import Pack, arrange_names, make_pack
 from pipelines.engines.base import Channel
 from pipelines.export.base import Outputs
-from pipelines.export.held_out import count_compared, find_held_out_part, load_held_out
+from pipelines.export.held_out import count_compared, find_held_out_part, iterate_held_out
 from pipelines.export.scoring import Deciding, make_scorer
 from pipelines.training.messages import PastTrial
 from search_spaces.values import Direction
@@ -82,17 +81,17 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     Raises:
         KerastudyError: if the code of a user model is not there, or raises.
     """
-    from pipelines.models.raw_predict import predict_outputs
+    from pipelines.models.raw_predict import predict_parts
     from pipelines.training.deployed_model import load_deployed_model, load_registered_model
 
-    rows, part = load_held_out(job.trial), find_held_out_part(job.trial)
+    part = find_held_out_part(job.trial)
     pack = make_pack(arrange_names(load_summary(Path(job.trial.data))))
     # The trial's registered file comes from MLflow, as the rival's does.
     is_registered = job.model is not None
     model = load_registered_model(Path(job.model or ""), job.trial) if is_registered else load_deployed_model(job.trial)
-    predictions = predict_outputs(model, rows, pack)
+    predictions = predict_parts(model, iterate_held_out(job.trial), pack)
     channel.beat()
-    rivals, incompatibility = _predict_rival(job, rows, pack, predictions)
+    rivals, incompatibility = _predict_rival(job, pack, predictions)
     channel.beat()
     scorer = make_scorer(job.trial, part, count_compared(job.trial))
     scores, rival_scores = scorer.score(predictions), scorer.score(rivals) if rivals else {}
@@ -106,9 +105,9 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     return ModelComparison(part, rows_compared, deciding.metric, direction, scores, rival_scores, incompatibility)
 
 
-def _predict_rival(job: ComparisonJob, rows: Mapping[str, Array], pack: Pack, expected: Outputs) -> tuple[Outputs, str]:
+def _predict_rival(job: ComparisonJob, pack: Pack, expected: Outputs) -> tuple[Outputs, str]:
     """Return the rival's predictions, or the reason why there are none."""
-    from pipelines.models.raw_predict import predict_outputs
+    from pipelines.models.raw_predict import predict_parts
     from pipelines.training.deployed_model import load_registered_model
 
     if job.rival is None:
@@ -119,8 +118,11 @@ def _predict_rival(job: ComparisonJob, rows: Mapping[str, Array], pack: Pack, ex
         if incompatibility := _find_incompatibility(rival, job.rival_task, summary):
             return (), incompatibility
         # A model of a table may take fewer columns.
-        given = rows if summary.given is not None else {taken.name: rows[taken.name] for taken in rival.inputs}
-        rivals = predict_outputs(rival, given, pack)
+        taken = None if summary.given is not None else [each.name for each in rival.inputs]
+        parts = iterate_held_out(job.trial)
+        rivals = predict_parts(
+            rival, (raw if taken is None else {name: raw[name] for name in taken} for raw in parts), pack
+        )
     except Exception as error:  # a foreign file may raise any exception
         # A foreign file must not fail the comparison: the trial's model has scores all the same.
         message = str(error).strip().splitlines() or [""]

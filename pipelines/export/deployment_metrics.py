@@ -45,7 +45,7 @@ def measure_deployment(trained: TrialJob, goals: tuple[Goal, ...], channel: Chan
     if not has_model(folder):
         raise TrialError(f"there is no model to measure: {explain_missing_model(folder)}")
     past = PastTrial(trained.folder, trained.data)
-    rows = load_held_out(past)
+    one_row = load_held_out(past, 1)
     values: dict[str, float] = {}
     with register_user_classes(folder), tempfile.TemporaryDirectory() as scratch:
         deployed = load_source_model(past)
@@ -60,6 +60,6 @@ def measure_deployment(trained: TrialJob, goals: tuple[Goal, ...], channel: Chan
             if "latency_ms" in wanted:
                 predict = FORMATS[name].load(target, written)
                 # One row: the case of a request to a deployed model; batches would hide the overhead of a call.
-                [one_row] = measure_latency(predict, rows, channel.beat, batches=(1,))
-                values[wanted["latency_ms"]] = one_row.median_ms
+                [latency] = measure_latency(predict, one_row, channel.beat, batches=(1,))
+                values[wanted["latency_ms"]] = latency.median_ms
     return values

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.examples.leaves import is_ragged
+from pipelines.data.examples.leaves import count_rows, is_ragged, take_rows
 from pipelines.data.prepared_folder import load_summary
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import read_trial_config
 
 MOST_ROWS = 20_000  # chosen; bounds the time of the slowest runtime
 _MOST_BYTES = 2**29  # of pictures, as float32; chosen
+_PART_BYTES = 2**26  # of these in memory at a time; chosen
 UNSEEN_WORD = "never seen in training"
 _ODD_ROWS = 32  # chosen: each column gets a gap in tables of up to 32 columns
 
@@ -27,14 +28,45 @@ def count_compared(trial: PastTrial) -> int:
     return min(MOST_ROWS, max(100, _MOST_BYTES // max(1, 4 * values)))
 
 
-def load_held_out(trial: PastTrial) -> dict[str, Array]:
-    """Return the raw rows of the comparison: of the test part, or of the validation part where that is empty."""
-    from pipelines.data.prepared_folder import load_first_raw  # loads Arrow
+def iterate_held_out(trial: PastTrial) -> Iterator[dict[str, Array]]:
+    """Yield the raw rows that models are compared on, some at a time: of the test part or, without one, validation.
 
-    # The trial's own fold: it was trained on validation rows of the others.
-    fold = read_trial_config(Path(trial.folder))["fold"]
-    raw = load_first_raw(Path(trial.data), find_held_out_part(trial), fold, count_compared(trial))
+    Ragged and sparse rows come all at once, so that what `make_dense` pads is padded alike.
+    """
+    from pipelines.data.prepared_folder import iterate_raw  # loads Arrow
+
+    left = count_compared(trial)
+    for raw in iterate_raw(Path(trial.data), find_held_out_part(trial), _read_fold(trial), left):
+        rows = min(left, count_rows(next(iter(raw.values()))))
+        step = _choose_step(raw, rows)
+        for start in range(0, max(1, rows), step):
+            chosen = slice(start, min(rows, start + step))
+            yield {name: _convert_to_array(take_rows(values, chosen)) for name, values in raw.items()}
+        left -= rows
+        if left <= 0:
+            return
+
+
+def load_held_out(trial: PastTrial, most: int) -> dict[str, Array]:
+    """Return the first raw rows of the comparison."""
+    from pipelines.data.prepared_folder import load_first_raw
+
+    raw = load_first_raw(Path(trial.data), find_held_out_part(trial), _read_fold(trial), most)
     return {name: _convert_to_array(values) for name, values in raw.items()}
+
+
+def _read_fold(trial: PastTrial) -> int:
+    # The trial's own fold: it was trained on validation rows of the others.
+    return int(read_trial_config(Path(trial.folder))["fold"])
+
+
+def _choose_step(raw: Mapping[str, Any], rows: int) -> int:
+    """Return how many of the rows are converted at a time."""
+    if any(_is_special(values) for values in raw.values()):
+        return max(1, rows)
+    # As float32, whatever the type in which they are stored.
+    row_bytes: int = sum(4 * math.prod(values.shape[1:]) for values in raw.values())
+    return max(1, _PART_BYTES // max(1, row_bytes))
 
 
 def make_dense(rows: Mapping[str, Any]) -> dict[str, Array]:
@@ -94,7 +126,7 @@ def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
     summary = load_summary(Path(trial.data))
     if summary.given is not None or not all(column.column for column in summary.raw):
         return {}
-    rows = {name: values[:_ODD_ROWS].copy() for name, values in load_held_out(trial).items()}
+    rows = {name: values.copy() for name, values in load_held_out(trial, _ODD_ROWS).items()}
     for index, column in enumerate(summary.raw):
         if column.kind == "image":
             continue  # a picture has no gaps

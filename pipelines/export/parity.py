@@ -15,7 +15,7 @@ from pipelines.data.examples.leaves import count_rows, take_rows
 from pipelines.export.base import Outputs, OutputTensor, Part, Predict, Reading, Tolerance
 from pipelines.export.scoring import Deciding
 
-_BATCHES = (1, 32)
+BATCHES = (1, 32)
 _WARM_UP = 5  # the first calls trace and allocate
 _MOST_CALLS = 200
 _FEWEST_CALLS = 20  # also for a model that takes seconds; the p99 is then about the slowest call
@@ -217,7 +217,7 @@ def _measure_range(values: Array) -> Any:
 
 
 def measure_latency(
-    predict: Predict, raw: Mapping[str, Array], beat: Callable[[], None], batches: Sequence[int] = _BATCHES
+    predict: Predict, raw: Mapping[str, Array], beat: Callable[[], None], batches: Sequence[int] = BATCHES
 ) -> tuple[Latency, ...]:
     """Return the latency of predictions; it takes about a second for each batch size."""
     return tuple(_measure_batch(predict, _repeat_rows(raw, batch), batch, beat) for batch in batches)

@@ -22,13 +22,12 @@ _TOLERANCE = Tolerance(difference=1e-4)
 
 def prove_registration(job: RegistrationJob, channel: Channel) -> str:
     """Return why an MLflow model cannot be registered; empty where it predicts what the trial's model does. A job."""
-    from pipelines.data.examples.leaves import take_rows
     from pipelines.data.prepared_folder import load_summary
     from pipelines.data.raw_inputs import arrange_names, make_pack
     from pipelines.models.raw_predict import iterate_batches, predict_outputs
     from pipelines.training.deployed_model import load_deployed_model
 
-    raw = {name: take_rows(values, slice(_ROWS)) for name, values in load_held_out(job.trial).items()}
+    raw = load_held_out(job.trial, _ROWS)
     try:
         # First: the study's code must not be in this process yet.
         found = _predict_as_mlflow(Path(job.saved), next(iterate_batches(raw)))

@@ -21,7 +21,7 @@ from pipelines.training.trial_folder import CODE_DESCRIPTION
 from pipelines.training.user_model.model_code import read_requirements
 
 EXAMPLE_FILE = "input_example.json"
-_EXAMPLE_ROWS = 3
+EXAMPLE_ROWS = 3
 
 
 def write_sidecar_files(
@@ -45,7 +45,7 @@ def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
 
     A missing number is null there, and a missing word the empty string.
     """
-    count = min(_EXAMPLE_ROWS, int(next(iter(rows.values())).shape[0]))
+    count = min(EXAMPLE_ROWS, int(next(iter(rows.values())).shape[0]))
     examples = [{name: _to_plain(values[row]) for name, values in rows.items()} for row in range(count)]
     # NaN is no JSON, though Python writes it: one that was overlooked fails here, and not at a server.
     text = json.dumps({"instances": examples}, ensure_ascii=False, allow_nan=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.array_types import Array
+from pipelines.data.examples.leaves import count_rows, take_rows
 from pipelines.engines.base import Channel
 from pipelines.export.base import Outputs, OutputTensor, Predict, Tolerance, WrittenFile
 from pipelines.export.held_out import (
     count_compared,
     find_held_out_part,
+    iterate_held_out,
     list_filled,
     load_held_out,
     make_dense,
     make_odd_rows,
 )
 from pipelines.export.parity import (
+    BATCHES,
     Parity,
     Scores,
     compute_agreement,
@@ -54,6 +57,7 @@ class WrittenModel:
         deciding: the metric that a file must keep; None where predictions have no score.
         unscored: why they have none; empty where that goes without saying.
         precision: why its arithmetic may differ between runtimes; empty for float32.
+        batch_rows: rows that the Keras model predicts at a time, by the size of its layers' outputs.
     """
 
     files: tuple[WrittenFile, ...]
@@ -63,6 +67,7 @@ class WrittenModel:
     deciding: Deciding | None = None
     unscored: str = ""
     precision: str = ""
+    batch_rows: int = 1024
 
 
 @dataclass(frozen=True)
@@ -131,21 +136,22 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
         ExportError: if it cannot be loaded, or differs by more than its format allows.
     """
     folder, outputs, tolerance = Path(job.folder), job.model.outputs, _choose_tolerance(job)
-    (rows, filled), odd = _load_rows(job), make_odd_rows(job.trial)
     expected = load_expected(job.expected)
     with _prepare_loading(job, folder):
         predict = _load_file(job, folder)
-        got = _predict_with(predict, rows, job)
-        got_odd = _predict_with(predict, odd, job) if odd else expected.odd
+        got = _predict_with(predict, iterate_held_out(job.trial), job)
+        odd = make_odd_rows(job.trial)
+        got_odd = _predict_with(predict, [odd], job) if odd else expected.odd
     channel.beat()
     scores = _score(job, got, expected.rows)
     channel.beat()
     reason = find_violation(got, expected.rows, outputs, tolerance, scores=scores, noise=expected.noise)
     # Odd rows have no score: their targets belong to the values before.
-    if not reason and odd:
+    if not reason and len(expected.odd[0]):
         reason = find_violation(got_odd, expected.odd, outputs, tolerance, noise=expected.noise)
     if reason:
         raise ExportError(add_precision(f"{job.format} {reason}{_advise_finer(job.format)}", job.model.precision))
+    few = load_held_out(job.trial, max(BATCHES))
     return Parity(
         format=job.format,
         file=job.written.file,
@@ -160,8 +166,8 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
         metric=scores.deciding.metric if scores else "",
         score=scores.file if scores else None,
         keras_score=scores.keras if scores else None,
-        latency=measure_latency(predict, rows, channel.beat),
-        note="; ".join([*_list_notes(job, expected), *filled]),
+        latency=measure_latency(predict, _convert_rows(few, job), channel.beat),
+        note="; ".join([*_list_notes(job, expected), *([] if _takes_all(job) else list_filled(few))]),
         rows_at_once=job.written.rows,
     )
 
@@ -173,11 +179,14 @@ def _advise_finer(name: str) -> str:
     return f": its rounding is too coarse for this model; export {finer} in its place, which rounds less"
 
 
-def _load_rows(job: VerificationJob) -> tuple[dict[str, Array], list[str]]:
-    """Return the rows of the comparison as the file takes them, and what was done to them for it."""
-    rows = load_held_out(job.trial)
-    # Keras's own files take whatever the model takes.
-    return (rows, []) if job.format.startswith("keras") else (make_dense(rows), list_filled(rows))
+def _convert_rows(rows: Mapping[str, Array], job: VerificationJob) -> Mapping[str, Array]:
+    """Return rows as the file takes them."""
+    return rows if _takes_all(job) else make_dense(rows)
+
+
+def _takes_all(job: VerificationJob) -> bool:
+    """Return whether the file takes whatever the model takes, as Keras's own do."""
+    return job.format.startswith("keras")
 
 
 def add_precision(reason: str, precision: str) -> str:
@@ -252,7 +261,22 @@ def _load_file(job: VerificationJob, folder: Path) -> Predict:
         raise ExportError(add_precision(reason, job.model.precision)) from error
 
 
-def _predict_with(predict: Predict, raw: Mapping[str, Array], job: VerificationJob) -> Outputs:
+def _predict_with(predict: Predict, parts: Iterable[Mapping[str, Array]], job: VerificationJob) -> Outputs:
+    """Return the file's predictions for raw rows that come some at a time."""
+    found: list[Outputs] = []
+    for raw in parts:
+        rows = _convert_rows(raw, job)
+        count = count_rows(next(iter(rows.values())))
+        # As many at a time as Keras predicts: a runtime holds the outputs of layers for all rows that it is given.
+        for start in range(0, max(1, count), job.model.batch_rows):
+            some = {
+                name: take_rows(values, slice(start, start + job.model.batch_rows)) for name, values in rows.items()
+            }
+            found.append(_predict_batch(predict, some, job))
+    return tuple(np.concatenate(outputs) for outputs in zip(*found, strict=True))
+
+
+def _predict_batch(predict: Predict, raw: Mapping[str, Array], job: VerificationJob) -> Outputs:
     try:
         return predict(raw)
     except Exception as error:  # a runtime raises exceptions of any kind

@@ -11,13 +11,19 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw_inputs import make_pack
 from pipelines.engines.base import Channel
 from pipelines.export.base import FormatError, Outputs, OutputTensor, SourceModel, WrittenFile
-from pipelines.export.held_out import count_compared, find_held_out_part, load_held_out, make_odd_rows
+from pipelines.export.held_out import (
+    count_compared,
+    find_held_out_part,
+    iterate_held_out,
+    load_held_out,
+    make_odd_rows,
+)
 from pipelines.export.jobs import ExportJob
 from pipelines.export.parity import compute_allowed_difference, compute_largest_difference, compute_mean_difference
 from pipelines.export.readings import read_by_loss, read_by_task
 from pipelines.export.registry import FORMATS
 from pipelines.export.scoring import Deciding, make_scorer
-from pipelines.export.sidecar_files import write_example
+from pipelines.export.sidecar_files import EXAMPLE_ROWS, write_example
 from pipelines.export.verify import Expected, WrittenModel, add_precision
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import read_trial_config
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 def write_formats(job: ExportJob, channel: Channel) -> WrittenModel:
     """Write every format, the Keras model's predictions, and example rows; a job."""
     from pipelines.export.source_model import load_source_model
+    from pipelines.models.raw_predict import choose_batch_rows
     from pipelines.models.symbolic_inputs import list_input_shapes
 
     folder, target = Path(job.trial.folder), Path(job.folder)
@@ -43,12 +50,21 @@ def write_formats(job: ExportJob, channel: Channel) -> WrittenModel:
         for name in job.formats:
             files.append(_write_format(name, deployed, target, precision))
             channel.beat()
-    write_example(target, load_held_out(job.trial))
+    write_example(target, load_held_out(job.trial, EXAMPLE_ROWS))
     result = _score(job.trial, expected.rows)
     channel.beat()
     outputs = _read_outputs(job.trial, result.model, deployed.outputs or _list_outputs(expected.rows))
     shapes = list_input_shapes(deployed.original, load_summary(Path(job.trial.data)))
-    return WrittenModel(tuple(files), outputs, shapes, result.scores, result.deciding, result.reason, precision)
+    return WrittenModel(
+        tuple(files),
+        outputs,
+        shapes,
+        result.scores,
+        result.deciding,
+        result.reason,
+        precision,
+        choose_batch_rows(deployed.original),
+    )
 
 
 def _write_format(name: str, deployed: SourceModel, folder: Path, precision: str) -> WrittenFile:
@@ -62,12 +78,12 @@ def _write_format(name: str, deployed: SourceModel, folder: Path, precision: str
 
 def predict_expected(deployed: SourceModel, trial: PastTrial) -> Expected:
     """Return the Keras model's predictions, and how far a second prediction is from the first."""
-    from pipelines.models.raw_predict import predict_outputs
+    from pipelines.models.raw_predict import predict_outputs, predict_parts
 
-    rows, odd = load_held_out(trial), make_odd_rows(trial)
     # Stored, not computed again by each verification: the Keras model need not be loaded there.
     pack = make_pack(deployed.takes)
-    first, second = (predict_outputs(deployed.original, rows, pack) for _ in range(2))
+    first, second = (predict_parts(deployed.original, iterate_held_out(trial), pack) for _ in range(2))
+    odd = make_odd_rows(trial)
     expected_odd = predict_outputs(deployed.original, odd, pack) if odd else tuple(each[:0] for each in first)
     return Expected(first, expected_odd, _measure_noise(first, second))
 

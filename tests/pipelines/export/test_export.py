@@ -268,6 +268,30 @@ def test_a_file_that_differs_is_not_exported(home, tmp_path, monkeypatch, name):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("study", "name"), [("images", "litert"), ("table", "keras")])
+def test_files_predict_some_rows_at_a_time(home, tmp_path, monkeypatch, study, name):
+    """However many rows are compared, as few are in memory as fit there, and a runtime gets as few as Keras does."""
+    monkeypatch.setattr("pipelines.models.raw_predict.BATCH_ROWS", 4)
+    monkeypatch.setattr("pipelines.export.held_out._PART_BYTES", 1)
+    monkeypatch.setattr("pipelines.data.prepared_folder._RAW_BYTES", 1)
+    real, given = type(FORMATS[name]).load, []
+
+    def load(self, folder, written):
+        predict = real(self, folder, written)
+        return lambda raw: given.append(len(next(iter(raw.values())))) or predict(raw)
+
+    monkeypatch.setattr(type(FORMATS[name]), "load", load)
+    (found,) = export_trial(ExportSource.from_home(home, study, 0), [name], tmp_path / "out", InlineEngine())
+    assert given[: found.rows] == [1] * found.rows
+    given.clear()
+    monkeypatch.undo()
+    monkeypatch.setattr("pipelines.models.raw_predict.BATCH_ROWS", 4)
+    monkeypatch.setattr(type(FORMATS[name]), "load", load)
+    (again,) = export_trial(ExportSource.from_home(home, study, 0), [name], tmp_path / "again", InlineEngine())
+    assert max(given[: found.rows // 4]) == 4
+    assert (again.rows, again.keras_score) == (found.rows, pytest.approx(found.keras_score))
+
+
 def spoil_after(monkeypatch, name):
     """Cut a format's file off after it is written."""
     real = type(FORMATS[name]).write
