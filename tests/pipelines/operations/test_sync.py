@@ -470,7 +470,7 @@ def test_times_are_those_of_the_store(desk, home, another_mlflow):
 
 def test_the_studys_own_end_is_the_one_that_was_told(desk, home, another_mlflow):
     """The parent ends when the study did, though only the outbox knows when."""
-    desk.run(FakeEngine(scores(3.0), test_scores={"test_loss": 4.0}), trials=1, summary=with_test_rows())
+    desk.run(FakeEngine(scores(3.0), test_scores={"test_loss": 4.0}), trials=1, summary=WITH_TEST_ROWS)
     synced(home)
     before, _ = list_runs(make_socket_client(home), "it")
     client = another_mlflow()
@@ -480,8 +480,7 @@ def test_the_studys_own_end_is_the_one_that_was_told(desk, home, another_mlflow)
     assert parent.data.metrics["test_loss"] == children[0].data.metrics["test_loss"] == 4.0
 
 
-def with_test_rows():
-    return replace(SUMMARY, rows={**SUMMARY.rows, "test": 4})
+WITH_TEST_ROWS = replace(SUMMARY, rows={**SUMMARY.rows, "test": 4})
 
 
 def test_a_study_is_told_under_its_lease(desk, home, monkeypatch):
