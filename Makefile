@@ -46,7 +46,8 @@ chaos: $(STAMP) ## Break studies in every way: the slow tests of faults, then KI
 	$(BIN)/python -m pytest -m slow -rA --durations 0 tests/faults
 	$(BIN)/python tests/faults/chaos.py --kills $(KILLS) $(ARGS)
 
-check: $(STAMP) ## Format, lint, types, layers, spelling, the docs site, and the tests with their coverage.
+# The long tests are left out of the coverage: measured, the processes that they start take half as long again.
+check: $(STAMP) ## Format, lint, types, layers, spelling, the docs site, the tests with their coverage, and the long tests.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -55,7 +56,8 @@ check: $(STAMP) ## Format, lint, types, layers, spelling, the docs site, and the
 	$(BIN)/codespell
 	$(BIN)/python scripts/tidy_files.py --check
 	$(MKDOCS) build --strict
-	COVERAGE_FILE="$(CURDIR)/.coverage" $(TESTS) -m "not slow" --cov --cov-report=term
+	COVERAGE_FILE="$(CURDIR)/.coverage" $(TESTS) -m "not slow and not long" --cov --cov-report=term
+	$(TESTS) -m "long and not slow"
 
 lock: $(STAMP) ## Write the lock files anew; UPGRADE=1 takes the newest releases.
 	scripts/lock.sh $(BIN) $(if $(UPGRADE),--upgrade)
