@@ -29,6 +29,7 @@ from search_spaces.errors import KerastudyError
 
 _TICK_S = 0.05  # chosen: longest delay of a job's start and of its stop; an answer has none
 _POLL_S = 20.0
+_KEPT_S = 10  # chosen: a worker that was lost is replaced within seconds
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class NodeWorker:
                 os.chdir(settings.folder)
             sys.path[:] = order_search_path([*sys.path, *(set(settings.search_path) - set(sys.path))])
             os.environ.update(settings.variables)
-            os.environ[SECONDS] = "0"  # nothing outlives the actor
+            os.environ[SECONDS] = _choose_kept_s()
             self._engine = LocalEngine(
                 1,
                 settings.programs,
@@ -172,6 +173,11 @@ class NodeWorker:
             self._count += 1
             self._events.append((self._count, event))
             self._changed.notify_all()
+
+
+def _choose_kept_s() -> str:
+    """Return how long the servers that workers are forked from outlive this process: those of a machine share them."""
+    return "0" if os.environ.get(SECONDS, "").strip() == "0" else str(_KEPT_S)
 
 
 def _find_problem(settings: NodeSettings) -> str:

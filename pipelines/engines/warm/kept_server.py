@@ -19,8 +19,13 @@ from pipelines.engines.warm.folder import KeptRecord, WarmFolder
 from pipelines.engines.warm.origin import PER_COMMAND, describe_file, get_interpreter_flags, read_origin
 from pipelines.engines.warm.settings import WarmSettings
 
+# No child of this process, which may end with all its children, as Ray's workers do, while others use the server;
+# and in a session of its own, so that it outlives the terminal, and the group that a shell ends.
+_DETACH = (
+    "import os; child = os.fork(); child and (os.write(1, b'%d' % child), os._exit(0)); os.setsid(); os.dup2(2, 1); "
+)
 # As a supervisor is started: `kerastudy` first loads our packages whatever the user's folders hold.
-_PROGRAM = "import kerastudy, pipelines.engines.warm.server as it; it.main({}, {}, {!r}, {!r}, {!r}, {!r})"
+_PROGRAM = _DETACH + "import kerastudy, pipelines.engines.warm.server as it; it.main({}, {}, {!r}, {!r}, {!r}, {!r})"
 
 
 class KeptServer(forkserver.ForkServer):
@@ -128,32 +133,18 @@ class KeptServer(forkserver.ForkServer):
     def _spawn(self, folder: WarmFolder, name: str, listener: int, alive: int) -> int:
         settings = (self._settings.kept_s, self._settings.memory_bytes)
         program = _PROGRAM.format(listener, alive, self._module, str(folder.path.parent), name, settings)
-        process = subprocess.Popen(
+        started = subprocess.run(
             [sys.executable, *get_interpreter_flags(), "-c", program],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=_make_environment(self._environ),
             pass_fds=(listener, alive),
-            start_new_session=True,  # it outlives the terminal, and the group that a shell ends
+            check=False,
         )
-        _reap()
-        _started.append(process.pid)
-        process.returncode = 0  # a handle that is dropped while its process runs is a warning
-        return process.pid
-
-
-_started: list[int] = []
-"""Servers that this process has started, and not waited for."""
-
-
-def _reap() -> None:
-    """Take the exit codes of servers that have ended; without that they stay in the system's table."""
-    for process in list(_started):
-        with suppress(ChildProcessError):
-            if os.waitpid(process, os.WNOHANG) == (0, 0):
-                continue
-        _started.remove(process)
+        if not started.stdout.isdigit():
+            raise OSError(f"Python ended with status {started.returncode} instead of starting the server")
+        return int(started.stdout)
 
 
 def _make_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -46,6 +46,7 @@ PER_COMMAND = frozenset(
         "KERASTUDY_URL",
         "KERASTUDY_TOKEN",
         "KERASTUDY_CONFIG",
+        "RAY_RAYLET_PID",
     ]
 )
 """Variables that no library reads while it is imported. Each worker gets those of its command."""

@@ -16,6 +16,7 @@ from pipelines.engines import node_worker
 from pipelines.engines.base import Failed, Finished, Requested
 from pipelines.engines.node_worker import NodeWorker
 from pipelines.engines.ray_messages import NodeSettings
+from pipelines.engines.warm.settings import SECONDS
 
 VARIABLE = "KERASTUDY_FOR_TESTS"
 
@@ -145,3 +146,12 @@ def test_jobs_have_the_supervisors_variables(worker, tmp_path):
     worker.submit(job("show_variable", tmp_path, payload=VARIABLE))
     events = [event for _, event in poll_until(worker, worker._count, Finished)]
     assert Finished("show_variable", "1") in events
+
+
+@pytest.mark.parametrize(("given", "kept_s"), [(None, "10"), ("600", "10"), ("0", "0")])
+def test_workers_of_a_machine_share_their_servers(monkeypatch, given, kept_s):
+    """What they fork from outlives each of them for seconds, not for a command's minutes; nothing where off."""
+    monkeypatch.delenv(SECONDS, raising=False)
+    if given is not None:
+        monkeypatch.setenv(SECONDS, given)
+    assert node_worker._choose_kept_s() == kept_s

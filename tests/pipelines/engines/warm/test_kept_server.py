@@ -139,6 +139,12 @@ def test_a_server_ends_after_its_time(kept, tmp_path, monkeypatch):
     assert not list(kept.path.glob(f"{record.name}.*"))
 
 
+def test_a_server_is_no_child_of_its_command(kept, tmp_path):
+    """Where all children of the command that started it are ended, as Ray does, others go on with it."""
+    server, _ = fork(tmp_path)
+    assert server not in [child.pid for child in psutil.Process().children(recursive=True)]
+
+
 def test_a_killed_server_costs_nothing(kept, tmp_path):
     """Its command goes on with one of its own, and the next command starts one that is kept."""
     first, _ = fork(tmp_path)
