@@ -105,7 +105,7 @@ def _convert_to_array(values: Any) -> Any:
         return values
     array = np.asarray(values)
     if array.dtype.kind == "f":
-        return array.astype(np.float32)
+        return array.astype(np.float32, copy=False)
     if array.dtype.kind != "O":
         return array
     flat = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in array.reshape(-1)]
