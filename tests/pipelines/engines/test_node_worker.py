@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from engine_contract import FOLDER, job
 
-from pipelines.engines import node_worker
+from pipelines.engines import fork_server, node_worker
 from pipelines.engines.base import Failed, Finished, Requested
 from pipelines.engines.node_worker import NodeWorker
 from pipelines.engines.ray_messages import NodeSettings
@@ -31,9 +31,13 @@ def settings(tmp_path_factory):
 @pytest.fixture(scope="module")
 def worker(settings):
     before = list(sys.path)
-    worker = NodeWorker(settings)
-    yield worker
-    worker.close()
+    with pytest.MonkeyPatch.context() as patch:
+        # An actor's process has no servers yet; one of an earlier test has no variables of the supervisor.
+        patch.setattr(fork_server, "_servers", {})
+        worker = NodeWorker(settings)
+        yield worker
+        worker.close()
+        fork_server.stop_servers()
     sys.path[:] = before
     del os.environ[VARIABLE]
 
