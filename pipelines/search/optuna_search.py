@@ -29,8 +29,8 @@ from sqlalchemy import Connection
 from pipelines.search.curves import Curves
 from pipelines.search.draws_around import draw_around
 from pipelines.search.earlier_trials import EarlierTrials
-from pipelines.search.promotion import choose_best_paused
 from pipelines.search.pruners import PrunerName, compute_rungs, make_promotion_rule, make_pruning_rule
+from pipelines.search.rung_scores import find_score_at
 from pipelines.search.samplers import SamplerFactory
 from pipelines.search.space_evolution import count_carried
 from pipelines.search.starting_points import StartingPoints
@@ -42,6 +42,8 @@ from pipelines.search.trial_summaries import (
     VALUES,
     Attempt,
     TrialSummary,
+    find_best,
+    find_best_paused,
     read_failed_attempts,
     summarize_trial,
     takes_up_budget,
@@ -300,12 +302,33 @@ class OptunaSearch:
         choose = self._promotion.choose_last if is_last else self._promotion.choose
         return choose(paused, self._list_trials())
 
-    def choose_only_hope(self) -> int | None:
-        """Return the paused trial that goes on after the study's end, so that one trial at least is complete."""
-        trials = self._list_trials()
-        if any(trial.state == OptunaState.COMPLETE for trial in trials):
+    def choose_leader(self) -> int | None:
+        """Return the best paused trial if it is better than every complete one; None where it is not.
+
+        Only a complete trial can win, so without this one's end a worse one would. With several objectives it goes on
+        only if no trial is complete: what it reaches in the others is not known before its end.
+        """
+        paused = find_best_paused(self.trials, self.objective)
+        complete = [trial for trial in self.trials if trial.state == "complete"]
+        if paused is None or not complete:
+            return None if paused is None else paused.number
+        best = find_best(complete, self.objective)
+        if self.objective.goals or best is None or best.value is None or paused.value is None:
             return None
-        return choose_best_paused(self._count_paused_epochs(), trials, self.objective.direction)
+        return paused.number if self.objective.is_better(paused.value, best.value) else None
+
+    def find_contender(self) -> TrialSummary | None:
+        """Return the best of the paused trials that are ahead of the best complete one, as it was at their epochs."""
+        best = find_best(self.trials, self.objective)
+        curve = None if best is None else next(each for each in self._list_trials() if each.number == best.number)
+
+        def is_ahead(number: int, epochs: int) -> bool:
+            value, other = self._summaries[number].value, None if curve is None else find_score_at(curve, epochs)
+            return value is not None and (other is None or self.objective.is_better(value, other))
+
+        paused = self._count_paused_epochs()
+        ahead = [self._summaries[number] for number, epochs in paused.items() if is_ahead(number, epochs)]
+        return find_best_paused(ahead, self.objective)
 
     def find_hopeless(self, most: int) -> list[int]:
         """Return the paused trials that can never go on, in a study of at most so many trials."""

@@ -75,8 +75,7 @@ class AshaRule:
             found = self._choose_at(rung, paused, trials, lambda count: -(-count // self._reduction))
             if found is not None:
                 return found
-        is_needed = not running and all(trial.state != TrialState.COMPLETE for trial in trials)
-        return choose_best_paused(paused, trials, self._direction) if is_needed else None
+        return None
 
     def find_hopeless(self, paused: Mapping[int, int], trials: Sequence[FrozenTrial], most: int) -> list[int]:
         """Return the paused trials with too many better ones, whatever the trials to come reach."""
@@ -105,10 +104,3 @@ class AshaRule:
     def _find_rung(self, epochs: int) -> int:
         # A study file may have other epochs than when the trial was paused.
         return max((rung for rung in self._rungs if rung <= epochs), default=self._rungs[0])
-
-
-def choose_best_paused(paused: Mapping[int, int], trials: Sequence[FrozenTrial], direction: Direction) -> int | None:
-    """Return the best of the paused trials that have trained longest."""
-    longest = max(paused.values(), default=0)
-    candidates = [trial for trial in trials if paused.get(trial.number) == longest]
-    return next(iter(rank_at(candidates, longest, direction)), None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
+from statistics import median
 
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
@@ -51,6 +52,20 @@ def find_early_reason(
     if budget.patience is not None and (since := count_trials_since(best, trials)) >= budget.patience:
         return f"no better score in {since} trials"
     return ""
+
+
+def is_time_to_finish(paused: TrialSummary, trials: Iterable[TrialSummary], epochs: int, left_s: float) -> bool:
+    """Return whether the time left is no more than a paused trial takes to its end.
+
+    Args:
+        paused: the trial.
+        trials: those of the study; an epoch takes the median of theirs, since the first ones include compiling.
+        epochs: the most that a trial can train.
+        left_s: seconds until the search ends, as one trial alone would count them.
+    """
+    each_s = [trial.seconds / trial.epochs for trial in trials if trial.seconds and trial.epochs]
+    missing = epochs - (paused.epochs or 0)
+    return bool(each_s) and missing * median(each_s) >= left_s
 
 
 def explain_convergence(budget: BudgetSpec, objective: Objective, improvements: Collection[float]) -> str:

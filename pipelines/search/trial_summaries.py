@@ -141,6 +141,13 @@ def find_best(trials: Iterable[TrialSummary], objective: Objective) -> TrialSumm
     return next(iter(rank_trials(trials, objective)), None)
 
 
+def find_best_paused(trials: Iterable[TrialSummary], objective: Objective) -> TrialSummary | None:
+    """Return the paused trial with the best score so far, of equals the earlier one; None where none is paused."""
+    sign = 1.0 if objective.direction == "minimize" else -1.0
+    scores = [(sign * trial.value, trial) for trial in trials if trial.state == "paused" and trial.value is not None]
+    return min(scores, key=lambda each: (each[0], each[1].number))[1] if scores else None
+
+
 def rank_trials(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
     """Return the complete trials that fit the present space, the best first.
 

@@ -156,7 +156,10 @@ class BudgetSpec(Section):
     """The end of the study: the first limit that is reached."""
 
     trials: int = Field(30, ge=1, le=1_000_000, description="Trials in total, failed and pruned ones included.")
-    time: Seconds | None = Field(None, description='Working time of the study, such as "30m", pauses not counted.')
+    time: Seconds | None = Field(
+        None,
+        description='Working time, such as "30m", pauses not counted. No trial begins after it; those under way end.',
+    )
     target: float | None = Field(None, description="Stop once a trial's score is at least this good.")
     patience: int | None = Field(None, ge=1, description="Stop after this many finished trials without a better score.")
     improvement: float | None = Field(

@@ -6,17 +6,29 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipelines.search.stopping import ESTIMATES, explain_convergence, find_early_reason, find_stop_reason
+from pipelines.search.stopping import (
+    ESTIMATES,
+    explain_convergence,
+    find_early_reason,
+    find_stop_reason,
+    is_time_to_finish,
+)
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.objective import Objective
-from pipelines.supervisor.events import ImprovementEstimated, StudyEvent, TrialEnded
+from pipelines.supervisor.event_text import format_trial_name
+from pipelines.supervisor.events import ImprovementEstimated, Noted, StudyEvent, TrialEnded
 from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
 from pipelines.supervisor.open_study import OpenStudy
 from search_spaces.suggest import ConstraintViolation
 from search_spaces.values import Value
 from tracking.testing.failpoints import hit
 from tracking.timings.stopwatch import measure
+
+_LEADER = "{name} leads and is paused, and only a complete trial can win: it trains to its end"
+_NO_TIME = (
+    "budget.time is nearly used up: the best paused trials go on to their ends, and no new one starts before them"
+)
 
 
 class TrialSupply:
@@ -32,9 +44,12 @@ class TrialSupply:
         self._control = study.control
         self._search = study.search
         self._trials = study.trials
+        self._engine = study.engine
         self._planner = planner
         self._interrupted: list[Trial] = []
         self._improvements: deque[float] = deque(maxlen=ESTIMATES)
+        self._notes: list[Noted] = []
+        self._has_noted_time = False
 
     def load(self) -> None:
         """Find the trials that earlier supervisors left interrupted or paused."""
@@ -64,8 +79,11 @@ class TrialSupply:
         if chosen is None:
             return None
         self._add(*chosen)
-        improvement = self._search.expected_improvement
-        return [] if improvement is None else [ImprovementEstimated(improvement)]
+        events: list[StudyEvent] = [*self._notes]
+        self._notes.clear()
+        if (improvement := self._search.expected_improvement) is not None:
+            events.append(ImprovementEstimated(improvement))
+        return events
 
     def end_hopeless(self) -> Iterator[TrialEnded]:
         """End the paused trials that can never go on."""
@@ -87,6 +105,8 @@ class TrialSupply:
             or explain_convergence(self._context.spec.budget, self._context.objective, self._improvements)
         )
         if not control.stop_reason:
+            if (number := self._choose_at_last()) is not None:
+                return None if self._count_running() >= self._engine.workers else self._resume(number)
             if (number := self._search.choose_paused()) is not None:
                 return self._resume(number)
             if (drawn := self._request_trial()) is not None:
@@ -98,12 +118,36 @@ class TrialSupply:
 
     def _choose_last(self) -> int | None:
         """Return the paused trial that goes on although no new one starts; None where none does for now."""
-        if not (self._control.is_stop_requested or find_early_reason(*self._collect_facts())):
-            return self._search.choose_paused(is_last=True)
-        # Without a complete trial all the others would have been trained for nothing.
-        if any(trial.state == "running" for trial in self._search.trials):
+        is_early = self._control.is_stop_requested or find_early_reason(*self._collect_facts())
+        if not is_early and (number := self._search.choose_paused(is_last=True)) is not None:
+            return number
+        # What runs may still become the best.
+        if self._count_running() or (leader := self._search.choose_leader()) is None:
             return None
-        return self._search.choose_only_hope()
+        self._notes.append(Noted(_LEADER.format(name=format_trial_name(leader))))
+        return leader
+
+    def _choose_at_last(self) -> int | None:
+        """Return the best paused trial where `budget.time` leaves no more than it takes to its end; None otherwise.
+
+        New trials would get to their first rungs, and none to its end.
+        """
+        time_s = self._context.spec.budget.time
+        if time_s is None or not self._search.pauses_trials or (contender := self._search.find_contender()) is None:
+            return None
+        left_s = time_s - self._control.compute_elapsed_s()
+        if self._engine.layout.gpu_bytes is None:
+            # A worker trains its trials in turns, and will have one.
+            left_s *= max(1.0, (self._count_running() + 1) / self._engine.workers)
+        if not is_time_to_finish(contender, self._search.trials, self._context.most_epochs, left_s):
+            return None
+        if not self._has_noted_time:
+            self._has_noted_time = True
+            self._notes.append(Noted(_NO_TIME))
+        return contender.number
+
+    def _count_running(self) -> int:
+        return sum(trial.state == "running" for trial in self._search.trials)
 
     def _resume(self, number: int) -> Trial:
         resumed = self._search.resume_paused(number)

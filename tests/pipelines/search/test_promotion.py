@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pipelines.search.promotion import AshaRule, choose_best_paused
+from pipelines.search.promotion import AshaRule
 from pipelines.search.rung_scores import find_score_at, rank_at
 
 RUNGS, MOST = (3, 9), 27
@@ -131,13 +131,6 @@ def test_a_trial_that_ended_early_counts_at_every_rung():
     assert [find_score_at(done, epochs) for epochs in (3, 4, 9)] == [0.5, 0.5, 0.4]
     assert [find_score_at(pruned, epochs) for epochs in (3, 9)] == [0.6, None]
     assert rank_at([pruned, done], 9, "minimize") == [0]
-
-
-def test_without_a_complete_trial_the_best_of_the_longest_goes_on():
-    """So that what was trained is not lost."""
-    trials = [trial(0, {3: 0.1}), trial(1, {3: 0.5, 9: 0.3}), trial(2, {3: 0.5, 9: 0.2})]
-    assert choose_best_paused({0: 3, 1: 9, 2: 9}, trials, "minimize") == 2
-    assert choose_best_paused({}, trials, "minimize") is None
 
 
 def test_rungs_of_another_number_of_epochs():

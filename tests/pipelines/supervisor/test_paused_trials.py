@@ -11,7 +11,7 @@ from fake_engine import FakeEngine, training
 from small_studies import study_of
 
 from pipelines.supervisor import search_loop
-from pipelines.supervisor.events import TrialBegan, TrialEnded, TrialPaused
+from pipelines.supervisor.events import Noted, TrialBegan, TrialEnded, TrialPaused
 from pipelines.training.messages import RungReached, TrialOutcome
 from tracking.outbox.records import EpochsRecorded, TrialFinished, TrialStarted
 from tracking.outbox.records import TrialPaused as PauseRecorded
@@ -122,6 +122,74 @@ def test_a_stopped_study_completes_one_trial(desk):
             supervisor.stop()
     assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", EPOCHS), ("pruned", 3)]
     assert event.winner == 0
+
+
+@pytest.mark.parametrize("ends", ["stop", "time"])
+def test_a_paused_leader_trains_to_its_end(desk, ends):
+    """A worse trial that is complete when the search ends early does not win by that."""
+
+    def stops_early(job):  # trial 0 ends by itself before the rung
+        return (yield from training(job, [0.5, 0.4] if job.number == 0 else [0.2 + job.number / 10] * EPOCHS))
+
+    now = [0.0]
+    study = asha(budget=", time: 1000s" if ends == "time" else "")
+    supervisor = desk.supervisor(FakeEngine(stops_early, test_scores={}), study=study, clock=lambda: now[0])
+    notes = []
+    for event in supervisor.run():
+        notes += [event.note] if isinstance(event, Noted) else []
+        if isinstance(event, TrialPaused) and event.number == 1:
+            now[0] += 2000
+            if ends == "stop":
+                supervisor.stop()
+    assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", 2), ("complete", EPOCHS)]
+    assert event.winner == 1
+    assert notes == ["t001 leads and is paused, and only a complete trial can win: it trains to its end"]
+
+
+def test_a_paused_trial_that_is_no_leader_ends(desk):
+    """Nothing more is trained after an early end where the best trial is complete."""
+
+    def stops_early(job):
+        return (yield from training(job, [0.1, 0.1] if job.number == 0 else [0.2 + job.number / 10] * EPOCHS))
+
+    supervisor = desk.supervisor(FakeEngine(stops_early, test_scores={}), study=asha())
+    for event in supervisor.run():
+        if isinstance(event, TrialPaused) and event.number == 1:
+            supervisor.stop()
+    assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", 2), ("pruned", 3)]
+    assert event.winner == 0
+
+
+def test_the_last_of_the_time_is_for_the_best_paused_trials(desk):
+    """Where a new trial would not get to its end, the best paused one goes on instead, while there is time."""
+    now = [0.0]
+    engine = FakeEngine(script, test_scores={})
+    supervisor = desk.supervisor(engine, study=asha(budget=", time: 1000s"), clock=lambda: now[0])
+    notes = []
+    for event in supervisor.run():
+        notes += [event.note] if isinstance(event, Noted) else []
+        if isinstance(event, TrialPaused) and event.number == 1:
+            now[0] = 999.5  # an epoch takes a sixth of a second, and six are missing
+        if isinstance(event, TrialEnded) and event.state == "complete":
+            now[0] = 1001.0
+    assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", EPOCHS), ("pruned", 3)]
+    assert len(notes) == 1
+    assert notes[0].startswith("budget.time is nearly used up: the best paused trials go on")
+
+
+def test_the_last_of_the_time_is_for_contenders_alone(desk):
+    """A paused trial that was behind the best complete one after as many epochs goes on for no other reason."""
+
+    def of_two(job):  # trial 0 ends early, better at the rung than all that pause
+        return (yield from training(job, [0.1, 0.1] if job.number == 0 else [0.2 + job.number / 10] * EPOCHS))
+
+    now = [0.0]
+    study = asha(trials=4, budget=", time: 1000s")
+    for event in desk.supervisor(FakeEngine(of_two, test_scores={}), study=study, clock=lambda: now[0]).run():
+        if isinstance(event, TrialPaused) and event.number == 1:
+            now[0] = 999.5
+        assert not isinstance(event, Noted)
+    assert len(desk.trials()) == 4
 
 
 def test_a_cancelled_study_cancels_paused_trials(desk):
