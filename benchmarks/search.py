@@ -40,8 +40,8 @@ from pipelines.spec.schema import SearchSpec
 COLUMNS = (
     "sampler", "pruner", "start", "workers", "clock", "task", "seed", "trials", "epochs", "regret", "cpu_ask_ms",
 )  # fmt: skip
-TRIALS = (5, 10, 25, 50, 100, 200)
-FULL_TRAININGS = (1, 3, 5, 7, 10, 25)
+TRIALS = (5, 10, 25, 50, 100, 200, 400)
+FULL_TRAININGS = (1, 3, 5, 7, 10, 25, 50)
 
 
 def _list_names(key: str) -> tuple[str, ...]:
@@ -51,7 +51,8 @@ def _list_names(key: str) -> tuple[str, ...]:
     return tuple(name for name in names if name not in ("grid", "auto"))
 
 
-OURS = {"samplers": _list_names("sampler"), "pruners": _list_names("pruner")}
+# As `auto` takes it for more than 500 trials.
+OURS = {"samplers": (*_list_names("sampler"), "gp-then-tpe"), "pruners": _list_names("pruner")}
 PEERS = (
     ("optuna-tpe", "none"),
     ("optuna-gp", "none"),

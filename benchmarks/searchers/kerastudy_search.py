@@ -12,6 +12,7 @@ from simulation import Searcher, Stretch
 from surrogate import EPOCHS, SPACE
 
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.sampler_choice import GP_TRIALS
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
@@ -35,8 +36,10 @@ class KerastudySearcher(Searcher):
     ) -> None:
         self.shift = 0  # no rung of its pruners is epoch 1
         points = {"start_from": [dict(point) for point in start_from]} if start_from else {}
-        spec = SearchSpec(sampler=sampler, pruner=pruner, seed=seed)
-        settings = SearchSettings(parse_space_dict({**SPACE, **points}), _ACCURACY, spec, EPOCHS)
+        is_in_turn = sampler == "gp-then-tpe"
+        spec = SearchSpec(sampler="tpe" if is_in_turn else sampler, pruner=pruner, seed=seed)
+        space = parse_space_dict({**SPACE, **points})
+        settings = SearchSettings(space, _ACCURACY, spec, EPOCHS, gp_trials=GP_TRIALS if is_in_turn else 0)
         self._search = OptunaSearch(_open_storage(folder), f"study-{next(_names)}", settings)
         self._trained: dict[object, int] = {}
         self._rungs = sorted(rung + 1 for rung in self._search.rungs if rung + 1 < EPOCHS)

@@ -194,7 +194,7 @@ def _collect_facts(context: StudyContext, outcome: StudyOutcome) -> dict[str, st
         "digest of the data": context.summary.digest[:12],
         "scored": "at each trial's best epoch"
         + (f", mean of {context.summary.folds} folds" if context.summary.folds > 1 else ""),
-        "search": f"{choose_sampler(context).name} sampler, {choose_pruner(context).name} pruner, "
+        "search": f"{choose_sampler(context).label} sampler, {choose_pruner(context).name} pruner, "
         f"seed {context.spec.search.seed}",
         "baselines": baselines.describe() if baselines else "",
         "selection": outcome.finalists_reason,

@@ -87,6 +87,7 @@ class SearchSettings:
         repeats: whether the only point of a study that searches nothing is tried again, with other seeds.
         starting_points: tried after the points of the space.
         earlier: trials of an earlier study, which inform the search.
+        gp_trials: see `SamplerFactory`.
     """
 
     space: Space
@@ -99,6 +100,7 @@ class SearchSettings:
     repeats: bool = False
     starting_points: StartingPoints = field(default_factory=StartingPoints)
     earlier: EarlierTrials = field(default_factory=EarlierTrials)
+    gp_trials: int = 0
 
 
 class OptunaSearch:
@@ -133,10 +135,11 @@ class OptunaSearch:
         self._paused = {number for number, trial in self._summaries.items() if trial.state == "paused"}
         self._running: dict[int, optuna.Trial] = {}
         self._started: dict[int, Mapping[str, Value]] = {}
+        self._goes_to_end: set[int] = set()
         self._initial_space = self._space if settings.initial_space is None else settings.initial_space
         self._undeclared = settings.undeclared
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
-        self._samplers = SamplerFactory(spec, self._space, settings.epochs, settings.earlier)
+        self._samplers = SamplerFactory(spec, self._space, settings.epochs, settings.earlier, settings.gp_trials)
         # `choose_pruner` has replaced it for the study of a file.
         pruner: PrunerName = "none" if spec.pruner == "auto" else spec.pruner
         self.rungs = compute_rungs(pruner, settings.epochs)
@@ -255,6 +258,8 @@ class OptunaSearch:
         """
         trial = self._running[number]
         self._curves.set_point(trial, epoch + 1, best)
+        if number in self._goes_to_end:
+            return "go_on"
         if self._promotion is not None and can_pause:
             return "go_on" if self._promotion.goes_on(number, epoch + 1, self._list_trials()) else "pause"
         prunes = self._pruning.prunes(self._get_frozen(trial), epoch + 1, self._list_trials())
@@ -281,8 +286,15 @@ class OptunaSearch:
         """Return what a paused trial has reached; None for any other trial."""
         return self._summaries[number] if self._summaries[number].state == "paused" else None
 
-    def resume_paused(self, number: int) -> tuple[int, Mapping[str, Value]]:
-        """Record that a paused trial goes on; return its number and the values that it started with."""
+    def resume_paused(self, number: int, *, to_end: bool = False) -> tuple[int, Mapping[str, Value]]:
+        """Record that a paused trial goes on; return its number and the values that it started with.
+
+        Args:
+            number: the trial.
+            to_end: whether it pauses at no further rung.
+        """
+        if to_end:
+            self._goes_to_end.add(number)
         trial = self._running[number]
         trial.set_user_attr(PAUSED, {**self._get_frozen(trial).user_attrs[PAUSED], "state": "running", "reason": ""})
         self._write(trial)

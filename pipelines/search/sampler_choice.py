@@ -10,6 +10,8 @@ from search_spaces.parameters import Fixed
 
 # Chosen: beyond, a Gaussian process sees only a part of the trials, and its distances mean little.
 _MOST_TRIALS, _MOST_PARAMETERS = 500, 50
+GP_TRIALS = 200
+"""Trials that a Gaussian process proposes before TPE; chosen: up to there an ask takes a tenth of a second at most."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,17 @@ class SamplerChoice:
     Attributes:
         name: as in `search.sampler`, never `auto`.
         reason: why it was chosen; empty where the study file names it.
+        gp_trials: so many first trials are proposed by a Gaussian process.
     """
 
     name: SamplerName
     reason: str = ""
+    gp_trials: int = 0
+
+    @property
+    def label(self) -> str:
+        """Return its name, and that of the sampler before it."""
+        return f"gp, and {self.name} after {self.gp_trials} trials" if self.gp_trials else self.name
 
     @property
     def learns(self) -> bool:
@@ -31,7 +40,7 @@ class SamplerChoice:
 
     def describe(self) -> str:
         """Return the choice in a line, with the key that changes it."""
-        return f"{self.name}; search.sampler is auto, and {self.reason}" if self.reason else self.name
+        return f"{self.label}; search.sampler is auto, and {self.reason}" if self.reason else self.name
 
 
 def choose_sampler(context: StudyContext) -> SamplerChoice:
@@ -52,11 +61,14 @@ def choose_sampler(context: StudyContext) -> SamplerChoice:
         return SamplerChoice("qmc", f"{at_once} of {trials} trials run at once, and learn nothing from each other")
     goals = f"{len(spec.objectives)} objectives" if spec.objectives else "one objective"
     size = f"{goals}, {parameters} hyperparameter{'s' if parameters > 1 else ''}, {trials} trials"
-    if trials > _MOST_TRIALS or parameters > _MOST_PARAMETERS:
-        most = f"more than {_MOST_TRIALS} trials or {_MOST_PARAMETERS} hyperparameters"
-        if spec.objectives and len(spec.objectives) > 1 and trials > 2 * _MOST_TRIALS:
-            return SamplerChoice("nsga2", f"{size}, and a population of points pays with so many trials")
-        return SamplerChoice("tpe", f"{size}; a Gaussian process is slow and vague with {most}")
+    if spec.objectives and len(spec.objectives) > 1 and trials > 2 * _MOST_TRIALS:
+        return SamplerChoice("nsga2", f"{size}, and a population of points pays with so many trials")
+    if parameters > _MOST_PARAMETERS:
+        return SamplerChoice("tpe", f"{size}; a Gaussian process is vague with more than {_MOST_PARAMETERS}")
+    if trials > _MOST_TRIALS:
+        # A budget of time ends many studies long before, and their first trials count most.
+        reason = f"{size}; a Gaussian process learns most from few trials, and is slow with more than {_MOST_TRIALS}"
+        return SamplerChoice("tpe", reason, GP_TRIALS)
     return SamplerChoice("gp", f"{size}; a Gaussian process learns most from few trials")
 
 

@@ -55,16 +55,19 @@ class SamplerFactory:
         space: the declared part of the space.
         epochs: the most that a trial trains.
         earlier: trials of an earlier study, which a Gaussian process learns from.
+        gp_trials: so many first trials are proposed by a Gaussian process, whatever sampler follows.
     """
 
     spec: SearchSpec
     space: Space
     epochs: int
     earlier: EarlierTrials = field(default_factory=EarlierTrials)
+    gp_trials: int = 0
 
     def make(self, number: int, drawn: int = 0) -> BaseSampler:
         """Return the sampler for trial `number` from its parameter after `drawn` others."""
-        name, seed = self.spec.sampler, mix_seed(self.spec.seed, number, drawn)
+        name = "gp" if number < self.gp_trials else self.spec.sampler
+        seed = mix_seed(self.spec.seed, number, drawn)
         samplers = optuna.samplers
         if name == "grid":
             return FirstValueSampler(list_grid)

@@ -62,6 +62,7 @@ class OpenStudy:
                 repeats=not context.combinations.searches,
                 starting_points=choose_starting_points(context),
                 earlier=read_earlier_trials(context.home.locate_study(context.name)),
+                gp_trials=choose_sampler(context).gp_trials,
             ),
             check=control.verify,
         )

@@ -106,26 +106,25 @@ class TrialSupply:
         )
         if not control.stop_reason:
             if (number := self._choose_at_last()) is not None:
-                return None if self._count_running() >= self._engine.workers else self._resume(number)
+                return None if self._count_running() >= self._engine.workers else self._resume(number, to_end=True)
             if (number := self._search.choose_paused()) is not None:
                 return self._resume(number)
             if (drawn := self._request_trial()) is not None:
                 return drawn
         if not control.stop_reason:
             return None  # the last points may be drawn by running trials
-        last = self._choose_last()
-        return None if last is None else self._resume(last)
+        return self._choose_last()
 
-    def _choose_last(self) -> int | None:
+    def _choose_last(self) -> Trial | None:
         """Return the paused trial that goes on although no new one starts; None where none does for now."""
         is_early = self._control.is_stop_requested or find_early_reason(*self._collect_facts())
         if not is_early and (number := self._search.choose_paused(is_last=True)) is not None:
-            return number
+            return self._resume(number)
         # What runs may still become the best.
         if self._count_running() or (leader := self._search.choose_leader()) is None:
             return None
         self._notes.append(Noted(_LEADER.format(name=format_trial_name(leader))))
-        return leader
+        return self._resume(leader, to_end=True)
 
     def _choose_at_last(self) -> int | None:
         """Return the best paused trial where `budget.time` leaves no more than it takes to its end; None otherwise.
@@ -149,8 +148,8 @@ class TrialSupply:
     def _count_running(self) -> int:
         return sum(trial.state == "running" for trial in self._search.trials)
 
-    def _resume(self, number: int) -> Trial:
-        resumed = self._search.resume_paused(number)
+    def _resume(self, number: int, *, to_end: bool = False) -> Trial:
+        resumed = self._search.resume_paused(number, to_end=to_end)
         hit("trial-promoted")
         return resumed
 

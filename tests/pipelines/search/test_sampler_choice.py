@@ -24,10 +24,14 @@ TWO = "objectives:\n  - {metric: val_loss}\n  - {metric: parameters}\n"
         (
             f"space: {{{RATE}}}\nbudget: {{trials: 600}}\n",
             "tpe",
-            "a Gaussian process is slow and vague with more than 500",
+            "learns most from few trials, and is slow with more than 500",
         ),
         (f"space: {{{RATE}}}\n{TWO}budget: {{trials: 2000}}\n", "nsga2", "a population of points pays"),
-        (f"space: {{depth: 51, {MANY}}}\n", "tpe", "more than 500 trials or 50 hyperparameters"),
+        (
+            f"space: {{depth: 51, {MANY}}}\n",
+            "tpe",
+            "51 hyperparameters, 30 trials; a Gaussian process is vague with more than 50",
+        ),
         ("space: {depth: [1, 2], activation: [relu, tanh]}\n", "random", "all 4 combinations are tried, in any order"),
         ("space: {depth: 2}\nbudget: {trials: 3}\n", "random", "nothing is searched"),
         (
@@ -48,5 +52,5 @@ def test_the_choice_and_its_reason(text, name, reason, tmp_path):
     choice = choose_sampler(context)
     assert choice.name == name
     assert reason in choice.reason
-    assert choice.describe().startswith(name)
+    assert choice.describe().startswith("gp, and tpe after 200 trials" if choice.gp_trials else name)
     assert ("search.sampler is auto" in choice.describe()) == bool(reason)

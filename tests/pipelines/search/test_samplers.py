@@ -77,6 +77,21 @@ def test_a_study_asks_the_same_values_again_also_after_a_kill(storage, sampler):
         assert not SPACE.find_violations(values)
 
 
+def test_a_gaussian_process_proposes_the_first_trials_of_many(storage):
+    """Another sampler follows, and learns from them; a search that is opened anew draws the same."""
+
+    def open_first(name, sampler, gp_trials):
+        spec = SearchSpec(sampler=sampler, pruner="none", seed=3, startup_trials=3)
+        settings = SearchSettings(SPACE, Objective("val_loss", "minimize"), spec, 9, gp_trials=gp_trials)
+        return OptunaSearch(storage, name, settings)
+
+    by_gp = try_trials(open_first("gp", "gp", 0), 10)
+    found = try_trials(open_first("it", "tpe", 6), 10)
+    assert found[:6] == by_gp[:6]
+    assert found[6] != by_gp[6]
+    assert [try_trials(open_first("again", "tpe", 6), 1)[0] for _ in range(10)] == found
+
+
 def test_a_gaussian_process_finds_what_random_draws_do_not(storage):
     best = {name: min(map(rate, try_trials(open_search(storage, name, name=name), 25))) for name in ("gp", "random")}
     assert best["gp"] < 0.1 < best["random"]

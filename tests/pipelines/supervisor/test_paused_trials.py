@@ -146,6 +146,18 @@ def test_a_paused_leader_trains_to_its_end(desk, ends):
     assert notes == ["t001 leads and is paused, and only a complete trial can win: it trains to its end"]
 
 
+def test_a_leader_pauses_no_more(desk):
+    """Also where rungs are still to come; nor does a trial that goes on in the last of the time."""
+    supervisor = desk.supervisor(FakeEngine(script, test_scores={}), study=asha(epochs=27))
+    paused = []
+    for event in supervisor.run():
+        if isinstance(event, TrialPaused):
+            paused.append(event.number)
+            supervisor.stop()
+    assert paused == [0]
+    assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", 27)]
+
+
 def test_a_paused_trial_that_is_no_leader_ends(desk):
     """Nothing more is trained after an early end where the best trial is complete."""
 
