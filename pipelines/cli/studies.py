@@ -214,7 +214,7 @@ def pause(client: StudyClient, study: str, as_json: bool) -> None:
 def stop(client: StudyClient, study: str, as_json: bool) -> None:
     """End STUDY early: running trials may finish, no other starts.
 
-    The best model so far is registered, as at the end of the budget.
+    A paused trial that leads goes on to its end. The best model so far is registered, as at the end of the budget.
     """
     _control("stop", client, study, as_json=as_json)
 

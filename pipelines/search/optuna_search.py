@@ -329,10 +329,10 @@ class OptunaSearch:
             return None
         return paused.number if self.objective.is_better(paused.value, best.value) else None
 
-    def find_contender(self) -> TrialSummary | None:
+    def find_contender(self, best: TrialSummary | None) -> TrialSummary | None:
         """Return the best of the paused trials that are ahead of the best complete one, as it was at their epochs."""
-        best = find_best(self.trials, self.objective)
-        curve = None if best is None else next(each for each in self._list_trials() if each.number == best.number)
+        known = self._study.get_trials(deepcopy=False)
+        curve = None if best is None else known[best.number]
 
         def is_ahead(number: int, epochs: int) -> bool:
             value, other = self._summaries[number].value, None if curve is None else find_score_at(curve, epochs)

@@ -132,7 +132,9 @@ class TrialSupply:
         New trials would get to their first rungs, and none to its end.
         """
         time_s = self._context.spec.budget.time
-        if time_s is None or not self._search.pauses_trials or (contender := self._search.find_contender()) is None:
+        if time_s is None or not self._search.pauses_trials:
+            return None
+        if (contender := self._search.find_contender(self._trials.best)) is None:
             return None
         left_s = time_s - self._control.compute_elapsed_s()
         if self._engine.layout.gpu_bytes is None:
