@@ -26,22 +26,33 @@ SCRIPTS = sorted(
     ).stdout.split()
 )
 UNITS = [ROOT / "docker/kerastudy-supervise.service", ROOT / "docker/ray-node.service"]
-# Commands that write down how they were called; `ray` answers as a head that has started.
+# Commands that write down how they were called; `ray` answers as a head that has started. As SLURM's, `srun` kills its
+# task on SIGTERM and passes SIGUSR1 on, and a node's name is no host's.
 FAKES = {
-    "srun": 'while [ "${1#--}" != "$1" ]; do shift; done; exec "$@"',
+    "srun": """
+[ -z "$NO_NODES" ] || exit 1
+while [ "${1#--}" != "$1" ]; do shift; done
+"$@" &
+task=$!
+trap 'kill -USR1 $task' USR1
+trap 'kill -KILL $task' TERM
+while kill -0 $task 2>/dev/null; do wait $task; done
+""",
+    "scontrol": 'echo "NodeName=$4 Arch=x86_64 Gres=(null) NodeAddr=$NODE_ADDRESS NodeHostName=node.test Port=6818"',
+    "hostname": 'if [ "$1" = -I ]; then echo "127.0.0.2 192.0.2.1"; else echo node.test; fi',
     "ray": """
 case $1 in
 start)
     echo "token $RAY_AUTH_MODE $(stat -c %a "$RAY_AUTH_TOKEN_PATH")" >>"$CALLS"
     sleep "$HEAD_LIVES" &
-    trap 'kill $!' TERM
+    trap 'kill $!; echo "ray ended" >>"$CALLS"' TERM
     wait $!
     ;;
 health-check) [ -z "$DEAD" ];;
 esac
 """,
     "kerastudy": """
-echo "address $RAY_ADDRESS home $KERASTUDY_HOME" >>"$CALLS"
+echo "address $RAY_ADDRESS home $KERASTUDY_HOME warm $KERASTUDY_WARM_SECONDS" >>"$CALLS"
 trap 'echo interrupted >>"$CALLS"; sleep 0.3; echo put back >>"$CALLS"; exit 130' TERM
 for _ in $(seq "$LIVES"); do sleep 0.1; done
 exit "$STATUS"
@@ -70,7 +81,7 @@ def slurm(tmp_path):
     calls = tmp_path / "calls"
     calls.touch()
 
-    def start(*arguments, nodes=3, lives=2, status=0, dead="", port=None, head_lives=100):
+    def start(*arguments, nodes=3, lives=2, status=0, dead="", port=None, head_lives=100, **variables):
         job = 20_000 if port is None else port - 20_000
         environment = {
             **os.environ,
@@ -84,6 +95,10 @@ def slurm(tmp_path):
             "SLURM_JOB_NUM_NODES": str(nodes),
             "SLURM_CPUS_PER_TASK": "16",
             "SLURM_GPUS_ON_NODE": "2",
+            "SLURMD_NODENAME": "n7",
+            "NODE_ADDRESS": "localhost",
+            "NO_NODES": "",
+            **variables,
         }
         environment.pop("KERASTUDY_HOME", None)
         command = ["bash", SLURM, *arguments]
@@ -110,25 +125,61 @@ def listening():
         yield port
 
 
-def test_a_job_runs_a_study_on_all_nodes(slurm, listening, tmp_path):
-    """The head starts here, the other nodes by srun, and the study with its options; the exit code is the study's."""
+SIZES = "--num-cpus=16 --num-gpus=2 --disable-usage-stats --block"
+
+
+@pytest.mark.parametrize(("node_address", "head"), [("localhost", "127.0.0.2"), ("0.0.0.0", "0.0.0.0")])
+def test_a_job_runs_a_study_on_all_nodes(slurm, listening, tmp_path, node_address, head):
+    """The head starts here, the other nodes by srun, and the study with its options; the exit code is the study's.
+
+    The head's address is SLURM's, unless that leads to the loopback. The step has the CPUs that Ray counts.
+    """
     start, calls = slurm
-    process = start("study.yaml", "--trials", "40", port=listening, status=1)
+    process = start("study.yaml", "--trials", "40", port=listening, status=1, NODE_ADDRESS=node_address)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 1, errors
     lines = calls.read_text().splitlines()
-    host = os.uname().nodename
-    sizes = "--num-cpus=16 --num-gpus=2 --disable-usage-stats --block"
-    assert any(line.startswith(f"ray start --head --port={listening} --temp-dir=/tmp/ray-") for line in lines)
-    assert (
-        f"srun --nodes=2 --ntasks=2 --exclude={host} --export=ALL ray start --address={host}:{listening} {sizes}"
-        in lines
-    )
+    (started,) = (line for line in lines if line.startswith("ray start") and "--head" in line)
+    assert f"--head --node-ip-address={head} --port={listening} --include-dashboard=false {SIZES}" in started
+    (step,) = (line for line in lines if line.startswith("srun "))
+    assert step.startswith("srun --nodes=2 --ntasks=2 --exclude=n7 --cpus-per-task=16 --export=ALL ")
+    assert any(line.startswith("ray start") and f" --address={head}:{listening} {SIZES}" in line for line in lines)
     assert "kerastudy run study.yaml --trials 40" in lines
-    assert f"address {host}:{listening} home {tmp_path}/.kerastudy" in lines
+    assert f"address {head}:{listening} home {tmp_path}/.kerastudy warm 0" in lines
     # The token is for this user alone, and gone afterwards.
     assert "token token 600" in lines
     assert list((tmp_path / ".kerastudy").iterdir()) == []
+
+
+def test_nodes_end_in_order(slurm, listening):
+    """Ray on the other nodes gets SIGTERM and can clean up; srun would kill it. Each removes its temporary folder."""
+    start, calls = slurm
+    process = start("study.yaml", port=listening, lives=30)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert errors == ""
+    lines = calls.read_text().splitlines()
+    starts = [line for line in lines if line.startswith("ray start")]
+    assert len(starts) == lines.count("ray ended") == 2
+    folders = {word.removeprefix("--temp-dir=") for line in starts for word in line.split() if "--temp-dir=" in word}
+    assert [Path(folder).exists() for folder in folders] == [False]
+
+
+def test_missing_nodes_are_reported(slurm, listening):
+    """A study goes on beside the head, and a line states that it has one node, and where the reason is."""
+    start, _ = slurm
+    process = start("study.yaml", port=listening, lives=40, NO_NODES="1")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert "Ray has ended on the other nodes, so the study has this one alone; see" in errors
+
+
+def test_ray_counts_the_memory_of_the_job(slurm, listening):
+    """A job with less memory than its machines does not offer theirs."""
+    start, calls = slurm
+    process = start("study.yaml", port=listening, nodes=1, SLURM_MEM_PER_CPU="100")
+    process.communicate(timeout=300)
+    assert f"{SIZES} --memory={1600 * 734003} --object-store-memory={1600 * 209715}" in calls.read_text()
 
 
 def test_the_time_limit_pauses_the_study(slurm, listening):
@@ -143,7 +194,7 @@ def test_the_time_limit_pauses_the_study(slurm, listening):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=300)
     assert process.returncode == 130
-    assert calls.read_text().splitlines()[-2:] == ["interrupted", "put back"]
+    assert calls.read_text().splitlines()[-3:] == ["interrupted", "put back", "ray ended"]
 
 
 def test_a_lost_head_pauses_the_study(slurm, listening):
