@@ -288,8 +288,8 @@ def find_outcome(
     if state != "finished":
         return StudyOutcome(state, reason, best)
     best = next((trial for trial in trials if trial.number == record.winner), best)
-    is_refit = best is not None and is_refitted(study, home, best.number)
     is_ensemble = best is not None and is_ensembled(study, home, best.number)
+    is_refit = best is not None and not is_ensemble and is_refitted(study, home, best.number)
     return StudyOutcome(
         state,
         reason,

@@ -84,10 +84,10 @@ class FinalSelection:
 
     @property
     def refit_reason(self) -> str:
-        """Why the winner's refit is delivered, or is not; empty where none was compared."""
-        if self.winner is None:
+        """Why the winner's refit is delivered, or is not; empty where none was compared, or none is requested."""
+        if self.winner is None or not self._context.spec.selection.refit:
             return ""
-        return explain_refit(self._list_stored(), self.winner.number, is_refitted=bool(self.winning_retraining))
+        return explain_refit(self._list_stored(), self.winner.number, is_refitted=self.winning_retraining == REFIT)
 
     @property
     def finalists_reason(self) -> str:

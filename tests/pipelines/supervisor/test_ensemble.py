@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from desk import FILE, Desk
 from fake_engine import Ends, FakeEngine, training
-from scripted_finalists import retraining_of, script
+from scripted_finalists import compared, retraining_of, script
 from small_studies import study_of
 
 from pipelines.data.jobs import DataJob
@@ -118,6 +118,19 @@ def test_an_ensemble_is_decided_once(desk):
     assert [retraining_of(job) for job in other.jobs] == ["folds-3"]
     assert ended.ensemble_reason.startswith("ensemble of 4 models delivered")
     assert run(desk, Engine(), "")[-1].ensemble_reason == ""
+
+
+def test_a_refit_of_before_is_not_called_delivered_beside_it(desk):
+    """A study that delivered a refit, and now an ensemble, names the model that it delivers, whoever reads it."""
+    made, ways = Engine(), compared(own=2.0, refit=1.5)
+    made._others = {**made._others, **ways}
+    assert run(desk, made, "refit: true")[-1].refit_reason.startswith("refit delivered")
+    assert run(desk, Engine(), "")[-1].refit_reason == ""
+    ended = run(desk, Engine(), "refit: true, ensemble: true")[-1]
+    assert ended.ensemble_reason.startswith("ensemble of 6 models delivered")
+    assert (ended.refit, ended.refit_reason) == (False, "")
+    with StudyReader(desk.home, desk.store) as reader:
+        assert reader.find_best_trial("it").refit_reason == ""
 
 
 @pytest.mark.parametrize(
