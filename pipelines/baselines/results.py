@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from pipelines.models.objectives import is_share
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.values import Direction
 
@@ -81,6 +82,8 @@ class Baselines:
         ''
         """
         sign = 1.0 if self.direction == "minimize" else -1.0
+        if value is not None and self.found and is_share(self.metric) and not is_share(self.metric, [value]):
+            return f"not comparable with the baselines: {self.metric} {value:.5g}, and theirs is a share of at most 1"
         if value is None or not (unbeaten := [each for each in self.found if not is_better(sign, value, each.value)]):
             return ""
         best = min(unbeaten, key=lambda each: sign * each.value)

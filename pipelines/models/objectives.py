@@ -101,6 +101,8 @@ _HIGHER_IS_BETTER = frozenset(
         *("true_positives", "true_negatives", "r2_score", "cosine_similarity"),
     }
 )
+_SHARES = ("accuracy", "auc", "precision", "recall", "f1_score", "mean_iou")
+_ROUNDING = 1e-6  # Keras computes metrics in float32
 _WEIGHTED = "weighted_"
 _METRIC_NAMES = frozenset(name for names in METRICS.values() for name in names)
 
@@ -201,6 +203,17 @@ def list_reported_metrics(kind: TaskKind, training: TrainingSpec, *, is_weighted
 def strip_prefixes(metric: str) -> str:
     """Return the name of a metric without `val_` and `weighted_`."""
     return metric.removeprefix("val_").removeprefix(_WEIGHTED)
+
+
+def is_share(metric: str, scores: Iterable[float] = ()) -> bool:
+    """Return whether a metric is a share of rows, or behaves as one, by its name and by these scores.
+
+    A user model's metric of such a name may be in per cent.
+
+    >>> is_share("val_accuracy", [0.5, 1.0]), is_share("val_accuracy", [50.0]), is_share("val_loss", [0.5])
+    (True, False, False)
+    """
+    return metric.endswith(_SHARES) and all(-_ROUNDING <= score <= 1 + _ROUNDING for score in scores)
 
 
 def find_direction(metric: str) -> Direction | None:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.selection.finalists import ENSEMBLE, SHARES
+from pipelines.models.objectives import is_share
+from pipelines.selection.finalists import ENSEMBLE
 from pipelines.spec.schema import StudySpec
 from pipelines.study.objective import Objective
 from tracking.store.retrainings import Retraining
@@ -71,7 +72,8 @@ class FoldScores:
         *others, worst = sorted(self.folds, key=lambda score: sign * score)
         mean, count = statistics.fmean(others), len(others)
         spread = statistics.stdev(others) * math.sqrt(1 + 1 / count)
-        error = max(_HALF * (1.0 - mean), _TENTH) if self.objective.metric.endswith(SHARES) else _HALF * abs(mean)
+        of_shares = is_share(self.objective.metric, self.folds)
+        error = max(_HALF * (1.0 - mean), _TENTH) if of_shares else _HALF * abs(mean)
         reach = max(float(stdtrit(count - 1, (1 + _CONFIDENCE) / 2)) * spread, error)
         return worst if sign * (worst - mean) > reach else None
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pipelines.models.objectives import is_share
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
 from pipelines.spec.schema import SelectionSpec
 from pipelines.study.objective import Objective
@@ -31,9 +32,6 @@ ENSEMBLE: Final = "ensemble"
 
 AUTO: Final = "auto-finalists"
 """The row of the finalists that a study chose itself: their numbers are its parts."""
-
-SHARES: Final = ("accuracy", "auc", "precision", "recall", "f1_score", "mean_iou")
-"""How the names of metrics end that are shares of rows, or behave as such."""
 
 _CONFIDENCE: Final = 0.95
 
@@ -99,7 +97,7 @@ def rank_finalists(
         if retraining.number in scores and retraining.name in names and retraining.state == "complete":
             scores[retraining.number] += retraining.scores
     sign = 1.0 if objective.direction == "minimize" else -1.0
-    bounds = _find_bounds(objective.metric)
+    bounds = _find_bounds(objective.metric, [score for of_trial in scores.values() for score in of_trial])
     finalists = [_make_finalist(number, tuple(of_trial), bounds) for number, of_trial in scores.items() if of_trial]
     # The finalists have the order of the search, which a stable sort leaves to equal means.
     return tuple(sorted(finalists, key=lambda finalist: sign * finalist.mean))
@@ -124,15 +122,16 @@ def derive_retraining_seed(seed: int, number: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()[:4], "big")
 
 
-def _find_bounds(metric: str) -> tuple[float, float]:
-    """Return the least and the largest value of a metric, as far as its name shows.
+def _find_bounds(metric: str, scores: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the largest value of a metric, as far as its name shows and these scores keep them.
 
-    >>> _find_bounds("val_accuracy"), _find_bounds("val_mean_absolute_error"), _find_bounds("val_my_score")
-    ((0.0, 1.0), (0.0, inf), (-inf, inf))
+    >>> _find_bounds("val_accuracy", [0.5]), _find_bounds("val_accuracy", [50.0]), _find_bounds("val_mean_error", [2.0])
+    ((0.0, 1.0), (-inf, inf), (0.0, inf))
     """
-    if metric.endswith(SHARES):
+    if is_share(metric, scores):
         return 0.0, 1.0
-    return (0.0, math.inf) if metric.endswith(("_error", "_crossentropy")) else (-math.inf, math.inf)
+    is_positive = metric.endswith(("_error", "_crossentropy")) and min(scores, default=0.0) >= 0
+    return (0.0 if is_positive else -math.inf), math.inf
 
 
 def _make_finalist(number: int, scores: tuple[float, ...], bounds: tuple[float, float]) -> Finalist:

@@ -13,8 +13,7 @@ from typing import Final
 from pipelines.data.prepared import DataSummary, Task
 from pipelines.data.report import TargetReport
 from pipelines.models.head_objectives import find_head_metric
-from pipelines.models.objectives import strip_prefixes
-from pipelines.selection.finalists import SHARES
+from pipelines.models.objectives import is_share, strip_prefixes
 
 _ERRORS: Final = ("_error", "loss", "_crossentropy", "_hinge", "logcosh")
 _OF_RATES: Final = ("balanced_accuracy", "f1_score", "mean_iou")
@@ -80,7 +79,9 @@ def _count_classes(summary: DataSummary, task: Task, rows: int) -> list[int]:
 
 
 def estimate_noise(metric: str, value: float, counts: RowCounts) -> float | None:
-    """Return the standard error of a score; None where nothing is known of the metric.
+    """Return the standard error of a score; None where it is not known.
+
+    Nothing is known of other metrics, and of a score that its metric's name does not allow, such as one in per cent.
 
     Of a share it is the binomial one, after Agresti and Coull ("Approximate is better than exact", 1998), so that a
     score of 1 has one too, over its effective rows; of a mean error that of a root mean square of normal errors,
@@ -91,11 +92,11 @@ def estimate_noise(metric: str, value: float, counts: RowCounts) -> float | None
     """
     if counts.total < 1:
         return None
-    if metric.endswith(SHARES):
+    if is_share(metric, [value]):
         rows = compute_effective_rows(metric, counts)
         share = (min(max(value, 0.0), 1.0) * rows + 2) / (rows + 4)
         return math.sqrt(share * (1 - share) / (rows + 4))
-    return abs(value) / math.sqrt(2 * counts.total) if metric.endswith(_ERRORS) else None
+    return value / math.sqrt(2 * counts.total) if metric.endswith(_ERRORS) and value >= 0 else None
 
 
 def compute_effective_rows(metric: str, counts: RowCounts) -> float:

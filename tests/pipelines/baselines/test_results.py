@@ -38,6 +38,12 @@ def test_a_winner_has_to_beat_the_best_of_them():
     assert FOUND.explain_unbeaten(None) == ""
 
 
+def test_a_score_on_another_scale_beats_nothing():
+    """A user model's accuracy in per cent is above every share, and better than none."""
+    reason = "not comparable with the baselines: val_accuracy 44.4, and theirs is a share of at most 1"
+    assert FOUND.explain_unbeaten(44.4) == reason
+
+
 def test_metrics_name_model_and_part():
     """MLflow gets a metric for each baseline and part."""
     assert FOUND.list_metrics() == {

@@ -20,6 +20,8 @@ LESS, MORE = Objective("val_loss", "minimize"), Objective("val_accuracy", "maxim
         (LESS, (4.9, 5.1, 5.0, 5.2, 0.1), None),  # a better one is not among the worst
         (MORE, (0.95, 0.95, 0.95, 0.95, 0.9), None),  # equal scores have no spread
         (MORE, (0.95, 0.95, 0.95, 0.95, 0.5), 0.5),
+        (MORE, (95.0, 95.0, 95.0, 95.0, 90.0), None),  # in per cent
+        (MORE, (95.0, 95.0, 95.0, 95.0, 40.0), 40.0),
         (LESS, (1.0, 1.0, 9.0), None),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.search.trial_summaries import TrialSummary
+from pipelines.selection.auto_finalists import is_apart
 from pipelines.selection.finalists import REFIT, count_folds, derive_retraining_seed, list_retrainings, rank_finalists
 from pipelines.spec.schema import SelectionSpec
 from pipelines.study.objective import Objective
@@ -45,6 +46,20 @@ def test_an_interval_stays_within_the_metric():
         0
     ].interval
     assert low == 0 and high > 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "first", "others"),
+    [("val_accuracy", (90.0, 91.0), (60.0, 95.0)), ("val_signed_error", (-3.0, -2.0), (-1.0, 4.0))],
+)
+def test_scores_outside_of_what_a_name_promises_have_no_bounds(metric, first, others):
+    """A user model's accuracy may be in per cent, and its error have a sign: each interval has its mean within."""
+    both = enumerate((first, others))
+    retrainings = [retraining(number, f"seed-{1 + at}", each[at]) for number, each in both for at in (0, 1)]
+    found = rank_finalists(TRIALS, retrainings, SelectionSpec(finalists=3, seeds=2), Objective(metric, "maximize"))
+    assert len(found) == 2
+    assert all(each.interval[0] < each.mean < each.interval[1] for each in found)
+    assert not is_apart(found)
 
 
 def test_a_finalist_whose_trainings_all_failed_is_left_out():

@@ -46,6 +46,12 @@ def test_the_error_is_near_that_of_drawn_rows(counts, shift, metric, measure):
     assert min(counts) == max(counts) or by_all_rows < 0.85 * np.std(values)
 
 
+@pytest.mark.parametrize(("metric", "value"), [("val_accuracy", 97.0), ("val_auc", -0.1), ("val_loss", -3.0)])
+def test_a_score_of_another_kind_than_its_name_has_no_known_noise(metric, value):
+    """An accuracy in per cent is no share, and a loss below 0 no mean error."""
+    assert estimate_noise(metric, value, RowCounts(100)) is None
+
+
 def test_effective_rows_grow_with_each_class_and_never_past_all_rows():
     """More rows of any class make no score noisier, and no class counts for more than all."""
     chance = np.random.default_rng(0)
