@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import islice
-from statistics import median
 
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
@@ -14,7 +13,6 @@ from tracking.outbox.records import StudyState
 ESTIMATES = 3
 """Estimates that must all be low; chosen, as one alone may be low by chance."""
 
-_LAST_TRIALS = 20  # chosen
 _FIRST_FAILURES = 10  # more would waste hours on a mistake in the study file; fewer could be bad luck
 
 
@@ -53,21 +51,6 @@ def find_early_reason(
     if budget.patience is not None and (since := count_trials_since(best, trials)) >= budget.patience:
         return f"no better score in {since} trials"
     return ""
-
-
-def is_time_to_finish(paused: TrialSummary, trials: Sequence[TrialSummary], epochs: int, left_s: float) -> bool:
-    """Return whether the time left is no more than a paused trial takes to its end.
-
-    Args:
-        paused: the trial.
-        trials: those of the study; an epoch takes the median of the last ones, since the first include compiling.
-        epochs: the most that a trial can train.
-        left_s: seconds until the search ends, as one trial alone would count them.
-    """
-    timed = (trial for trial in reversed(trials) if trial.seconds and trial.epochs)
-    each_s = [(trial.seconds or 0) / (trial.epochs or 1) for trial in islice(timed, _LAST_TRIALS)]
-    missing = epochs - (paused.epochs or 0)
-    return bool(each_s) and missing * median(each_s) >= left_s
 
 
 def explain_convergence(budget: BudgetSpec, objective: Objective, improvements: Collection[float]) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from statistics import median
+from typing import Final, Literal
 
 from pipelines.engines.attempts import WORKER_LOST, RetryPolicy
 from pipelines.engines.base import Failed
@@ -87,6 +89,8 @@ class RunningTrials:
         best: the best trial of the study so far.
     """
 
+    _LAST: Final = 20  # chosen: of these trials the epochs' length is known
+
     def __init__(
         self,
         context: StudyContext,
@@ -102,12 +106,18 @@ class RunningTrials:
         self._clock = clock
         self._running: dict[int, RunningTrial] = {}
         self.best = find_best(search.trials, context.objective)
+        self._epoch_s: deque[float] = deque(maxlen=self._LAST)
 
     def __bool__(self) -> bool:
         return bool(self._running)
 
     def __contains__(self, number: int) -> bool:
         return number in self._running
+
+    @property
+    def epoch_s(self) -> float | None:
+        """Return the seconds of an epoch in the last trials, their median; None before the first."""
+        return median(self._epoch_s) if self._epoch_s else None
 
     @measure_calls("recording trials")
     def start(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
@@ -258,6 +268,7 @@ class RunningTrials:
 
     def _record_pause(self, running: RunningTrial, result: TrialResult) -> TrialPaused:
         """Record that a trial is paused: the rows for MLflow first, then Optuna."""
+        self._time_epochs(running, result)
         reason = f"paused after epoch {len(result.epochs)} of {result.epochs[-1].of}"
         summary = self._summarize_result(running, result, "paused", reason)
         hit("trial-pause-due")
@@ -282,6 +293,7 @@ class RunningTrials:
         return self._record_failure(running, failure)
 
     def _record_result(self, running: RunningTrial, result: TrialResult) -> TrialEnded:
+        self._time_epochs(running, result)
         reasons = [] if result.state == "complete" else [f"pruned after epoch {len(result.epochs)}"]
         if attempts := self._search.list_failed_attempts(running.number):
             several = f"{len(attempts)} failed attempts" if len(attempts) > 1 else "1 failed attempt"
@@ -289,6 +301,13 @@ class RunningTrials:
         summary = self._summarize_result(running, result, result.state, "; ".join(reasons))
         self.best = find_best([self.best, summary] if self.best else [summary], self._objective)
         return self._record_end(running, summary, result)
+
+    def _time_epochs(self, running: RunningTrial, result: TrialResult) -> None:
+        """Take note of how long an epoch of a trial took; the first one, which includes compiling, does not count."""
+        ended_ms = [done.at_ms for done in result.epochs if done.fold == 0]
+        # After a pause the others are not one after the other.
+        if len(ended_ms) > 1 and not running.recorded_epochs:
+            self._epoch_s.append((ended_ms[-1] - ended_ms[0]) / 1000 / (len(ended_ms) - 1))
 
     def _summarize_result(
         self, running: RunningTrial, result: TrialResult, state: Literal["complete", "pruned", "paused"], reason: str

@@ -6,13 +6,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipelines.search.stopping import (
-    ESTIMATES,
-    explain_convergence,
-    find_early_reason,
-    find_stop_reason,
-    is_time_to_finish,
-)
+from pipelines.search.stopping import ESTIMATES, explain_convergence, find_early_reason, find_stop_reason
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.objective import Objective
@@ -131,8 +125,8 @@ class TrialSupply:
 
         New trials would get to their first rungs, and none to its end.
         """
-        time_s = self._context.spec.budget.time
-        if time_s is None or not self._search.pauses_trials:
+        time_s, epoch_s = self._context.spec.budget.time, self._trials.epoch_s
+        if time_s is None or epoch_s is None or not self._search.pauses_trials:
             return None
         if (contender := self._search.find_contender(self._trials.best)) is None:
             return None
@@ -140,7 +134,7 @@ class TrialSupply:
         if self._engine.layout.gpu_bytes is None:
             # A worker trains its trials in turns, and will have one.
             left_s *= max(1.0, (self._count_running() + 1) / self._engine.workers)
-        if not is_time_to_finish(contender, self._search.trials, self._context.most_epochs, left_s):
+        if (self._context.most_epochs - (contender.epochs or 0)) * epoch_s < left_s:
             return None
         if not self._has_noted_time:
             self._has_noted_time = True

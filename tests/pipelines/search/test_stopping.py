@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.search.stopping import decide_outcome, explain_convergence, find_stop_reason, is_time_to_finish
+from pipelines.search.stopping import decide_outcome, explain_convergence, find_stop_reason
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.objective import Objective
@@ -94,16 +94,3 @@ def test_a_study_stops_when_further_trials_promise_too_little(least, improvement
     assert bool(reason) == stops
     if stops:
         assert reason == "a further trial is expected to improve val_loss by 0.09, less than budget.improvement 0.1"
-
-
-def test_the_time_that_is_left_is_for_a_paused_trial():
-    """The epochs that it lacks, each as long as the median of the trials' epochs: first ones include compiling."""
-    trials = [
-        TrialSummary(number, "paused", 0.5, {}, epochs=10, seconds=seconds)
-        for number, seconds in enumerate((50.0, 10.0, 9.0))
-    ]
-    assert is_time_to_finish(trials[1], trials, 60, 50.0)
-    assert not is_time_to_finish(trials[1], trials, 60, 50.1)
-    assert not is_time_to_finish(trials[1], trials, 10, 0.1)
-    # Nothing is known of a trial that an earlier version paused.
-    assert not is_time_to_finish(trials[1], [replace(trials[1], seconds=None)], 60, 0.0)

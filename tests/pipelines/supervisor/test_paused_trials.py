@@ -172,28 +172,37 @@ def test_a_paused_trial_that_is_no_leader_ends(desk):
     assert event.winner == 0
 
 
-def test_the_last_of_the_time_is_for_the_best_paused_trials(desk):
-    """Where a new trial would not get to its end, the best paused one goes on instead, while there is time."""
-    now = [0.0]
-    engine = FakeEngine(script, test_scores={})
-    supervisor = desk.supervisor(engine, study=asha(budget=", time: 1000s"), clock=lambda: now[0])
-    notes = []
-    for event in supervisor.run():
+def in_seconds(job, scores=None):
+    """Train as `script` does, with a second from epoch to epoch, and a minute before the first."""
+    ended = yield from training(job, scores or curve(job.number))
+    result = ended.result if isinstance(ended, TrialOutcome) else ended
+    epochs = tuple(replace(done, at_ms=1000 * (60 + done.epoch)) for done in result.epochs)
+    timed = replace(result, epochs=epochs, seconds=60.0 + len(epochs))
+    return replace(ended, result=timed) if isinstance(ended, TrialOutcome) else timed
+
+
+@pytest.mark.parametrize(("at_s", "trials"), [(993.5, 3), (994.5, 2)])
+def test_the_last_of_the_time_is_for_the_best_paused_trials(desk, at_s, trials):
+    """Where a new trial would not get to its end, the best paused one goes on instead: it lacks six epochs, 6 s."""
+    now, notes = [0.0], []
+    study = asha(budget=", time: 1000s")
+    for event in desk.supervisor(FakeEngine(in_seconds, test_scores={}), study=study, clock=lambda: now[0]).run():
         notes += [event.note] if isinstance(event, Noted) else []
         if isinstance(event, TrialPaused) and event.number == 1:
-            now[0] = 999.5  # an epoch takes a sixth of a second, and six are missing
+            now[0] = at_s
         if isinstance(event, TrialEnded) and event.state == "complete":
             now[0] = 1001.0
-    assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", EPOCHS), ("pruned", 3)]
-    assert len(notes) == 1
-    assert notes[0].startswith("budget.time is nearly used up: the best paused trials go on")
+    assert len(desk.trials()) == trials
+    assert [note.partition(":")[0] for note in notes] == ["budget.time is nearly used up"] * (trials == 2)
+    assert Counter(trial.state for trial in desk.trials()) == {"complete": 1, "pruned": trials - 1}
 
 
 def test_the_last_of_the_time_is_for_contenders_alone(desk):
     """A paused trial that was behind the best complete one after as many epochs goes on for no other reason."""
 
     def of_two(job):  # trial 0 ends early, better at the rung than all that pause
-        return (yield from training(job, [0.1, 0.1] if job.number == 0 else [0.2 + job.number / 10] * EPOCHS))
+        scores = [0.1, 0.1] if job.number == 0 else [0.2 + job.number / 10] * EPOCHS
+        return (yield from in_seconds(job, scores))
 
     now = [0.0]
     study = asha(trials=4, budget=", time: 1000s")
