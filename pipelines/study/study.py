@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.data.prepared import InputKind, Task, TaskKind
 from pipelines.models import catalogue, head_objectives, objectives
 from pipelines.spec.code_references import is_reference, split_reference
-from pipelines.spec.schema import StudySpec, TrainingSpec
+from pipelines.spec.schema import MEASURES, GoalSpec, ObjectiveSpec, StudySpec, TrainingSpec
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.objective import (
     Objective,
@@ -127,6 +127,7 @@ class Study:
         """Return settings that are allowed, but seldom intended, with their places in the file."""
         return (
             *self._note_training_objective(),
+            *self._note_directions(),
             *self._note_broken_constraints(),
             *self._note_random_weights(),
             *note_pairs_of_choices(self.space, self.document),
@@ -147,6 +148,21 @@ class Study:
             f'"val_{objective.metric}" is the same for the validation rows'
         )
         return (locate_problem(self.document, Problem(message, find_objective_path(self.document))),)
+
+    def _note_directions(self) -> Iterator[Problem]:
+        """Yield a note for each objective whose declared direction is not the usual one of its metric."""
+        goals: list[tuple[str, GoalSpec | ObjectiveSpec | None]] = [("objective", self.spec.objective)]
+        goals += [(f"objectives[{place}]", goal) for place, goal in enumerate(self.spec.objectives or ())]
+        for key, goal in goals:
+            if goal is None or goal.direction is None:
+                continue
+            usual = "minimize" if goal.metric in MEASURES else objectives.find_direction(goal.metric)
+            if usual not in (None, goal.direction):
+                end = "lowest" if goal.direction == "minimize" else "highest"
+                message = f"trials with the {end} {goal.metric} are taken for the best; its usual direction is {usual}"
+                yield locate_problem(
+                    self.document, Problem(f"{message}, which it has without this key", f"{key}.direction")
+                )
 
     def _note_broken_constraints(self) -> Iterator[Problem]:
         """Yield a note if all points that are tried for the smallest model break the constraints."""

@@ -36,6 +36,24 @@ def test_an_objective_on_the_training_rows_is_noted(tmp_path, model, metric, not
         assert note.endswith(f'"val_{metric}" is the same for the validation rows')
 
 
+@pytest.mark.parametrize(
+    ("written", "noted"),
+    [
+        ("objective: {metric: val_accuracy, direction: minimize}", "objective.direction: trials with the lowest"),
+        ("objective: {metric: val_loss, direction: maximize}", "objective.direction: trials with the highest"),
+        ("objective: {metric: val_accuracy, direction: maximize}", ""),
+        ("objective: {metric: val_accuracy}", ""),
+        ("objectives: [{metric: val_loss}, {metric: size_mb, direction: maximize}]", "objectives[1].direction: trials"),
+    ],
+)
+def test_a_direction_that_is_not_the_usual_one_is_noted(tmp_path, written, noted):
+    """It would make the worst trial the winner, and no score in any table would look wrong."""
+    (tmp_path / "s.yaml").write_text(f"{HEAD}{written}\n")
+    notes = [str(note) for note in load_study(tmp_path / "s.yaml").list_notes()]
+    assert len(notes) == bool(noted)
+    assert all(noted in note for note in notes)
+
+
 def test_what_is_found_later_is_placed_in_the_file(tmp_path):
     """A problem that only the data shows gets the place of its key, also below columns with dots in their names."""
     (tmp_path / "s.yaml").write_text(
