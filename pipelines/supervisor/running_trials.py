@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -294,6 +294,9 @@ class RunningTrials:
 
     def _record_result(self, running: RunningTrial, result: TrialResult) -> TrialEnded:
         self._time_epochs(running, result)
+        if result.state == "complete" and (missing := _find_missing_goal(self._objective.goals, result)):
+            reason = f"{missing} was no number, or not reported, in epoch {result.best_epoch + 1}, the best one"
+            return self._record_failure(running, self._write_failure(running, reason))
         reasons = [] if result.state == "complete" else [f"pruned after epoch {len(result.epochs)}"]
         if attempts := self._search.list_failed_attempts(running.number):
             several = f"{len(attempts)} failed attempts" if len(attempts) > 1 else "1 failed attempt"
@@ -381,6 +384,12 @@ def _extract_goal(goal: Goal, result: TrialResult) -> float:
     if goal.metric == "parameters":
         return float(result.parameters)
     return result.measures[goal.name] if goal.format else result.metrics[goal.metric]
+
+
+def _find_missing_goal(goals: Sequence[Goal], result: TrialResult) -> str:
+    """Return the first objective that a trial has no value of: metrics that are not finite are left out; else ''."""
+    of_training = (goal.metric for goal in goals[1:] if not goal.format and goal.metric != "parameters")
+    return next((metric for metric in of_training if metric not in result.metrics), "")
 
 
 def _join_lines(reason: str) -> str:

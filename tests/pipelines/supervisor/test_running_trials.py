@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from desk import scores
-from fake_engine import Ends, FakeEngine, training
+from fake_engine import Ends, FakeEngine, leave_files, training
 from small_studies import study_of
 
 from pipelines.engines.base import Event, Failed, Job
@@ -42,6 +45,25 @@ def test_a_trial_whose_model_is_too_large_is_no_failure(desk):
     assert (desk.trials()[0].value, desk.trials()[0].reason) == (None, "not trained: too many parameters")
     [record] = [record for record in desk.records(TrialFinished) if record.number == 0]
     assert (record.state, record.metrics, record.model) == ("pruned", {}, None)
+
+
+def test_a_trial_without_a_value_of_a_further_objective_fails_alone(desk):
+    """A metric that is NaN at the best epoch is left out of its metrics: that costs the trial, and not the study."""
+    single = "objective: {metric: val_loss, direction: minimize}"
+    several = "objectives: [{metric: val_loss}, {metric: val_r2_score}]"
+    study = study_of(LIMITED.format(limits="", trials=2).replace(single, several))
+
+    def script(job):
+        found = yield from training(job, [1.0])
+        if job.number == 0:
+            return found
+        found = replace(found, metrics={**found.metrics, "val_r2_score": 0.5})
+        leave_files(Path(job.folder), found)
+        return found
+
+    last = desk.run(FakeEngine(script), study=study)[-1]
+    assert (last.state, last.winner, last.trials) == ("finished", 1, {"complete": 1, "failed": 1})
+    assert desk.trials()[0].reason == "val_r2_score was no number, or not reported, in epoch 1, the best one"
 
 
 def test_a_worker_that_dies_after_its_result_costs_nothing(desk):
