@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.user_model import ModelFatalError, load_user_model
 from pipelines.spec.code_references import find_stopped_import
@@ -51,7 +53,7 @@ def check_user_model(jobs: tuple[TrialJob, ...], channel: Channel) -> UserModelC
         # A custom `fit` shows its requests only when it runs: the first run gets no arguments from the space.
         smallest = try_point(small, _least, seen, arguments=False)
         largest = _try_largest(large, seen)
-        _refuse_if_all_fail(smallest, largest, others, seen)
+        _refuse_if_all_fail(smallest, largest, others, seen, Path(small.data))
     except ModelFatalError as error:
         raise InputError(Problem(str(error), "model")) from error
     for name, tried in (("smallest", smallest), ("largest", largest)):
@@ -82,12 +84,25 @@ def _limit_to_memory() -> AbstractContextManager[None]:
     return limit_weights(most, f"it has more than {most:,} parameters, which do not fit into memory")
 
 
-def _refuse_if_all_fail(smallest: TriedPoint, largest: TriedPoint, others: list[TrialJob], seen: Observations) -> None:
+def _refuse_if_all_fail(
+    smallest: TriedPoint, largest: TriedPoint, others: list[TrialJob], seen: Observations, data: Path
+) -> None:
     """Refuse code that fails wherever it was tried: an extreme point alone may be one that its author excludes."""
     if not smallest.error or not (largest.error or largest.check.refused):
         return
     if not any(not try_point(job, _choose_default, seen).error for job in others):
-        raise InputError(Problem(smallest.error, "model"))
+        advice = _explain_width(load_summary(data)) if "shape" in smallest.error else ""
+        raise InputError(Problem(smallest.error + advice, "model"))
+
+
+def _explain_width(summary: DataSummary) -> str:
+    """Return how wide the rows of preprocessed columns are; empty where the model gets something else."""
+    if summary.given is not None or not summary.features.dense or summary.raw[0].kind == "array":
+        return ""
+    return (
+        f"; the model gets {summary.features.dense} numbers a row, made of {len(summary.raw)} columns "
+        "(data.preprocess: none gives it each column as it is)"
+    )
 
 
 def _explore(job: TrialJob, user_model: UserModel, seen: Observations, channel: Channel) -> None:

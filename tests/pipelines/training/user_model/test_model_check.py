@@ -169,6 +169,21 @@ def test_code_that_fails_everywhere_is_refused(job):
         check_user_model((its, its, replace(its, values={"units": 6})), Supervised())
 
 
+def test_rows_wider_than_the_model_expects_are_explained(job, prepare_data):
+    """A column may become several numbers, so the message states how many there are."""
+    text = """
+def build(hp):
+    model = keras.Sequential([keras.Input((30,)), layers.Dense(hp.Int("units", 4, 8)), layers.Dense(2)])
+    model.compile(loss="mse")
+    return model
+"""
+    table = prepare_data("any", source="sklearn:breast_cancer", split={"validation": 0.1, "test": 0.1, "seed": 1})
+    ((_, message),) = problems(job("build", text, data=str(table)))
+    assert "; the model gets 34 numbers a row, made of 30 columns (data.preprocess: none" in message
+    ((_, message),) = problems(job("build", text))
+    assert "numbers a row" not in message
+
+
 @pytest.mark.long
 def test_notes_on_a_custom_fit(job):
     """Early stopping that is off, models that are trained beside the given one, and one that is never trained."""
