@@ -122,13 +122,15 @@ def _connect(settings: ClusterSettings) -> None:
 
 
 def _check_answer(address: str) -> None:
-    """Raise an OSError at once where nothing answers at `host:port`: Ray would try for more than a minute."""
+    """Raise an error at once for no address, or where nothing answers at it: Ray would try for more than a minute."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if host and port.isdigit():
         try:
             socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
         except OSError as error:
             raise OSError(f"nothing answers at {address}: {error.strerror or error}") from None
+    elif address not in ("auto", "local") and "://" not in address:
+        raise ValueError(f"the address is HOST:PORT, such as head:6379, or auto; got {address!r}")
 
 
 @dataclass
@@ -437,7 +439,7 @@ def _explain(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return shorten_message(lines[-1] if _CREATION in lines[0] else lines[0])
+    return shorten_message(lines[-1] if _CREATION in lines[0] else lines[0]).rstrip(".")
 
 
 def _redirect_output(log: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pipelines.baselines.jobs import SCORE_BASELINES, BaselinesJob
 from pipelines.baselines.results import Baselines, read_baselines, write_baselines
+from pipelines.engines.attempts import RetryPolicy
 from pipelines.engines.base import Backend, Event, Failed, Finished, Job
 from pipelines.supervisor.events import BaselinesReady, StudyEvent
 from pipelines.supervisor.open_study import OpenStudy
@@ -16,6 +17,7 @@ from pipelines.supervisor.open_study import OpenStudy
 _NAME: Final = "baselines"
 _MOST_S: Final = 120.0  # chosen; the job itself stops sooner, unless the machine is busy
 _SWITCH: Final = "KERASTUDY_BASELINES"
+_RETRIES: Final = RetryPolicy(2, frozenset({"died"}))  # chosen: a node that was lost is no property of the data
 
 
 class BaselinesRun:
@@ -39,6 +41,7 @@ class BaselinesRun:
         self._folder = study.context.home.locate_study(study.context.name)
         self._is_due = study.context.spec.selection.baselines and environ.get(_SWITCH) != "off"
         self.is_running = False
+        self._ended_attempts = 0
 
     def start_once(self) -> bool:
         """Start the job on the first call, unless the baselines are there or not wanted; return whether it started."""
@@ -47,6 +50,10 @@ class BaselinesRun:
         self._is_due = False
         if self._is_there():
             return False
+        self._submit()
+        return True
+
+    def _submit(self) -> None:
         context = self._context
         payload = BaselinesJob(
             str(context.home.locate_data(context.name)),
@@ -60,7 +67,6 @@ class BaselinesRun:
         job = Job(_NAME, SCORE_BASELINES, payload, log, time_s=_MOST_S, memory_bytes=memory, aside=True)
         self._study.engine.submit(replace(job, backend=self._backend))
         self.is_running = True
-        return True
 
     def is_of(self, event: Event) -> bool:
         """Return whether an event is the job's."""
@@ -73,8 +79,11 @@ class BaselinesRun:
             yield BaselinesReady(event.result)
         elif isinstance(event, Failed):
             self.is_running = False
+            self._ended_attempts += 1
+            if _RETRIES.allows_retry(event, [0.0] * self._ended_attempts):
+                self._submit()
             # One that was stopped is scored when the study goes on.
-            if event.kind != "stopped":
+            elif event.kind != "stopped":
                 yield BaselinesReady(self._store_failure(event))
 
     def _store_failure(self, event: Failed) -> Baselines:

@@ -96,6 +96,7 @@ class TestRayEngine(EngineContract):
         ({"node_home": Path("/nowhere/home")}, "the home /nowhere/home cannot be seen there: put it on storage"),
         ({"workers": 1, "gpus": 2.0}, "resources.gpus is 2, and the most that a node has is 0"),
         ({"address": "127.0.0.1:1"}, "Ray cannot be reached"),
+        ({"address": "127.0.0.1"}, "the address is HOST:PORT, such as head:6379, or auto; got '127.0.0.1'"),
     ],
 )
 def test_a_cluster_of_no_use_is_refused(tmp_path, changes, message):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from desk import scores
-from fake_engine import FakeEngine
+from fake_engine import Ends, FakeEngine
 
 from pipelines.baselines.results import Baseline, Baselines, read_baselines, write_baselines
 from pipelines.supervisor.event_text import format_end, format_event
@@ -80,6 +80,30 @@ def test_a_failure_is_stored_as_the_reason(desk):
     assert known.skipped.startswith("no baselines: ValueError: no scores in this test; see ")
     engine, _ = run(desk, scores(2.0, 1.0), trials=2)
     assert "baselines" not in [job.name for job in engine.other_jobs]
+
+
+class LosingEngine(Engine):
+    """An engine that loses the worker of the baselines some times."""
+
+    losses = 0
+
+    def _other(self, job):
+        if job.name == "baselines" and self.losses:
+            self.losses -= 1
+            raise Ends("died", "its worker on the Ray node n2 was lost")
+        return (yield from super()._other(job))
+
+
+@pytest.mark.parametrize(("losses", "attempts", "skipped"), [(1, 2, ""), (2, 2, "was lost"), (3, 2, "was lost")])
+def test_a_lost_worker_costs_an_attempt(desk, losses, attempts, skipped):
+    """Baselines whose node was lost are scored on another one, once."""
+    engine = LosingEngine(scores(2.0, 1.0), others={"baselines": FOUND})
+    engine.folder, engine.losses = desk.home.locate_study("it"), losses
+    events = desk.run(engine, trials=2)
+    assert len(list_baseline_jobs(engine)) == attempts
+    (scored,) = [event for event in events if isinstance(event, BaselinesReady)]
+    assert skipped in scored.baselines.skipped
+    assert bool(scored.baselines.skipped) == bool(skipped)
 
 
 def list_baseline_jobs(engine):
