@@ -155,7 +155,7 @@ class TrialSupply:
             with measure("drawing trials"):
                 drawn = self._search.ask()
         except ConstraintViolation as violation:
-            control.stop_reason = f"no further point keeps the constraints: {violation}"
+            control.stop_reason = f"no further point that keeps the constraints was found: {violation}"
             return None
         if drawn is None:
             if self._search.is_exhausted:
