@@ -321,7 +321,8 @@ class OptunaSearch:
         only if no trial is complete: what it reaches in the others is not known before its end.
         """
         paused = find_best_paused(self.trials, self.objective)
-        complete = [trial for trial in self.trials if trial.state == "complete"]
+        # One that the space could no longer have drawn cannot win.
+        complete = [trial for trial in self.trials if trial.state == "complete" and trial.fits]
         if paused is None or not complete:
             return None if paused is None else paused.number
         best = find_best(complete, self.objective)

@@ -62,3 +62,14 @@ def test_a_rung_may_be_reached_again_after_a_crash(search):
     again = search(pruner="median", startup_trials=2)
     list(again.resume_interrupted())
     assert again.decide_at_rung(0, 9, 1.0) == "go_on"
+
+
+@pytest.mark.parametrize(("value", "fits", "leads"), [(0.4, True, True), (0.6, True, False), (0.6, False, True)])
+def test_a_paused_trial_leads_the_complete_ones_that_can_win(search, value, fits, leads):
+    """The complete trial has 0.5; where the space could no longer have drawn it, it is none to compare with."""
+    it = search(pruner="asha")
+    (first, values), (second, others) = it.ask(), it.ask()
+    it.tell(TrialSummary(first, "complete", 0.5, values, fits=fits))
+    assert it.choose_leader() is None
+    it.pause(TrialSummary(second, "paused", value, others, epochs=3))
+    assert (it.choose_leader() == second) == leads
