@@ -79,7 +79,7 @@ def build_study_opened(
 def _tag_search(context: StudyContext) -> dict[str, str]:
     sampler, pruner = choose_sampler(context), choose_pruner(context)
     return {
-        "sampler": sampler.name,
+        "sampler": sampler.label,
         "kerastudy.sampler": sampler.describe(),
         "pruner": pruner.name,
         "kerastudy.pruner": pruner.reason,
