@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Final, Literal
+from typing import Literal
 
 from pipelines.engines.attempts import WORKER_LOST, RetryPolicy
 from pipelines.engines.base import Failed
@@ -42,6 +42,7 @@ from tracking.testing.failpoints import hit
 from tracking.timings.stopwatch import measure_calls
 
 _FAILURE_FILE = "failure.json"
+_TIMED_TRIALS = 20  # chosen: the last ones, from which an epoch's length is known
 
 
 @dataclass
@@ -89,8 +90,6 @@ class RunningTrials:
         best: the best trial of the study so far.
     """
 
-    _LAST: Final = 20  # chosen: of these trials the epochs' length is known
-
     def __init__(
         self,
         context: StudyContext,
@@ -106,7 +105,7 @@ class RunningTrials:
         self._clock = clock
         self._running: dict[int, RunningTrial] = {}
         self.best = find_best(search.trials, context.objective)
-        self._epoch_s: deque[float] = deque(maxlen=self._LAST)
+        self._epoch_s: deque[float] = deque(maxlen=_TIMED_TRIALS)
 
     def __bool__(self) -> bool:
         return bool(self._running)

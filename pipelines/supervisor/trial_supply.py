@@ -99,7 +99,7 @@ class TrialSupply:
             or explain_convergence(self._context.spec.budget, self._context.objective, self._improvements)
         )
         if not control.stop_reason:
-            if (number := self._choose_at_last()) is not None:
+            if (number := self._choose_contender()) is not None:
                 return None if self._count_running() >= self._engine.workers else self._resume(number, to_end=True)
             if (number := self._search.choose_paused()) is not None:
                 return self._resume(number)
@@ -120,7 +120,7 @@ class TrialSupply:
         self._notes.append(Noted(_LEADER.format(name=format_trial_name(leader))))
         return self._resume(leader, to_end=True)
 
-    def _choose_at_last(self) -> int | None:
+    def _choose_contender(self) -> int | None:
         """Return the best paused trial where `budget.time` leaves no more than it takes to its end; None otherwise.
 
         New trials would get to their first rungs, and none to its end.
