@@ -113,6 +113,8 @@ class SearchLoop:
         while not self._control.is_halted:
             self._control.keep_alive()
             yield from self._fill_workers()
+            if self._control.is_halted:  # nothing ends but a search that is over: paused trials stay paused
+                break
             self.aside.begin_due()  # after the first trials, which must not wait for it
             if not (self._trials or len(self._fleets)):
                 yield from self._supply.end_paused()

@@ -6,15 +6,17 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from desk import FILE, scores
+from desk import FILE, Desk, scores
 from fake_engine import FakeEngine, training
 from small_studies import study_of
 
 from pipelines.supervisor import search_loop
 from pipelines.supervisor.events import Noted, TrialBegan, TrialEnded, TrialPaused
 from pipelines.training.messages import RungReached, TrialOutcome
+from pipelines.workspace.home import Home
 from tracking.outbox.records import EpochsRecorded, TrialFinished, TrialStarted
 from tracking.outbox.records import TrialPaused as PauseRecorded
+from tracking.store.database import Store
 
 EPOCHS = 9
 SCORES = [0.5, 0.9, 0.2, 0.7, 0.4, 0.8, 0.1, 0.6, 0.3]
@@ -221,6 +223,41 @@ def test_a_cancelled_study_cancels_paused_trials(desk):
             supervisor._control.halt = "cancel"
     assert {trial.state for trial in desk.trials()} == {"cancelled"}
     assert event.trials == {"cancelled": 2}
+
+
+@pytest.fixture
+def _requests_at_once(monkeypatch):
+    """Let the supervisor read requests whenever it can, and not once a second: trials here end at once."""
+    monkeypatch.setattr("pipelines.supervisor.study_control._READ_REQUESTS_EVERY_S", -1.0)
+
+
+@pytest.mark.usefixtures("_requests_at_once")
+@pytest.mark.parametrize("cut", [1, 4])
+def test_a_pause_between_two_trials_ends_no_paused_trial(desk, tmp_path_factory, cut):
+    """Read when no trial runs, it leaves all as it is: the study goes on as one that was never paused."""
+    for event in desk.supervisor(FakeEngine(script), study=asha()).run():
+        if isinstance(event, TrialPaused) and event.number == cut:
+            desk.queue.set_control_request("it", "pause")
+    assert event.state == "paused"
+    assert event.trials["paused"] == 2
+    desk.run(FakeEngine(script, test_scores={}), study=asha())
+    with Store.open(folder := tmp_path_factory.mktemp("whole")) as store:
+        whole = Desk(store, Home(folder, str(folder)))
+        whole.run(FakeEngine(script, test_scores={}), study=asha())
+        assert [(trial.state, trial.epochs) for trial in desk.trials()] == [
+            (trial.state, trial.epochs) for trial in whole.trials()
+        ]
+
+
+@pytest.mark.usefixtures("_requests_at_once")
+def test_a_cancellation_between_two_trials_cancels_what_is_paused(desk):
+    """Also where it is read when no trial runs."""
+    for event in desk.supervisor(FakeEngine(script), study=asha()).run():
+        if isinstance(event, TrialPaused) and event.number == 1:
+            desk.queue.set_control_request("it", "cancel")
+    assert event.trials == {"cancelled": 2}
+    assert {trial.state for trial in desk.trials()} == {"cancelled"}
+    assert all(trial.seconds >= 0.5 for trial in desk.trials()), "as long as until the pause"
 
 
 def test_a_larger_budget_goes_on_after_the_end(desk):
