@@ -168,7 +168,7 @@ class FinalSelection:
         names, rivals = list_retrainings(spec.selection)[: found.rounds], found.trained
         self._record_rivals(tuple(trial.number for trial in rivals), found.reason)
         self._rank()
-        if self._is_decided():  # by an earlier run
+        if self._is_decided(rivals):  # by an earlier run
             return
         done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
         due = [(trial, name) for name in names for trial in rivals if (trial.number, name) not in done]
@@ -177,11 +177,17 @@ class FinalSelection:
         for name in names:
             yield from self._jobs.run([self._jobs.make_job(trial, name) for trial, each in due if each == name])
             self._rank()
-            if self._is_decided():
+            if self._is_decided(rivals):
                 return
 
-    def _is_decided(self) -> bool:
-        return bool(self.finalists) and is_apart(self.finalists)
+    def _is_decided(self, rivals: Sequence[TrialSummary]) -> bool:
+        """Return whether the leader stands apart from all rivals, each by as many trainings.
+
+        An earlier run may have trained some of them alone: one that was cut off, or that had other rivals.
+        """
+        trainings = {len(finalist.scores) for finalist in self.finalists}
+        is_even = len(self.finalists) == len(rivals) and len(trainings) == 1
+        return is_even and is_apart(self.finalists)
 
     def _announce(
         self, trials: Sequence[TrialSummary], due: Sequence[tuple[TrialSummary, str]], reason: str = ""

@@ -147,6 +147,47 @@ def test_trials_that_cannot_be_told_apart_are_trained_again(desk):
     assert desk.run(engine(train), trials=30, selection="finalists: 0")[-1].winner == 0
 
 
+def close_call(again, later=9.0):
+    """Script a search whose first two trials are close, and scores of further trainings; trial 30 scores `later`."""
+
+    def train(job):
+        if name := retraining_of(job):
+            wanted = again[job.number][int(name.removeprefix("seed-")) - 1]
+        else:
+            wanted = {0: 1.0, 1: 1.01, 30: later}.get(job.number, 9.0)
+        return (yield from training(job, [wanted + 1, wanted, wanted + 2]))
+
+    return train
+
+
+def test_a_larger_budget_may_find_a_further_rival(desk):
+    """It is trained again too: those that an earlier run has trained do not stand apart from it before that."""
+    again = {0: [1.2] * 3, 1: [1.0] * 3, 30: [0.5] * 3}
+    assert desk.run(engine(close_call(again, later=0.99)), trials=30)[-1].winner == 1
+    made = engine(close_call(again, later=0.99))
+    ended = desk.run(made, trials=60)[-1]
+    assert {job.number for job in made.jobs if retraining_of(job)} == {30}
+    assert (ended.winner, ended.finalists[0].mean) == (30, 0.5)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5])
+def test_finalists_chosen_by_few_rows_survive_a_kill(desk, cut):
+    """Cut off after any training, the rest is trained, and the same trial wins by the same scores."""
+    # Three of the first one and two of the other stand apart, and three of each have the other order.
+    again = {0: [1.0, 1.1, 1.05], 1: [1.25, 1.2501, 0.4]}
+    many = 60  # the share of whose time is enough for three trainings of both
+    supervisor = desk.supervisor(engine(close_call(again)), study=desk.study(trials=many))
+    ended = 0
+    with pytest.raises(KeyboardInterrupt):
+        for event in supervisor.run():
+            ended += isinstance(event, RetrainingEnded)
+            if ended == cut:
+                raise KeyboardInterrupt
+    last = desk.run(engine(close_call(again)), trials=many)[-1]
+    assert [len(finalist.scores) for finalist in last.finalists] == [3, 3]
+    assert last.winner == 1
+
+
 def test_a_winner_that_stands_apart_is_not_trained_again(desk):
     """By default, which is `selection: auto`, a line states that and why, as the search ends and afterwards."""
     events = desk.run(engine(lambda job: training(job, [2.0, 1.0 + 9 * job.number, 3.0])), trials=4)
