@@ -11,8 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import median, median_low
 from typing import Literal
 
 from pipelines.engines.attempts import WORKER_LOST, RetryPolicy
@@ -106,6 +107,8 @@ class RunningTrials:
         self._running: dict[int, RunningTrial] = {}
         self.best = find_best(search.trials, context.objective)
         self._epoch_s: deque[float] = deque(maxlen=_TIMED_TRIALS)
+        if context.spec.budget.time is not None:
+            self._time_earlier_trials()
 
     def __bool__(self) -> bool:
         return bool(self._running)
@@ -267,7 +270,7 @@ class RunningTrials:
 
     def _record_pause(self, running: RunningTrial, result: TrialResult) -> TrialPaused:
         """Record that a trial is paused: the rows for MLflow first, then Optuna."""
-        self._time_epochs(running, result)
+        self._time_epochs(result.epochs)
         reason = f"paused after epoch {len(result.epochs)} of {result.epochs[-1].of}"
         summary = self._summarize_result(running, result, "paused", reason)
         hit("trial-pause-due")
@@ -292,7 +295,7 @@ class RunningTrials:
         return self._record_failure(running, failure)
 
     def _record_result(self, running: RunningTrial, result: TrialResult) -> TrialEnded:
-        self._time_epochs(running, result)
+        self._time_epochs(result.epochs)
         if result.state == "complete" and (missing := _find_missing_goal(self._objective.goals, result)):
             reason = f"{missing} was no number, or not reported, in epoch {result.best_epoch + 1}, the best one"
             return self._record_failure(running, self._write_failure(running, reason))
@@ -304,12 +307,18 @@ class RunningTrials:
         self.best = find_best([self.best, summary] if self.best else [summary], self._objective)
         return self._record_end(running, summary, result)
 
-    def _time_epochs(self, running: RunningTrial, result: TrialResult) -> None:
+    def _time_epochs(self, epochs: Sequence[EpochDone]) -> None:
         """Take note of how long an epoch of a trial took; the first one, which includes compiling, does not count."""
-        ended_ms = [done.at_ms for done in result.epochs if done.fold == 0]
-        # After a pause the others are not one after the other.
-        if len(ended_ms) > 1 and not running.recorded_epochs:
-            self._epoch_s.append((ended_ms[-1] - ended_ms[0]) / 1000 / (len(ended_ms) - 1))
+        ended_ms = [done.at_ms for done in epochs if done.fold == 0]
+        # Not the mean: between two epochs a pause or a kill may have lasted a night.
+        if taken_ms := [after - before for before, after in pairwise(ended_ms)]:
+            self._epoch_s.append(median_low(taken_ms) / 1000)
+
+    def _time_earlier_trials(self) -> None:
+        """Take note of how long the epochs of the last trials took that an earlier supervisor trained."""
+        ended = [(trial.ended, trial.number) for trial in self._search.trials if trial.ended is not None]
+        for _, number in sorted(ended)[-_TIMED_TRIALS:]:
+            self._time_epochs(read_epochs(self._folder(number)))
 
     def _summarize_result(
         self, running: RunningTrial, result: TrialResult, state: Literal["complete", "pruned", "paused"], reason: str

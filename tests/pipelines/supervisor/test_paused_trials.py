@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -213,6 +214,45 @@ def test_the_last_of_the_time_is_for_contenders_alone(desk):
             now[0] = 999.5
         assert not isinstance(event, Noted)
     assert len(desk.trials()) == 4
+
+
+def stamp(desk):
+    """Let the epochs that trials have left take a second each."""
+    for file in desk.home.locate_study("it").glob("trials/*/fold-0-epochs.jsonl"):
+        epochs = [json.loads(line) for line in file.read_text().splitlines()]
+        for done in epochs:
+            done["at_ms"] = 1000 * (60 + done["epoch"])
+        file.write_text("".join(json.dumps(done) + "\n" for done in epochs))
+
+
+def test_a_study_that_goes_on_knows_how_long_its_epochs_take(desk):
+    """At the end of the time it need not train another trial to find out, as one that was never paused need not."""
+    now, study = [0.0], asha(budget=", time: 1000s")
+    supervisor = desk.supervisor(FakeEngine(in_seconds), study=study, clock=lambda: now[0])
+    for event in supervisor.run():
+        if isinstance(event, TrialPaused) and event.number == 1:
+            now[0] = 994.5
+            supervisor.pause()
+    stamp(desk)
+    events = desk.run(FakeEngine(in_seconds, test_scores={}), study=study, clock=lambda: now[0])
+    assert find(events, TrialBegan)[0].number == 0, "the best paused trial, and no new one"
+    assert [event.note.partition(":")[0] for event in find(events, Noted)] == ["budget.time is nearly used up"]
+
+
+@pytest.mark.parametrize("night_after", [0, 1])
+def test_a_night_between_two_epochs_is_no_long_epoch(desk, night_after):
+    """A study that was paused overnight goes on with new trials, though its first epochs lie hours apart."""
+
+    def overnight(job):
+        ended = yield from in_seconds(job)
+        result = ended.result if isinstance(ended, TrialOutcome) else ended
+        late = [replace(done, at_ms=done.at_ms + 30_000_000 * (done.epoch > night_after)) for done in result.epochs]
+        slept = replace(result, epochs=tuple(late))
+        return replace(ended, result=slept) if isinstance(ended, TrialOutcome) else slept
+
+    events = desk.run(FakeEngine(overnight, test_scores={}), study=asha(budget=", time: 1000s"), clock=lambda: 0.0)
+    assert find(events, Noted) == []
+    assert len(desk.trials()) == 9
 
 
 def test_a_cancelled_study_cancels_paused_trials(desk):
