@@ -74,6 +74,8 @@ def request_control(home: Home, name: str, control_request: ControlRequest) -> S
             record = queue.get(name)
             if _is_done(record, control_request):
                 return StudyStatus(name, record.state, record.reason)
+            if _is_left(record):
+                return _control_idle(queue, record, control_request)
             time.sleep(_POLL_S)
     raise KerastudyError(
         f"{holder} works on {name} and has not responded for {_PATIENCE_S:.0f} s to the request to {control_request}"
@@ -122,6 +124,11 @@ def _control_idle(queue: StudyQueue, record: StudyRecord, control_request: Contr
         queue.set_state(name, "paused", "resume it to go on")
         record = queue.get(name)
     return StudyStatus(name, record.state, record.reason)
+
+
+def _is_left(record: StudyRecord) -> bool:
+    """Return whether the process that a request was sent to has paused the study, or died, before it read it."""
+    return record.state in ("paused", "running") and record.holder is None
 
 
 def _is_done(record: StudyRecord, control_request: ControlRequest) -> bool:

@@ -254,11 +254,16 @@ class RunningTrials:
 
     def cancel(self, number: int, values: Mapping[str, Value]) -> TrialEnded:
         """Record that a trial ends because its study was cancelled, unless it had ended before."""
-        # An interrupted trial may not have been started in this run.
-        running = self._running.pop(number, None) or RunningTrial(number, values, values, self._clock())
+        if (running := self._running.pop(number, None)) is None:
+            # Not started in this run: all of its epochs, as in `recover`.
+            running = RunningTrial(number, values, values, self._clock(), list(read_epochs(self._folder(number))))
         if (result := read_result(self._folder(number))) is not None:
             return self._record_result(running, result)
-        return self._record_end(running, self._summarize(running, "cancelled", "the study was cancelled"), None)
+        before = self._search.get_reached(number)
+        spent_s = self._clock() - running.started + ((before.seconds if before else None) or 0.0)
+        return self._record_end(
+            running, self._summarize(running, "cancelled", "the study was cancelled", spent_s), None
+        )
 
     def _record_files(self, running: RunningTrial) -> TrialEnded | TrialPaused | None:
         """Record the end or the pause that the files of a trial show; return None where they show neither."""

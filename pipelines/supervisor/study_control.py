@@ -167,11 +167,16 @@ class StudyControl:
             self._counted_s = self._queue.get(self._study).elapsed_s
         return self._counted_s + self.clock() - self._counted_at
 
+    def request_halt(self, halt: Literal["pause", "cancel"]) -> None:
+        """Request the end of all work; a pause takes no cancellation back. Safe to call from a signal handler."""
+        if self.halt != "cancel":
+            self.halt = halt
+
     def obey(self, control_request: ControlRequest) -> None:
         """Begin what was requested."""
         # A pause and a cancellation stay in the queue until the study is claimed again.
         if control_request != "stop":
-            self.halt = control_request
+            self.request_halt(control_request)
             return
         self.is_stop_requested = True
         with self._store.write() as connection:

@@ -97,7 +97,7 @@ class Supervisor:
 
         Safe to call from a signal handler.
         """
-        self._control.halt = "pause"
+        self._control.request_halt("pause")
         if self._end is not None and self._end.is_flushing:
             self._delivery.hurry()
 

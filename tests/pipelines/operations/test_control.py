@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.operations import control
 from pipelines.operations.control import load_resumable, request_control
 from search_spaces.errors import ConflictError, UnknownError
 from tracking.store.processes import identify_process
@@ -41,6 +42,24 @@ def test_a_study_that_has_ended_takes_no_request(home, store, request_):
     StudyQueue(store).set_state("s", "finished")
     with pytest.raises(ConflictError, match=f"s is finished: there is nothing to {request_}"):
         request_control(home, "s", request_)
+
+
+@pytest.mark.parametrize("end", ["paused", "killed"])
+def test_a_request_to_a_process_that_leaves_the_study_is_carried_out(home, store, monkeypatch, end):
+    """It paused the study, or died, before it read the request: nobody is waited for."""
+    queue = StudyQueue(store)
+    lease = queue.claim("s", identify_process() if end == "paused" else "elsewhere/1/1/1", 60)
+
+    def leave(seconds):
+        if end == "paused":
+            queue.set_state("s", "paused", "resume it to go on")
+            queue.release(lease)
+        else:
+            monkeypatch.setattr("tracking.store.study_queue.is_alive", lambda owner: False)
+
+    queue.set_state("s", "running")
+    monkeypatch.setattr(control.time, "sleep", leave)
+    assert request_control(home, "s", "cancel") is None
 
 
 def test_what_cannot_be_resumed(home, store):

@@ -262,6 +262,7 @@ def test_a_cancelled_study_cancels_paused_trials(desk):
         if isinstance(event, TrialPaused) and event.number == 1:
             supervisor._control.halt = "cancel"
     assert {trial.state for trial in desk.trials()} == {"cancelled"}
+    assert all(trial.seconds >= 0.5 for trial in desk.trials()), "as long as until the pause"
     assert event.trials == {"cancelled": 2}
 
 

@@ -11,7 +11,7 @@ from fake_engine import Ends, FakeEngine, leave_files, training
 from small_studies import study_of
 
 from pipelines.engines.base import Event, Failed, Job
-from pipelines.supervisor.events import TrialTriedAgain
+from pipelines.supervisor.events import EpochEnded, TrialTriedAgain
 from pipelines.training.messages import TrialOutcome
 from tracking.outbox.records import (
     EpochsRecorded,
@@ -196,3 +196,19 @@ def test_an_attempt_records_no_epoch_twice(desk):
     desk.run(FakeEngine(dies(2)), trials=1)
     points = {(epoch, at_ms) for record in desk.records(EpochsRecorded) for epoch, at_ms, _ in record.epochs}
     assert sorted(epoch for epoch, _ in points) == [0, 1, 2]
+
+
+def test_a_cancellation_after_a_kill_keeps_what_was_trained(desk):
+    """MLflow gets the epochs that the killed supervisor had not recorded yet."""
+    events = desk.supervisor(FakeEngine(scores(1.0)), trials=2).run()
+    for event in events:
+        if isinstance(event, EpochEnded) and event.epoch == 2:
+            break
+    events.close()
+    supervisor = desk.supervisor(FakeEngine(scores(1.0)), trials=2)
+    supervisor._control.obey("cancel")
+    list(supervisor.run())
+    [trial] = desk.trials()
+    assert (trial.state, trial.epochs) == ("cancelled", 2)
+    recorded = [epoch for record in desk.records(EpochsRecorded) for epoch, _, _ in record.epochs]
+    assert set(recorded) == {0, 1}
