@@ -138,4 +138,4 @@ def _is_done(record: StudyRecord, control_request: ControlRequest) -> bool:
     if record.owner is None and control_request != "cancel":
         return True
     # A stop takes as long as the running trials: it is done for this command once the supervisor has read it.
-    return control_request == "stop" and record.control_request is None
+    return control_request == "stop" and record.control_request != "stop"

@@ -37,6 +37,10 @@ _PARTS = (
     "workers have no GPU, so resources.devices divides the CPU into {devices}: a trial does the same as on GPUs, and "
     "takes longer than on one device; resources.gpus gives workers GPUs"
 )
+_STOPPING = (
+    "kerastudy stop was requested before: no further trial starts, and those under way may finish; run the study again "
+    "after its end for more"
+)
 _FALLBACK = (
     "trials of this model cannot be paused, since its own training keeps its state to itself: those worse than the "
     "median end instead; search.pruner changes that"
@@ -109,6 +113,8 @@ class SearchLoop:
         has_gpus = resources.gpus if resources.engine == "ray" else self._engine.layout.gpu_bytes
         if resources.devices not in (1, "all") and not has_gpus:
             yield Noted(_PARTS.format(devices=resources.devices))
+        if self._control.is_stop_requested:
+            yield Noted(_STOPPING)
         self._supply.load()
         while not self._control.is_halted:
             self._control.keep_alive()

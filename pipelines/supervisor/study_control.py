@@ -17,6 +17,7 @@ from tracking.store.study_queue import ControlRequest, LeaseLostError, StudyQueu
 
 UNSEEN_HOLDER_S: Final = LEASE_TTL_S
 _READ_REQUESTS_EVERY_S = 1.0
+_STOPPED: Final = "stopped on request"
 
 
 class HaltedError(KerastudyError):
@@ -78,18 +79,22 @@ class StudyControl:
         self._continued = token
 
     def claim(self) -> None:
-        """Lease the study.
+        """Lease the study; a stop that an earlier supervisor has begun goes on.
 
         Raises:
             StudyBusyError: if another supervisor works on it.
         """
         self._lease.claim(self._study, self._continued)
+        if self._queue.is_stopping(self._study):
+            self.is_stop_requested, self.stop_reason = True, _STOPPED
 
     def release(self) -> None:
         """Count the working time and end the lease."""
         # After a lost lease the stored time is another supervisor's.
         with suppress(LeaseLostError):
             self.count_time()
+            if self.is_stop_requested:  # a later request to pause has taken its place in the queue
+                self._queue.keep_stop(self._study)
         self._lease.release()
 
     def is_held(self) -> bool:
@@ -181,8 +186,10 @@ class StudyControl:
         self.is_stop_requested = True
         with self._store.write() as connection:
             self.verify(connection)
+            # A stop in the time after the search changes nothing, which a person should see.
+            reason = f"it is ending already: {self.stop_reason}"
             if not self.stop_reason:
-                self.stop_reason = "stopped on request"
+                self.stop_reason = _STOPPED
                 reason = "stopping: trials under way may finish"
-                self._queue.set_state(self._study, "running", reason, connection=connection)
-            self._queue.set_control_request(self._study, None, connection=connection)
+            self._queue.set_state(self._study, "running", reason, connection=connection)
+            self._queue.keep_stop(self._study, connection=connection)

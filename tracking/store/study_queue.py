@@ -28,9 +28,15 @@ from tracking.store.tables import now_ms, studies
 from tracking.testing.failpoints import hit
 
 ControlRequest = Literal["pause", "stop", "cancel"]
+StoredRequest = Literal[ControlRequest, "stopping"]
+"""A request as the queue holds it: `stopping` is a stop that a supervisor has read, which holds until the end."""
 QueueState = Literal["queued", "preparing", "running", "paused", "finished", "failed", "cancelled", "deleting"]
 ENDED_STATES: Final = ("finished", "failed", "cancelled")
 """States in which no supervisor works on a study unless it is submitted again."""
+
+
+# Any other request that is there when a study is leased was meant for an earlier supervisor.
+_KEPT_REQUEST: Final = sa.case((studies.c.control_request == "stopping", "stopping"), else_=None)
 
 
 class StudyBusyError(KerastudyError):
@@ -73,7 +79,7 @@ class StudyRecord:
     winner: int | None
     best_value: float | None
     counts: Mapping[str, int] = field(default_factory=dict)
-    control_request: ControlRequest | None = None
+    control_request: StoredRequest | None = None
     changed_ms: int | None = None
     archived_ms: int | None = None
     lease_mark: str = ""
@@ -245,7 +251,7 @@ class StudyQueue:
             values = _make_lease_row(lease, connection)
             if not after:
                 # A request that is still there was meant for an earlier supervisor.
-                values["control_request"] = None
+                values["control_request"] = _KEPT_REQUEST
             connection.execute(sa.update(studies).where(studies.c.name == name).values(**values))
         hit("lease-claimed")
         return lease
@@ -256,7 +262,7 @@ class StudyQueue:
         if _make_mark(held.lease_token, held.lease_renewals) != record.lease_mark:
             return None
         lease = Lease(record.name, owner, uuid.uuid4().hex, 0, ttl_s)
-        values = {**_make_lease_row(lease, connection), "control_request": None}
+        values = {**_make_lease_row(lease, connection), "control_request": _KEPT_REQUEST}
         unchanged = studies.c.name == record.name, studies.c.state == record.state
         taken = connection.execute(sa.update(studies).where(*unchanged).values(**values))
         return lease if taken.rowcount == 1 else None
@@ -319,7 +325,18 @@ class StudyQueue:
     def find_control_request(self, name: str) -> ControlRequest | None:
         """Return the request that the study's supervisor has not handled yet."""
         query = sa.select(studies.c.control_request).where(studies.c.name == name)
-        return self._store.query(lambda connection: connection.scalar(query))
+        found: StoredRequest | None = self._store.query(lambda connection: connection.scalar(query))
+        return None if found == "stopping" else found
+
+    def is_stopping(self, name: str) -> bool:
+        """Return whether a supervisor has begun to stop the study, and it has not ended since."""
+        return self.get(name).control_request == "stopping"
+
+    def keep_stop(self, name: str, *, connection: sa.Connection | None = None) -> None:
+        """Store that a supervisor has begun to stop the study: whoever goes on with it stops it too."""
+        with self._store.write(connection) as joined:
+            is_open = studies.c.name == name, studies.c.state.not_in(ENDED_STATES)
+            joined.execute(sa.update(studies).where(*is_open).values(control_request="stopping"))
 
     def set_control_request(
         self, name: str, control_request: ControlRequest | None, *, connection: sa.Connection | None = None
@@ -355,8 +372,9 @@ class StudyQueue:
     def set_state(
         self, name: str, state: QueueState, reason: str = "", *, connection: sa.Connection | None = None
     ) -> None:
-        """Record a study's state and the reason."""
-        self._update(name, connection, state=state, reason=reason, changed_ms=now_ms())
+        """Record a study's state and the reason; a study that has ended is not stopping any more."""
+        over = {"control_request": None} if state in ENDED_STATES else {}
+        self._update(name, connection, state=state, reason=reason, changed_ms=now_ms(), **over)
 
     def set_archived(self, name: str, at_ms: int | None, *, connection: sa.Connection | None = None) -> None:
         """Record that a study is archived; None where it is listed again."""

@@ -104,6 +104,6 @@ class Preparation(CheckListener):
             control_request = self._queue.find_control_request(self._study)
             if control_request == "stop":  # handled: the search that follows starts no trial
                 self.is_stop_requested = True
-                self._queue.set_control_request(self._study, None)
+                self._queue.keep_stop(self._study)
             elif control_request is not None:
                 raise PreparationHaltedError(self._study, control_request)

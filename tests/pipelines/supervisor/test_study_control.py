@@ -12,7 +12,7 @@ from fake_engine import Ends, FakeEngine, training
 
 from pipelines.operations import control
 from pipelines.recording.recorder import Recorder
-from pipelines.supervisor.events import EpochEnded, TrialBegan, TrialEnded
+from pipelines.supervisor.events import EpochEnded, Noted, TrialBegan, TrialEnded
 from pipelines.workspace import quota
 from pipelines.workspace.disk_reserve import DiskReserve
 from pipelines.workspace.quota import HomeQuota
@@ -96,6 +96,47 @@ def test_a_cancel_keeps_what_was_finished(desk):
     assert last.trials["complete"] >= 1
     assert last.trials.get("running", 0) == 0
     assert (last.state, last.winner) == ("cancelled", 0)
+
+
+@pytest.mark.parametrize("later", ["Ctrl-C", "pause"])
+def test_a_pause_takes_no_cancellation_back(desk, later):
+    """A person who cancels and then presses Ctrl-C, or pauses, has a cancelled study: its trials end so already."""
+    supervisor = desk.supervisor(FakeEngine(scores(1.0)), trials=5)
+    for event in supervisor.run():
+        if isinstance(event, EpochEnded):
+            supervisor._control.obey("cancel")
+            if later == "Ctrl-C":
+                supervisor.pause()
+            else:
+                supervisor._control.obey("pause")
+    assert (event.state, set(event.trials)) == ("cancelled", {"cancelled"})
+
+
+@pytest.mark.parametrize("end", ["kill", "Ctrl-C", "pause"])
+def test_a_stop_holds_until_the_end_of_the_study(desk, end):
+    """Whoever goes on with a study that is being stopped stops it too; run once more after its end, it goes on."""
+    supervisor, is_requested = desk.supervisor(FakeEngine(scores(2.0)), trials=5), False
+    events = supervisor.run()
+    for event in events:
+        if isinstance(event, EpochEnded) and not is_requested:
+            is_requested = True
+            desk.queue.set_control_request("it", "stop")
+        elif isinstance(event, EpochEnded):
+            if end == "kill":
+                break
+            desk.queue.set_control_request("it", "pause") if end == "pause" else supervisor.pause()
+    events.close()
+    assert [trial.state for trial in desk.trials()] == ["running"]
+    events = desk.run(FakeEngine(scores(2.0)), trials=5)
+    assert (events[-1].state, events[-1].reason, events[-1].trials) == (
+        "finished",
+        "stopped on request",
+        {"complete": 1},
+    )
+    assert [event.note.partition(":")[0] for event in events if isinstance(event, Noted)] == [
+        "kerastudy stop was requested before"
+    ]
+    assert desk.run(FakeEngine(scores(2.0)), trials=5)[-1].trials == {"complete": 5}
 
 
 def test_a_control_request_waits_until_it_is_done(desk, store, monkeypatch):
