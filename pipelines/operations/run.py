@@ -163,8 +163,10 @@ def supervise(
         quota.check()
     except QuotaError as error:
         raise KerastudyError(str(error.strerror)) from error
-    # Before the engine starts: another search under this name is refused at once.
+    # Before the engine starts: another search under this name, or a second one of it, is refused at once.
     known = find_known_study(study, home, evolve=evolve)
+    if known is not None:
+        known.check_is_free()
     if known is not None and evolve:
         _check_evolution_early(study, home, known)
     is_resumed = known is not None and not is_unchecked(known)

@@ -43,12 +43,15 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
             `space_evolution`.
 
     Raises:
-        InputError: if there is a study of that name that searches something else, or it could not go on in its new
-            space.
+        StudyBusyError: if another process works on the study.
+        InputError: if there is a study of that name that searches something else, was cancelled, or could not go on in
+            its new space.
     """
     queue = StudyQueue(store)
     fingerprint = study.compute_fingerprint().with_data(summary.digest)
     known = queue.find(study.name)
+    if known is not None:
+        _check_can_go_on(study, known)
     document = serialize_study(study)
     # `continues` also compares the data's digest, which is known here and not in `submit_study`.
     is_other = known is not None and not fingerprint.continues(read_fingerprint(known))
@@ -69,6 +72,15 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
     queued = queue.enqueue(study.name, document, fingerprint.format(), folder=study.base)
     hit("study-enqueued")
     return queued
+
+
+def _check_can_go_on(study: Study, known: StudyRecord) -> None:
+    """Check that a study is free and not cancelled, also not since its check began, before its record changes."""
+    # Another process would go on with the file that it was started with.
+    known.check_is_free()
+    check_is_open(study, known)
+    if known.state == "cancelled":
+        raise InputError(explain_cancelled(study))
 
 
 def check_evolution(study: Study, known: StudyRecord, store: Store, task: Task) -> None:

@@ -82,7 +82,7 @@ def find_known_study(study: Study, home: Home, *, evolve: bool = False) -> Study
 
 
 def check_is_open(study: Study, record: StudyRecord) -> None:
-    """Check that a study of this name may be submitted again: it is neither archived nor being deleted.
+    """Check that a study of this name may be submitted again: neither archived, nor being deleted, nor moved in MLflow.
 
     Raises:
         ConflictError: if it is.
@@ -94,6 +94,19 @@ def check_is_open(study: Study, record: StudyRecord) -> None:
     if record.archived_ms is not None:
         message = f'study "{name}" is archived: kerastudy unarchive {name}, or give this one another name'
         raise ConflictError(study.document.make_problem(("study",), message))
+    _check_experiment(study, record)
+
+
+def _check_experiment(study: Study, record: StudyRecord) -> None:
+    """Check that a study that has begun stays in its experiment: its runs in MLflow do not move."""
+    if is_unchecked(record) or read_fingerprint(record) is None:
+        return
+    before = (_read(record.name, record.document).get("tracking") or {}).get("experiment") or record.name
+    now = study.spec.tracking.experiment or study.name
+    if now != before:
+        message = f'study "{record.name}" has its runs in the experiment "{before}" of MLflow, got "{now}"'
+        message += "; leave it as it was, or give this study another name"
+        raise ConflictError(study.document.make_problem(("tracking", "experiment"), message))
 
 
 def explain_cancelled(study: Study) -> Problem:

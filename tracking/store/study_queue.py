@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from search_spaces.errors import InputError, KerastudyError, UnknownError, suggest_choice
 from tracking.store.clock import read_now
 from tracking.store.database import Store
-from tracking.store.processes import describe_owner, find_host, is_alive
+from tracking.store.processes import describe_owner, find_host, identify_process, is_alive
 from tracking.store.tables import now_ms, studies
 from tracking.testing.failpoints import hit
 
@@ -60,7 +60,7 @@ class StudyRecord:
         owner: the process that works on it, as `identify_process` names it; None if there is none.
         winner: number of the best trial.
         counts: trials by state.
-        control_request: request that its supervisor has not handled yet.
+        control_request: request that its supervisor has not handled yet, or a stop that it has begun.
         changed_ms: time of the latest change of its state; None if that was before this was recorded.
         archived_ms: when it was archived; None while it is listed.
         lease_mark: changes with every renewal of its lease; empty where nobody holds it.
@@ -101,6 +101,15 @@ class StudyRecord:
     def is_unseen(self) -> bool:
         """Whether it has a holder that can be seen neither alive nor dead from here."""
         return self.owner is not None and is_alive(self.owner) is None
+
+    def check_is_free(self) -> None:
+        """Check that no other process can be seen to work on it.
+
+        Raises:
+            StudyBusyError: if one does; names it.
+        """
+        if self.owner != identify_process() and is_alive(self.owner):
+            raise _make_busy_error(self.name, self.owner)
 
     @property
     def host(self) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 
 import pytest
 from desk import FILE, SUMMARY, Desk, scores
@@ -15,7 +17,8 @@ from pipelines.study.load import load_study
 from pipelines.study.stored import is_unchecked
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
-from tracking.store.study_queue import StudyQueue
+from tracking.store import processes
+from tracking.store.study_queue import StudyBusyError, StudyQueue
 
 
 @pytest.fixture
@@ -74,6 +77,42 @@ def test_conflicts_are_refused(submit, queue):
     queue.set_state("s", "cancelled")
     with pytest.raises(ConflictError, match="was cancelled"):
         submit()
+
+
+def test_a_study_that_another_process_works_on_stays_as_it_is(store, queue, tmp_path):
+    """A second `run` of it, with another budget, is refused before the record changes."""
+    desk = Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
+    desk.run(FakeEngine(scores(0.5)), trials=1)
+    began = processes._read_start_time(os.getppid())
+    queue.claim("it", f"{platform.node()}/{os.getppid()}/{began}/{processes._read_pid_namespace()}", 60)
+    before = queue.get("it").document
+    with pytest.raises(StudyBusyError, match=f'study "it" is being worked on by process {os.getppid()} on '):
+        enqueue(desk.study(trials=9), SUMMARY, desk.store)
+    assert queue.get("it").document == before
+
+
+def test_a_study_that_was_cancelled_while_it_was_checked_does_not_begin(store, queue, tmp_path):
+    """A resumed one is checked for seconds before it is leased, and may be cancelled by then."""
+    desk = Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
+    desk.run(FakeEngine(scores(0.5)), trials=1)
+    queue.set_state("it", "cancelled")
+    with pytest.raises(InputError, match='study "it" was cancelled'):
+        enqueue(desk.study(trials=9), SUMMARY, store)
+
+
+@pytest.mark.parametrize("experiment", ["it", "elsewhere"])
+def test_a_study_stays_in_its_experiment(store, tmp_path, experiment):
+    """Its runs would be divided between two; the name of the study is the experiment that it has by default."""
+    desk = Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
+    desk.run(FakeEngine(scores(0.5)), trials=1)
+    text = FILE.replace("tracking: {{", f"tracking: {{{{experiment: {experiment}, ")
+    words = {"sampler": "random", "pruner": "none", "budget": "", "keep": 3, "fleet": "off", "selection": ""}
+    moved = study_of(text.format(**words, trials=3))
+    if experiment == "it":
+        enqueue(moved, SUMMARY, store)
+        return
+    with pytest.raises(ConflictError, match='has its runs in the experiment "it" of MLflow, got "elsewhere"'):
+        enqueue(moved, SUMMARY, store)
 
 
 WIDE, ABOVE = "low: 1e-4, high: 1.0", "low: 2.0, high: 4.0"
