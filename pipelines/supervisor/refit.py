@@ -76,8 +76,9 @@ class Refit:
             # First: no refit of other epochs may be taken for the one that is compared.
             discard_model(self._locate(REFIT))
             decision = yield from self._decide()
-        is_trained = is_refitted(self._context.study, self._context.home, self._winner.number)
-        if decision.state == "complete" and not is_trained:
+        else:
+            self._remove_compared()  # a kill may have left them
+        if decision.state == "complete" and not self._is_trained(decision):
             yield from self._train(decision)
 
     def _decide(self) -> Generator[StudyEvent, None, Retraining]:
@@ -147,10 +148,18 @@ class Refit:
 
     def _train(self, decision: Retraining) -> Iterator[StudyEvent]:
         """Train the refit; a model with a defect counts as a failure."""
+        # First: what a kill left of one was neither judged nor recorded.
+        discard_model(self._locate(REFIT))
         self._divide_data(REFIT_ROWS)
         training = self._jobs.make_job(self._winner, REFIT, REFIT_ROWS, self._epochs)
         training.find_defect = read_comparison(self._context.objective, decision).find_defect
         yield from self._jobs.run([training])
+
+    def _is_trained(self, decision: Retraining) -> bool:
+        """Return whether a refit was recorded since it was decided on, and its model is there."""
+        stored = self._list_stored().get(REFIT)
+        is_recorded = stored is not None and stored.state == "complete" and stored.ended_ms >= decision.ended_ms
+        return is_recorded and is_refitted(self._context.study, self._context.home, self._winner.number)
 
     def _is_done(self, training: ComparedTraining) -> bool:
         """Return whether a compared training has ended in an earlier run, and its model is there to be scored."""

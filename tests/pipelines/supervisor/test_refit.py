@@ -9,9 +9,11 @@ from scripted_finalists import compared, engine, retraining_of, run, script
 
 from pipelines.data.jobs import DataJob
 from pipelines.data.splits.division import Division
+from pipelines.engines.base import Finished
 from pipelines.queries.study_reader import StudyReader
 from pipelines.selection.refit import COMPARED_TRAININGS
 from pipelines.supervisor.events import RefitCompared, RefitComparing, RetrainingEnded
+from pipelines.supervisor.refit import Refit
 from pipelines.workspace.home import Home
 from tracking.outbox.records import StudyClosed, TrialFinished
 from tracking.store.database import Store
@@ -183,3 +185,48 @@ def test_other_epochs_are_compared_anew(desk):
     assert jobs_of(made, "compare-refit-1")["compare-refit-1"].refit_epochs == 3
     assert not ended.refit
     assert "not delivered" in ended.refit_reason
+
+
+def killed_at_the_end_of(name, made, desk):
+    """Run the study, and end its supervisor when the worker has ended a retraining, before it is recorded."""
+
+    def end(event):
+        if isinstance(event, Finished) and event.job == f"trial-0-{name}":
+            raise KeyboardInterrupt
+
+    made._on_event = end
+    with pytest.raises(KeyboardInterrupt):
+        run(desk, made, selection=REFIT)
+
+
+def test_a_refit_that_a_kill_left_unrecorded_is_trained_again(desk):
+    """Its file shows neither that it was judged nor that MLflow has its model."""
+    killed_at_the_end_of("refit", engine(others=BETTER), desk)
+    assert (desk.home.locate_retraining("it", 0, "refit") / "result.json").exists()
+    made = engine(others=BETTER)
+    assert run(desk, made, selection=REFIT).refit
+    assert [*jobs_of(made, "refit")] == ["refit"]
+    assert [each.state for each in Retrainings(desk.store).list("it") if each.name == "refit"] == ["complete"]
+    assert [record.state for record in desk.records(TrialFinished) if record.retraining == "refit"] == ["complete"]
+
+
+def test_a_kill_does_not_keep_a_refit_with_a_defect(desk):
+    """It is judged once it is trained again: its last epoch is a bad one."""
+    killed_at_the_end_of("refit", engine(others=compared(own=1.0, refit=0.9)), desk)
+    ended = run(desk, engine(others=compared(own=1.0, refit=0.9)), selection=REFIT)
+    assert not ended.refit
+    assert "val_loss is 1.9 on the validation rows" in ended.refit_reason
+
+
+def test_a_comparison_leaves_nothing_after_a_kill(desk, monkeypatch):
+    """Cut off once the decision is stored, its models and rows are removed by the next run."""
+    with monkeypatch.context() as patched:
+        patched.setattr(Refit, "_remove_compared", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(desk, engine(others=WORSE), selection=REFIT)
+    left = desk.home.locate_retraining("it", 0, "compare-own-1") / "model.keras"
+    assert left.exists()
+    made = engine(others=WORSE)
+    assert not run(desk, made, selection=REFIT).refit
+    assert not made.jobs
+    assert not left.exists()
