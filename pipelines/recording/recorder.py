@@ -215,6 +215,10 @@ class Recorder:
             self._retrainings.put(retraining, connection)
         hit("retraining-recorded")
 
+    def record_retraining_displaced(self, number: int, name: str) -> None:
+        """Record that the model of a retraining is removed, since another one takes its place."""
+        self._add([ModelDisplaced(self._study.name, number, name)])
+
     def record_decision(self, decision: Retraining) -> None:
         """Store a decision on ensemble or refit, which is no training; its scores go into the study's report."""
         with self._store.write() as connection:

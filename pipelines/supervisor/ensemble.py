@@ -75,6 +75,9 @@ class Ensemble:
         if self._is_decided():
             self._remove_members()  # a kill may have left them
             return
+        stored = self._list_stored().get(ENSEMBLE)
+        if stored is not None and stored.state == "complete":
+            self._recorder.record_retraining_displaced(self._winner.number, ENSEMBLE)
         # First: no ensemble of other members may be taken for this one.
         discard_model(self._locate(ENSEMBLE))
         started_ms, started = now_ms(), time.monotonic()

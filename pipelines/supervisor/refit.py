@@ -74,7 +74,7 @@ class Refit:
         # A further retraining may have changed the best number of epochs.
         if decision is None or decision.epochs != self._epochs:
             # First: no refit of other epochs may be taken for the one that is compared.
-            discard_model(self._locate(REFIT))
+            self._discard_refit()
             decision = yield from self._decide()
         else:
             self._remove_compared()  # a kill may have left them
@@ -154,6 +154,13 @@ class Refit:
         training = self._jobs.make_job(self._winner, REFIT, REFIT_ROWS, self._epochs)
         training.find_defect = read_comparison(self._context.objective, decision).find_defect
         yield from self._jobs.run([training])
+
+    def _discard_refit(self) -> None:
+        """Remove a refit that another one may take the place of, here and in MLflow."""
+        stored = self._list_stored().get(REFIT)
+        if stored is not None and stored.state == "complete":
+            self._recorder.record_retraining_displaced(self._winner.number, REFIT)
+        discard_model(self._locate(REFIT))
 
     def _is_trained(self, decision: Retraining) -> bool:
         """Return whether a refit was recorded since it was decided on, and its model is there."""

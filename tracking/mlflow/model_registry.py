@@ -116,6 +116,17 @@ def delete_trial_model(client: MlflowClient, experiment_id: str, key: str) -> No
         _delete(client, model)
 
 
+def release_key(client: MlflowClient, experiment_id: str, key: str) -> None:
+    """Delete a retraining's logged model, which another one replaces; a registered one stays, under another key."""
+    model = find_trial_model(client, experiment_id, key)
+    if model is None:
+        return
+    if json.loads(model.tags.get(_VERSIONS_TAG, "[]")):
+        client.set_logged_model_tags(model.model_id, {KEY_TAG: f"{key}/{model.model_id}"})
+    else:
+        _delete(client, model)
+
+
 def find_trial_model(client: MlflowClient, experiment_id: str, key: str) -> Any | None:
     """Return a trial's logged model, or None; of twins keep the finished one and delete the others."""
     found = client.search_logged_models([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'")
@@ -172,7 +183,7 @@ def register_trial(client: MlflowClient, run: TrialRun, registration: Registrati
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    version = _find_version(client, name, run)
+    version = _find_version(client, name, run, model)
     if version is None:
         # The registry loads the model of a version with a client of the process-wide default address.
         set_default(client.tracking_uri)
@@ -186,7 +197,7 @@ def register_trial(client: MlflowClient, run: TrialRun, registration: Registrati
             await_creation_for=0,
         )
         # An earlier request that arrived late may have made a twin, which this search deletes.
-        version = _find_version(client, name, run) or version
+        version = _find_version(client, name, run, model) or version
     hit("version-created")
     _link_back(client, model, name, str(version.version))
     return RegisteredVersion(name, str(version.version))
@@ -219,13 +230,16 @@ def _set_alias(client: MlflowClient, study_key: str, version: RegisteredVersion,
     return chosen
 
 
-def _find_version(client: MlflowClient, name: str, run: TrialRun) -> Any | None:
-    """Return the version of a run, or None; of twins by kerastudy keep the first and delete the others."""
+def _find_version(client: MlflowClient, name: str, run: TrialRun, model: Any) -> Any | None:
+    """Return the version of a run's model, or None; of twins by kerastudy keep the first and delete the others."""
     known = client.search_model_versions(f"name = '{name}' and run_id = '{run.run_id}'")
-    ours = sorted((each for each in known if KEY_TAG in each.tags), key=lambda each: int(each.version))
+    by_us = [each for each in known if KEY_TAG in each.tags]
+    # A retraining may have had another model before.
+    of_model = [each for each in by_us if str(each.source).rpartition("/")[2] == model.model_id]
+    ours = sorted(of_model, key=lambda each: int(each.version))
     for twin in ours[1:]:
         client.delete_model_version(name, twin.version)
-    return next(iter([*ours, *known]), None)
+    return next(iter([*ours, *(each for each in known if each not in by_us)]), None)
 
 
 def _keep_one(client: MlflowClient, twins: Sequence[Any]) -> Any:

@@ -138,8 +138,9 @@ class MlflowProjection:
                 self._keep_model(record)
             case ModelDisplaced():
                 study = self._get_study(record.study)
-                key = self._runs.make_key(record.study, record.number)
-                model_registry.delete_trial_model(self._client, study.experiment_id, key)
+                key = self._runs.make_key(record.study, record.number, record.retraining)
+                displace = model_registry.release_key if record.retraining else model_registry.delete_trial_model
+                displace(self._client, study.experiment_id, key)
             case StudyClosed():
                 self._close_study(record)
 

@@ -152,10 +152,15 @@ class ModelKept:
 
 @dataclass(frozen=True)
 class ModelDisplaced:
-    """Trial that is no longer among the best `keep_models`: its logged model is deleted."""
+    """Trial that is no longer among the best `keep_models`: its logged model is deleted.
+
+    Attributes:
+        retraining: a retraining of the trial instead, whose model another one takes the place of.
+    """
 
     study: str
     number: int
+    retraining: str = ""
 
 
 @dataclass(frozen=True)

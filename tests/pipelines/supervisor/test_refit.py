@@ -15,7 +15,7 @@ from pipelines.selection.refit import COMPARED_TRAININGS
 from pipelines.supervisor.events import RefitCompared, RefitComparing, RetrainingEnded
 from pipelines.supervisor.refit import Refit
 from pipelines.workspace.home import Home
-from tracking.outbox.records import StudyClosed, TrialFinished
+from tracking.outbox.records import ModelDisplaced, StudyClosed, TrialFinished
 from tracking.store.database import Store
 from tracking.store.retrainings import Retrainings
 
@@ -230,3 +230,21 @@ def test_a_comparison_leaves_nothing_after_a_kill(desk, monkeypatch):
     assert not run(desk, made, selection=REFIT).refit
     assert not made.jobs
     assert not left.exists()
+
+
+def test_another_refit_takes_the_place_of_the_first_in_mlflow(desk):
+    """Its model is logged anew: the record of the first one's end comes before it."""
+
+    def longer(job):
+        return (yield from script(job, late=retraining_of(job) == "seed-3"))
+
+    selection = "finalists: 1, seeds: 2, refit: true"
+    assert run(desk, engine(others=BETTER), selection=selection).refit
+    assert desk.records(ModelDisplaced) == []
+    assert run(desk, engine(longer, others=BETTER), selection=selection.replace("2", "3")).refit
+    of_refits = [
+        record
+        for record in desk.records()
+        if isinstance(record, ModelDisplaced | TrialFinished) and record.retraining == "refit"
+    ]
+    assert [type(record) for record in of_refits] == [TrialFinished, ModelDisplaced, TrialFinished]

@@ -70,6 +70,27 @@ def test_a_study_that_goes_on_registers_its_new_winner(projection, client, name,
     assert client.get_model_version_by_alias(f"{name}-model", "champion").run_id == children[1].info.run_id
 
 
+def test_a_further_refit_is_a_further_version(projection, client, name, a_study, keras_file):
+    """A study that goes on may refit its winner for other epochs: that model is logged and gets the alias."""
+    opened, *records, _ = a_study(name)
+    started = TrialStarted(name, 1, {}, NOON, retraining="refit")
+    refit = TrialFinished(
+        name, 1, "complete", 0.8, {"best_epoch": 1.0}, "", NOON + 8, "", model=str(keras_file), retraining="refit"
+    )
+    closed = StudyClosed(
+        name, "finished", "", NOON + 9, 1, 0.8, {}, "", f"{name}-model", "champion", retraining="refit"
+    )
+    deliver(projection, [opened, *records, started, refit, closed])
+    displaced = ModelDisplaced(name, 1, "refit")
+    deliver(projection, [opened, displaced, displaced, started, refit, replace(closed, finished_ms=NOON + 99)])
+    versions = {each.version: each.source for each in client.search_model_versions(f"name = '{name}-model'")}
+    assert len(set(versions.values())) == len(versions) == 2
+    champion = client.get_model_version_by_alias(f"{name}-model", "champion")
+    assert champion.version == max(versions)
+    deliver(projection, [replace(closed, finished_ms=NOON + 99)])
+    assert len(client.search_model_versions(f"name = '{name}-model'")) == 2
+
+
 def test_an_alias_of_another_study_stays(projection, client, name, a_study, keras_file):
     """Of two studies under one name the first keeps the alias; the other's winner is the challenger."""
     first, second = (a_study(f"{name}{part}", models={1: keras_file}, register=f"{name}-model") for part in "ab")
