@@ -25,6 +25,7 @@ from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.registration import check_registration
 from pipelines.supervisor.study_control import HaltedError
 from pipelines.supervisor.work_aside import WorkAside
+from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.trial_folder import (
     explain_missing_model,
     has_model,
@@ -96,6 +97,8 @@ class StudyEnd:
         aside.remove_models()
         hit("winner-tested")
         state, reason = self._find_outcome()
+        if state != "paused":
+            self._remove_checkpoints()
         reason += notes
         self._study.recorder.record_study_end(
             StudyOutcome(
@@ -197,6 +200,11 @@ class StudyEnd:
         """Run a job; the report is prepared here while a worker runs the first one."""
         keep_alive = self._control.keep_alive_unless_halted
         return run_job(self._study.engine, job, keep_alive, on_start=aside.prepare_report, bystander=aside.collect)
+
+    def _remove_checkpoints(self) -> None:
+        """Remove the checkpoints of retrainings that were cut off, and that the study's end did not need."""
+        for folder in self._context.home.locate_study(self._context.name).glob("retrainings/*/*"):
+            remove_checkpoints(folder)
 
     def _find_outcome(self) -> tuple[StudyState, str]:
         if self._control.halt == "cancel":

@@ -297,9 +297,10 @@ class MlflowProjection:
             self._client.set_tag(run.run_id, "kerastudy.pareto_front", str(key in on_pareto_front).lower())
 
     def _settle_children(self, study: StudyRun, closed: StudyClosed) -> None:
-        """Leave no child run RUNNING without a process: after a pause it is SCHEDULED, otherwise KILLED."""
+        """Leave no child run unfinished without a process: after a pause it is SCHEDULED, otherwise KILLED."""
         for run in self._runs.load_trials(study).values():
-            if run.status != "RUNNING":
+            # After a pause the end may come without it, as of a retraining that is not needed any more.
+            if run.status not in ("RUNNING", "SCHEDULED"):
                 continue
             if closed.state == "paused":
                 self._client.update_run(run.run_id, status="SCHEDULED")

@@ -78,3 +78,16 @@ def test_models_that_were_written_before_a_kill_are_recorded(desk):
         if isinstance(event, TrialEnded):
             (desk.home.locate_trial("it", 0) / WEIGHTS_FILE).write_bytes(b"")
     assert [record.number for record in desk.records(ModelKept)] == [0]
+
+
+@pytest.mark.parametrize(("control_request", "stays"), [(None, False), ("cancel", False), ("pause", True)])
+def test_checkpoints_of_retrainings_end_with_the_study(desk, control_request, stays):
+    """One that was cut off and is not needed any more leaves none, nor does a cancelled study; a paused one goes on."""
+    left = desk.home.locate_retraining("it", 0, "seed-1") / "fold-0.checkpoint"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"")
+    supervisor = desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1)
+    if control_request is not None:
+        supervisor._control.obey(control_request)
+    list(supervisor.run())
+    assert left.exists() == stays

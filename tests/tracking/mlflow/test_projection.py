@@ -218,6 +218,18 @@ def test_a_paused_study_waits(projection, client, name, a_study):
     assert parent.info.end_time is None
 
 
+@pytest.mark.parametrize("state", ["finished", "cancelled"])
+def test_a_retraining_that_a_pause_cut_off_does_not_wait_for_ever(projection, client, name, a_study, state):
+    """The study may end without it: cancelled, or by another selection; its run is over then too."""
+    records = a_study(name)
+    retraining = TrialStarted(name, 0, {}, NOON, retraining="seed-1")
+    paused = StudyClosed(name, "paused", "Ctrl-C", NOON + 20_000, 0, 0.5, {"complete": 1}, "")
+    deliver(projection, [*records[:5], retraining, paused, records[0], replace(paused, state=state)])
+    runs = client.search_runs([list_runs(client, name)[0].info.experiment_id])
+    [found] = [run for run in runs if run.info.run_name == f"{name}-t000-seed-1"]
+    assert found.info.status == "KILLED"
+
+
 def test_a_paused_trial_is_running_with_a_tag(projection, client, name, a_study):
     """Its run shows that it is paused, with its score; when it goes on it is running, and in the end what it became."""
     opened = a_study(name)[0]
