@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipelines.search.gp.encoding import PointEncoding, Points
 from search_spaces.conditions import Condition
 from search_spaces.constraint import Constraint
-from search_spaces.parameters import Fixed, Float, Int
+from search_spaces.parameters import Float, Int
 from search_spaces.space import Space
 from search_spaces.suggest import INDEX
 from search_spaces.values import Value
@@ -59,16 +59,13 @@ class SpaceRules:
 
     def _test(self, test: Condition, points: Points) -> NDArray[np.bool_]:
         """Return whether each row passes a test of its parent's value."""
-        parent = self._space.parameters[test.parent]
-        if not isinstance(parent, Fixed) and test.parent not in self._positions:
-            return np.ones(len(points), dtype=bool)
         return np.asarray([test.holds(value) for value in self._read_column(test.parent, points)], dtype=bool)
 
     def _read_column(self, name: str, points: Points) -> list[Value]:
         """Return a parameter's value in each row."""
         parameter = self._space.parameters[name]
-        if isinstance(parameter, Fixed):
-            return [parameter.value] * len(points)
+        if name not in self._positions:  # a fixed value, or a list of one, which no encoding has
+            return [parameter.bounds[0]] * len(points)
         found, places = np.unique(points[:, self._positions[name]], return_inverse=True)
         values = [self._read_value(name, float(coordinate)) for coordinate in found]
         return [values[place] for place in places.reshape(-1)]
