@@ -21,7 +21,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from search_spaces.conditions import Condition
 from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
 from search_spaces.space import Space
-from search_spaces.values import Value, is_number
+from search_spaces.values import Value, is_number, is_same
 
 INDEX = "#idx"
 # Chosen, to end the search for an extreme that no point may reach, and the counting of points.
@@ -29,6 +29,7 @@ _TRIES = 20_000
 # A float's noise is 1e-16 of its size: with such a step still only 1e-9 of the step.
 _FINEST = Decimal("1e-7")
 _POINTS = 9
+_MOST_POINTS = 100
 _LONGEST_STEPS = 1000
 
 GRID_RESOLUTION = 5
@@ -97,6 +98,9 @@ def make_optuna_point(space: Space, point: Mapping[str, Value]) -> dict[str, Val
         if isinstance(parameter, (Int, Float)) and _is_indexed(parameter):
             assert is_number(value)
             given[name + INDEX] = parameter.find_index(value)
+        elif isinstance(parameter, Categorical):
+            # 64.0 is the choice 64, and the trial gets the choice as the space has it.
+            given[name] = next((choice for choice in parameter.choices if is_same(choice, value)), value)
         elif not isinstance(parameter, Fixed):
             given[name] = float(value) if isinstance(parameter, Float) and is_number(value) else value
     return given
@@ -109,6 +113,18 @@ def generate_grid(space: Space, *, resolution: int = GRID_RESOLUTION) -> Iterato
     there are no more, or where it has a step and at most 1000 of them.
     """
     return _generate_combinations(space, lambda parameter: list_grid_values(parameter, resolution))
+
+
+def generate_points(space: Space, *, every: bool) -> Iterator[dict[str, Value]]:
+    """Yield points that keep the constraints.
+
+    Args:
+        space: the space.
+        every: all points, of a space that `count_points` counts; else those that a bounded search of its grid finds.
+    """
+    if every:
+        return _generate_combinations(space, lambda parameter: list_grid_values(parameter, MOST_COUNTED))
+    return _generate_combinations(space, list_grid_values, tries=_TRIES)
 
 
 def list_grid_values(parameter: Parameter, resolution: int = GRID_RESOLUTION) -> tuple[Value, ...]:
@@ -153,6 +169,35 @@ def find_smallest(space: Space) -> dict[str, Value]:
 def find_largest(space: Space) -> dict[str, Value]:
     """Return the active values at the large end; see `smallest`."""
     return _find_extreme(space, largest_first=True)
+
+
+def find_most(space: Space, name: str) -> Value | None:
+    """Return the largest value that a parameter has in any point; None where the space does not declare it.
+
+    With constraints it is the largest that a bounded search finds, and where that finds none the end of the range.
+    """
+    if (parameter := space.parameters.get(name)) is None:
+        return None
+    tests, waiting = dict[str, list[Condition]](), [parameter]
+    while waiting:
+        for test in waiting.pop().when:
+            tests.setdefault(test.parent, []).append(test)
+            waiting.append(space.parameters[test.parent])
+    # First what decides that it exists, then itself, then what constraints link it to: they are small for its sake.
+    linked = {each for constraint in space.constraints if name in constraint.names for each in constraint.names}
+    first = [each for each in space.declared if each.name in tests]
+    others = [each for each in space.declared if each.name not in tests and each is not parameter]
+    others.sort(key=lambda each: each.name not in linked)
+
+    def order_values(each: Parameter) -> tuple[Value, ...]:
+        points = _MOST_POINTS if each is parameter else _POINTS
+        values = list_grid_values(each, points) if isinstance(each, (Int, Float)) else each.bounds
+        fit = [value for value in values if all(test.holds(value) for test in tests.get(each.name, ()))]
+        return tuple(sorted(fit, key=lambda value: _rank_choice(value, ()), reverse=True))
+
+    ordered = replace(space, declared=(*first, parameter, *others), start_from=())
+    found = next(_generate_combinations(ordered, order_values, tries=_TRIES), dict[str, Value]())
+    return found.get(name, max(parameter.bounds, key=lambda value: _rank_choice(value, ())))
 
 
 def _suggest_parameter(parameter: Parameter, trial: optuna.trial.BaseTrial) -> Value:

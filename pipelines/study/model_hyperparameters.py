@@ -14,7 +14,8 @@ from pipelines.training.schedule import DEFAULT_EPOCHS, FIT_ARGUMENTS
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.space import Space
-from search_spaces.suggest import find_largest
+from search_spaces.suggest import find_most
+from search_spaces.values import is_number
 
 _FILE = "hyperparameter_requests.json"
 _NOTES_FILE = "model_notes.json"
@@ -73,10 +74,11 @@ def select_initial_values(study: Study, requests: Sequence[HyperparameterRequest
 
 def compute_most_epochs(study: Study, requests: Sequence[HyperparameterRequest] = ()) -> int:
     """Return the most epochs that a trial of a study can train."""
-    epochs = find_largest(study.space).get("epochs")
-    if epochs is None and not study.has_user_model:
+    epochs, parameter = find_most(study.space, "epochs"), study.space.parameters.get("epochs")
+    if (parameter is None or parameter.when) and not study.has_user_model:
         known = catalogue.find_family(study.spec.model).find("epochs")
-        epochs = known.default if known else 0
+        # Where a condition does not hold, a trial has the family's default.
+        epochs = max(filter(is_number, (epochs, known.default if known else 0)))
     if epochs is None:
         of_epochs = [each for each in requests if each.name == "epochs"]
         ends = [

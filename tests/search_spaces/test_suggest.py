@@ -12,6 +12,7 @@ from search_spaces.parse import parse_space_dict
 from search_spaces.suggest import (
     ConstraintViolation,
     find_largest,
+    find_most,
     find_smallest,
     generate_grid,
     make_distributions,
@@ -102,6 +103,14 @@ def test_a_whole_number_is_known_to_a_float(study):
     values = suggest(space, study.ask())
     assert values == {"a": 3.0}
     assert isinstance(values["a"], float)
+
+
+def test_a_known_choice_has_the_type_that_the_space_gives_it(study):
+    """64.0 is the choice 64, and no other value."""
+    space = parse_space_dict({"units": [32, 64], "on": [True, False]})
+    study.enqueue_trial(make_optuna_point(space, {"units": 64.0, "on": True}))
+    values = suggest(space, study.ask())
+    assert [type(value) for value in values.values()] == [int, bool]
 
 
 def test_broken_constraints_reject_the_point(study):
@@ -207,3 +216,31 @@ def test_extremes_of_an_impossible_space():
     """Where no point is found that keeps the constraints, the plain end is returned, for its size is still asked."""
     space = parse_space_dict({"a": [1, 2], "constraints": ["a > 2"]})
     assert find_largest(space) == {"a": 2}
+
+
+BATCH, UNITS = {"type": "int", "low": 8, "high": 64}, {"type": "int", "low": 1, "high": 90}
+
+
+@pytest.mark.parametrize(
+    ("more", "most"),
+    [
+        ({}, 90),
+        ({"constraints": ["batch * units <= 640"]}, 80),
+        ({"batch": {**BATCH, "low": 9}, "constraints": ["batch * units <= 72"]}, 8),
+        (
+            {"kind": ["a", "b"], "extra": {**BATCH, "when": {"kind": "a"}}, "units": {**UNITS, "when": {"kind": "b"}}},
+            90,
+        ),
+        ({"depth": [1, 2, 3], "units": {**UNITS, "when": {"depth": 2}}}, 90),
+        ({"units": [7, 30, 9], "constraints": ["units < 20"]}, 9),
+        ({"units": 4}, 4),
+    ],
+)
+def test_the_most_of_one_parameter(more, most):
+    """Others are small for its sake, and have the values that it needs to exist; `find_largest` takes them in order."""
+    assert find_most(parse_space_dict({"batch": BATCH, "units": UNITS, **more}), "units") == most
+
+
+def test_the_most_of_a_parameter_that_is_none():
+    """Its value is then the model's affair."""
+    assert find_most(parse_space_dict({"units": 4}), "epochs") is None

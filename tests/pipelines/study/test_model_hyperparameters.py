@@ -79,6 +79,16 @@ def test_most_epochs(space, search, expected):
     assert compute_most_epochs(own(), ()) == 30
 
 
+def test_most_epochs_of_a_family():
+    """Others are small for its sake, and where a condition does not hold a trial has the family's default."""
+    family = "study: it\ndata: {source: d.csv, target: y}\nmodel: mlp\nspace: "
+    units, epochs = "units: {type: int, low: 8, high: 64}", "epochs: {type: int, low: 5, high: 80}"
+    bound = study_of(f"{family}{{{units}, {epochs}, constraints: [units * epochs <= 400]}}\n")
+    assert compute_most_epochs(bound) == 50
+    at_times = study_of(f"{family}{{optimizer: [sgd, adam], epochs: {{value: 8, when: {{optimizer: sgd}}}}}}\n")
+    assert compute_most_epochs(at_times) == 30
+
+
 def search_of(study, storage, asked=(UNITS, RATE, KIND)):
     return OptunaSearch(
         storage,
