@@ -117,14 +117,18 @@ class Space:
         """
         if not any(has_default(parameter) for parameter in self.declared):
             return {}
-        return self._complete({})
+        return self.complete_point({})
 
     def list_points(self) -> tuple[dict[str, Value], ...]:
-        """Return the points to try first: the defaults, if they satisfy the constraints, then `start_from`."""
+        """Return the points to try first: the defaults, then `start_from`; without those that break a constraint."""
         defaults = self.make_defaults()
         first = [defaults] if defaults and not self.find_violations(defaults) else []
-        points = (self._complete(point) for point in self.start_from)
-        return (*first, *(point for point in points if point not in first))
+        return (*first, *(point for point in self.list_start_points() if point not in first))
+
+    def list_start_points(self) -> tuple[dict[str, Value], ...]:
+        """Return the points of `start_from`, completed; without those that break a constraint with their defaults."""
+        points = map(self.complete_point, self.start_from)
+        return tuple(point for point in points if not self.find_violations(point))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space in full as plain data, from which `parse_space_dict` makes an equal space."""
@@ -135,16 +139,25 @@ class Space:
             written["start_from"] = [dict(point) for point in self.start_from]
         return written
 
-    def _complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
+    def complete_point(self, point: Mapping[str, Value]) -> dict[str, Value]:
+        """Return a point with the defaults of what it leaves out, without what does not exist there.
+
+        A value that exists only with some values of a parent that is still to be drawn stays, for those.
+        """
         values: dict[str, Value] = {}
+        undecided: set[str] = set()  # parameters whose children may exist or not
         for name, parameter in self.parameters.items():
-            if not self.is_active(parameter, values):
+            tests = parameter.when
+            if not all(t.holds(values[t.parent]) if t.parent in values else t.parent in undecided for t in tests):
                 continue
+            is_sure = not any(test.parent in undecided for test in tests)
             if name in point:
                 values[name] = point[name]
-            elif isinstance(parameter, Fixed) or has_default(parameter):
+            elif is_sure and (isinstance(parameter, Fixed) or has_default(parameter)):
                 assert not isinstance(parameter.default, Unset)
                 values[name] = parameter.default
+            if not is_sure or name not in values:
+                undecided.add(name)
         return values
 
 

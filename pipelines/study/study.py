@@ -21,7 +21,7 @@ from pipelines.study.objective import (
     resolve_user_objective,
 )
 from pipelines.study.problem_places import locate_problem, sort_problems
-from pipelines.study.space_notes import note_pairs_of_choices
+from pipelines.study.space_notes import note_pairs_of_choices, note_unused_points
 from search_spaces.errors import InputError, Problem
 from search_spaces.space import Space
 from search_spaces.yaml_document import Document
@@ -131,6 +131,7 @@ class Study:
             *self._note_broken_constraints(),
             *self._note_random_weights(),
             *note_pairs_of_choices(self.space, self.document),
+            *note_unused_points(self.space, self.document),
         )
 
     def _note_random_weights(self) -> Iterator[Problem]:

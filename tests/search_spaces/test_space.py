@@ -67,6 +67,20 @@ def test_points_are_completed():
     )
 
 
+def test_a_value_waits_for_a_parent_that_is_drawn():
+    """Where the drawn parent makes it exist, the point's value holds; what hangs on it has no default yet."""
+    drawn = Categorical("optimizer", ("sgd", "adam"))
+    space = Space((drawn, MOMENTUM, NESTEROV, DEPTH), start_from=({"momentum": 0.6, "depth": 2},))
+    assert space.list_points() == ({"momentum": 0.6, "depth": 2},)
+
+
+def test_points_that_break_a_constraint_with_their_defaults_are_not_tried():
+    """What a point leaves out has its default, so the point as a whole counts."""
+    one, two = Int("one", 1, 9), Int("two", 1, 9, default=5)
+    space = Space((one, two), (Constraint("two <= one"),), ({"one": 3}, {"one": 7}))
+    assert space.list_points() == ({"two": 5}, {"one": 7, "two": 5})
+
+
 def test_defaults_that_break_a_constraint_are_not_tried():
     """The first trial is not thrown away on defaults that a constraint refuses."""
     one, two = Int("one", 1, 9, default=1), Int("two", 1, 9, default=2)
