@@ -11,7 +11,6 @@ reaches them again. Values that a model's code requests are written at once.
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections import Counter
@@ -29,6 +28,7 @@ from sqlalchemy import Connection
 from pipelines.search.curves import Curves
 from pipelines.search.draws_around import draw_around
 from pipelines.search.earlier_trials import EarlierTrials
+from pipelines.search.kept_points import KeptPoints, make_text
 from pipelines.search.pruners import PrunerName, compute_rungs, make_promotion_rule, make_pruning_rule
 from pipelines.search.rung_scores import find_score_at
 from pipelines.search.samplers import SamplerFactory
@@ -67,11 +67,6 @@ from search_spaces.suggest import (
 from search_spaces.values import Value
 from tracking.store.optuna_tables import TrialRows
 from tracking.testing.failpoints import hit
-
-# Chosen: where one draw in twenty satisfies the constraints, 200 in a row break them once in 28,000 times.
-_REDRAWS = 200
-# Chosen: the redraws that the sampler proposes; random draws follow.
-_PROPOSALS = 20
 
 
 @dataclass(frozen=True)
@@ -152,14 +147,16 @@ class OptunaSearch:
         self._tried = TriedPoints.collect(known[carried:], list_grid if spec.sampler == "grid" else list_values)
         self._study.sampler = self._untried_sampler = UntriedSampler(self._samplers.make(len(known)), self._tried)
         self._draws_on_request, self._repeats = settings.draws_on_request, settings.repeats
+        self._is_grid = spec.sampler == "grid"
         # A grid has its order already.
-        self._share = 1 if spec.sampler == "grid" else spec.share_structure
+        self._share = 1 if self._is_grid else spec.share_structure
+        self._kept = KeptPoints(self._initial_space, spec.seed, repeats=settings.draws_on_request)
         # Where code requests the values, the sampler walks the grid, because only trials show which points there are.
-        self._grid = generate_grid(self._space) if spec.sampler == "grid" and not settings.draws_on_request else None
+        self._grid = generate_grid(self._space) if self._is_grid and not settings.draws_on_request else None
         # `fixed_params` is where Optuna stores an enqueued point, without the values drawn in addition.
-        self._enqueued = Counter(_make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
-        if spec.sampler != "grid":
-            self._enqueue_known_points(settings.starting_points, known)
+        self._enqueued = Counter(make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
+        self._off_grid = set(self._enqueued)
+        self._enqueue_known_points(settings.starting_points, known)
 
     @property
     def trials(self) -> tuple[TrialSummary, ...]:
@@ -196,17 +193,20 @@ class OptunaSearch:
             if not self._has_point():
                 self._write(*drawn)
                 return None
-            self._set_sampler(rejected=len(drawn))
+            self._set_sampler()
             drawn.append(self._study.ask())
             hit("trial-drawn")
             try:
                 started = self._start_trial(drawn[-1])
             except ConstraintViolation as violation:
                 self._reject(drawn[-1], violation)
+                if self._is_grid or self._kept.enqueue(self._study, rejected=len(drawn)):  # a grid ends by itself
+                    continue
                 # The rejected trials are stored too, so that a resumed study does not draw them again.
-                if len(drawn) == _REDRAWS:
-                    self._write(*drawn)
-                    raise
+                self._write(*drawn)
+                if self._kept.is_exhausted:
+                    return None
+                raise
             else:
                 self._write(*drawn)
                 hit("trial-rows-added")
@@ -221,7 +221,7 @@ class OptunaSearch:
     @property
     def is_exhausted(self) -> bool:
         """Whether every point was tried or is being tried; if not, running trials may still draw the last ones."""
-        return self._grid is not None or self._tried.is_exhausted
+        return self._grid is not None or self._tried.is_exhausted or self._kept.is_exhausted
 
     def forget_points(self) -> None:
         """Count every point so far as not tried: code that requests more hyperparameters than before makes others."""
@@ -427,14 +427,13 @@ class OptunaSearch:
     def _get_frozen(self, trial: optuna.Trial) -> FrozenTrial:
         return self._memory.get_trial(trial._trial_id)
 
-    def _set_sampler(self, *, rejected: int) -> None:
+    def _set_sampler(self) -> None:
         """Set the sampler of the next trial, with the structure of its row's first one where trials share it."""
         trials = self._study.get_trials(deepcopy=False)
         # Optuna's memory knows where those that wait begin; to look for them takes longer with each trial.
         waiting = self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,))
         number = waiting[0].number if waiting else len(trials)
-        # A sampler does not see what was rejected, and may propose it again and again.
-        sampler = self._samplers.make(number) if rejected < _PROPOSALS else self._samplers.make_random(number)
+        sampler = self._samplers.make(number)
         if structure := self._find_shared_structure(trials):
             with warnings.catch_warnings():  # Optuna calls this sampler experimental
                 warnings.simplefilter("ignore", ExperimentalWarning)
@@ -455,13 +454,17 @@ class OptunaSearch:
 
     def _enqueue_known_points(self, starting: StartingPoints, known: Sequence[FrozenTrial]) -> None:
         """Enqueue the initial values that were not tried yet; a point that the space lists twice is tried twice."""
-        points = [make_optuna_point(self._space, point) for point in self._space.list_points()]
-        if defaults := make_optuna_defaults(self._undeclared, self._distributions):
+        # Defaults have no place in the order of a grid; what the file lists comes before it.
+        listed = self._space.list_start_points() if self._is_grid else self._space.list_points()
+        points = [make_optuna_point(self._space, point) for point in listed]
+        if not self._is_grid and (defaults := make_optuna_defaults(self._undeclared, self._distributions)):
             points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
+        points = [self._kept.complete(point, place) for place, point in enumerate(points)]
         tried = [*points, *(trial.params for trial in known)]
         points += [point for point in self._list_starting_points(starting, points) if point not in tried]
         for point in points:
-            text = _make_text(point)
+            text = make_text(point)
+            self._off_grid.add(text)
             if self._enqueued[text]:
                 self._enqueued[text] -= 1
             else:
@@ -484,11 +487,7 @@ class OptunaSearch:
             return self._tried.has_room
         for point in self._grid:
             next_point = make_optuna_point(self._space, point)
-            if not self._enqueued[_make_text(next_point)]:
+            if make_text(next_point) not in self._off_grid:
                 self._study.enqueue_trial(next_point)
                 return True
         return False
-
-
-def _make_text(point: object) -> str:
-    return json.dumps(point, sort_keys=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import optuna
 import pytest
-from search_bench import Cut, cut_at, ordered, with_points
+from search_bench import RATE, Cut, cut_at, ordered, with_points
+from small_studies import space_of
 
 from search_spaces.suggest import ConstraintViolation
 
@@ -45,6 +46,19 @@ def test_equal_points_are_each_tried(search):
     space = with_points({"rate": 0.5, "units": 3}, {"rate": 0.5, "units": 3})
     asked = [search(space).ask()[1] for _ in range(4)]  # each from a process of its own
     assert [each["rate"] == 0.5 for each in asked] == [False, True, True, False]
+
+
+def test_a_value_whose_parent_is_drawn_holds_where_it_exists(search):
+    """Also after a stop: half of these trials draw the parent that it needs."""
+    space = space_of(
+        kind=["a", "b"],
+        x={**RATE, "when": {"kind": "a"}},
+        y=RATE,
+        start_from=[{"x": 0.5, "y": n / 10} for n in range(1, 9)],
+    )
+    asked = [search(space).ask()[1] for _ in range(8)]  # each from a process of its own
+    assert [values["y"] for values in asked] == [n / 10 for n in range(1, 9)]
+    assert {values.get("x") for values in asked} == {0.5, None}
 
 
 def test_points_that_wait_in_the_store_are_used(search, storage):
@@ -95,7 +109,7 @@ def test_a_kill_while_a_point_is_rejected_costs_nothing(search, monkeypatch):
 
 def test_a_constraint_that_no_point_satisfies_is_reported(search, monkeypatch):
     """After many rejected draws the search gives up, and leaves no trial under way."""
-    monkeypatch.setattr("pipelines.search.optuna_search._REDRAWS", 5)
+    monkeypatch.setattr("pipelines.search.kept_points._PROPOSALS", 5)
     it = search(ordered("first > second + 8"))
     with pytest.raises(ConstraintViolation, match="first > second"):
         it.ask()

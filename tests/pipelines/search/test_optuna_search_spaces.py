@@ -123,6 +123,20 @@ def test_a_grid_survives_a_resume(search, monkeypatch, after):
     assert [number for number, _ in asked] == list(range(14))
 
 
+def test_a_grid_comes_after_the_points_of_the_file(search):
+    """They are tried first, on the grid or between its values; those on it are not tried again, nor after a stop."""
+    space = space_of(
+        units={"type": "int", "low": 1, "high": 101, "default": 51},
+        kind=["a", "b"],
+        start_from=[{"units": 7, "kind": "b"}, {"units": 26, "kind": "a"}],
+    )
+    asked = [search(space, sampler="grid").ask() for _ in range(3)]
+    asked += ask_all(search(space, sampler="grid"))
+    points = [(values["units"], values["kind"]) for _, values in asked]
+    assert points[:4] == [(7, "b"), (26, "a"), (1, "a"), (1, "b")]
+    assert len(points) == len(set(points)) == 1 + 5 * 2
+
+
 # Shared structure --------------------------------------------------------------------------------------------
 
 SHAPED = {
