@@ -15,6 +15,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.search.trial_summaries import VALUES, takes_up_budget
+from pipelines.study.context import StudyContext
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.portfolios import fit_point
 from search_spaces.space import Space
@@ -76,6 +77,13 @@ def collect_earlier_trials(study: str, trials: Iterable[FrozenTrial]) -> Earlier
 def write_earlier_trials(folder: Path, earlier: EarlierTrials) -> None:
     """Write trials into the folder of the study that learns from them."""
     write_text(folder / _FILE, json.dumps(asdict(earlier)))
+
+
+def find_earlier_trials(context: StudyContext) -> EarlierTrials:
+    """Return the trials that a study learns from; none where its file names no earlier study, or does so no more."""
+    if context.spec.search.start_from is None:
+        return EarlierTrials()
+    return read_earlier_trials(context.home.locate_study(context.name))
 
 
 def read_earlier_trials(folder: Path) -> EarlierTrials:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.search.earlier_trials import read_earlier_trials
+from pipelines.search.earlier_trials import find_earlier_trials
 from pipelines.search.sampler_choice import choose_sampler
 from pipelines.study.context import StudyContext
 from search_spaces.portfolios import list_portfolio
@@ -23,14 +23,24 @@ class StartingPoints:
         portfolio: points of the space that were learned before, the best first.
         draws: number of draws around the study's first point.
         study: the earlier study that the points are of; empty where they are of the family's portfolio.
+        unfit: an earlier study that was to be tried first, and has no point that fits.
     """
 
     portfolio: tuple[Mapping[str, Value], ...] = ()
     draws: int = 0
     study: str = ""
+    unfit: str = ""
 
     def describe(self) -> str:
         """Return them in a line, with the key that changes their number; empty where there are none."""
+        return "; ".join(filter(None, (self._describe_unfit(), self._describe_points())))
+
+    def _describe_unfit(self) -> str:
+        if not self.unfit:
+            return ""
+        return f"search.start_from: no complete trial of study {self.unfit} has a point that fits half of this space"
+
+    def _describe_points(self) -> str:
         if not (count := len(self.portfolio) or self.draws):
             return ""
         learned = f"of study {self.study}" if self.study else "learned on other data sets"
@@ -41,20 +51,23 @@ class StartingPoints:
 
 
 def choose_starting_points(context: StudyContext) -> StartingPoints:
-    """Return the starting points of a study: for a family with a portfolio its first ones, else draws.
+    """Return the starting points of a study: of the earlier one that it names, of its family's portfolio, or draws.
 
-    There are none for a sampler that does not learn: its points are meant to be random, or all points in order.
+    Without an earlier study there are none for a sampler that does not learn: its points are meant to be random, or all
+    points in order.
     """
     spec, space = context.spec, context.study.space
-    count = spec.search.starting_points
+    count, earlier = spec.search.starting_points, find_earlier_trials(context)
     if count is None:
-        count = min(_MOST, context.most_trials // _SHARE)
-    if not count or not choose_sampler(context).learns:
+        # One at least of a study that the file names.
+        count = max(min(_MOST, context.most_trials // _SHARE), bool(earlier.study))
+    if not count:
         return StartingPoints()
-    earlier = read_earlier_trials(context.home.locate_study(context.name))
     if points := earlier.list_points(space, context.objective.direction, count):
         return StartingPoints(points, study=earlier.study)
+    if not choose_sampler(context).learns:
+        return StartingPoints(unfit=earlier.study)
     if not context.study.has_user_model and (portfolio := list_portfolio(spec.model, space)):
-        return StartingPoints(portfolio[:count])
+        return StartingPoints(portfolio[:count], unfit=earlier.study)
     has_defaults = bool(space.make_defaults()) or bool(context.undeclared)
-    return StartingPoints(draws=count if has_defaults else 0)
+    return StartingPoints(draws=count if has_defaults else 0, unfit=earlier.study)

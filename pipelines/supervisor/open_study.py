@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.engines.base import Engine
 from pipelines.recording.recorder import Recorder
-from pipelines.search.earlier_trials import read_earlier_trials
+from pipelines.search.earlier_trials import find_earlier_trials
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.pruners import choose_pruner
 from pipelines.search.sampler_choice import choose_sampler
@@ -61,7 +61,7 @@ class OpenStudy:
                 draws_on_request=context.study.has_user_model,
                 repeats=not context.combinations.searches,
                 starting_points=choose_starting_points(context),
-                earlier=read_earlier_trials(context.home.locate_study(context.name)),
+                earlier=find_earlier_trials(context),
                 gp_trials=choose_sampler(context).gp_trials,
             ),
             check=control.verify,

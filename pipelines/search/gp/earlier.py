@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from optuna.distributions import BaseDistribution
 
 from pipelines.search.earlier_trials import EarlierTrial
 from pipelines.search.gp.encoding import PointEncoding, Points
 from pipelines.search.gp.observations import Curve, Observations, make_observations, measure_progress
-from search_spaces.parameters import Float, Int
+from search_spaces.parameters import Fixed, Float, Int
 from search_spaces.space import Space
 from search_spaces.suggest import INDEX
 from search_spaces.values import Value, is_number
@@ -27,8 +28,10 @@ def add_earlier_trials(
 ) -> Observations:
     """Return the observations of a study with those of an earlier one, which are marked.
 
-    A trial that the present space could not hold is left out. Data or training may have changed since, so the
-    earlier scores are moved by the median difference at the points that both studies have completed.
+    A trial that the present space could not hold is left out. So is one that differs from it in what only the present
+    study fixes: where no earlier trial has that value, both studies fix it, and the difference is one of the studies.
+    Data or training may have changed since, so the earlier scores are moved by the median difference at the points that
+    both studies have completed.
 
     Args:
         seen: of the study.
@@ -38,8 +41,10 @@ def add_earlier_trials(
         sign: turns values of the objective into scores, where more is better.
         epochs: the most that a trial of the present study trains.
     """
-    curves = []
+    curves, fixed = [], _list_fixed(trials, space)
     for trial in trials:
+        if any(trial.values.get(each.name, each.value) != each.value for each in fixed):
+            continue
         row = _encode(trial, space, encoding)
         if row is not None:
             curves.append(_make_curve(trial, row, sign, epochs))
@@ -55,6 +60,12 @@ def add_earlier_trials(
     )
 
 
+def _list_fixed(trials: Sequence[EarlierTrial], space: Space) -> list[Fixed]:
+    """Return the parameters that the present space fixes at a value which the earlier study searched among others."""
+    fixed = (each for each in space.declared if isinstance(each, Fixed) and each.name != "epochs")  # a curve has them
+    return [each for each in fixed if any(trial.values.get(each.name) == each.value for trial in trials)]
+
+
 def _encode(trial: EarlierTrial, space: Space, encoding: PointEncoding) -> Points | None:
     values: dict[str, Value] = {}
     for axis in encoding.axes:
@@ -66,10 +77,17 @@ def _encode(trial: EarlierTrial, space: Space, encoding: PointEncoding) -> Point
             return None
         if axis.name.endswith(INDEX) and isinstance(parameter, Int | Float) and is_number(value):
             value = parameter.find_index(value)
-        if not axis.distribution._contains(axis.distribution.to_internal_repr(value)):
+        if not _contains(axis.distribution, value):
             return None
         values[axis.name] = value
     return encoding.encode(values, {axis.name: axis.distribution for axis in encoding.axes}) if values else None
+
+
+def _contains(distribution: BaseDistribution, value: Value) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except ValueError:  # a choice that it does not offer, or text for a number
+        return False
 
 
 def _make_curve(trial: EarlierTrial, row: Points, sign: float, epochs: int) -> Curve:

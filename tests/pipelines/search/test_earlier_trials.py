@@ -108,3 +108,32 @@ def test_a_trial_that_the_space_could_not_hold_teaches_nothing():
     joined = add_earlier_trials(seen(({"x": 0.5}, -1.0)), trials, SPACE, ENCODING, sign=-1.0, epochs=9)
     np.testing.assert_allclose(joined.scores, [-1.0, -0.3, -0.2])
     np.testing.assert_allclose(joined.progress, [1, 0, 0.5])
+
+
+def joined_scores(space, *trials):
+    space = parse_space_dict(space)
+    distributions = make_distributions(space)
+    encoding = PointEncoding(distributions)
+    row = encoding.encode({"x": 0.5}, distributions)
+    one = Observations(row[None], np.ones(1), np.array([-1.0]), np.zeros((0, len(row))), np.zeros(1, dtype=bool))
+    return add_earlier_trials(one, trials, space, encoding, sign=-1.0, epochs=9).scores.tolist()
+
+
+def test_what_the_space_fixes_now_leaves_out_trials_with_another_value():
+    """Unless no earlier trial has that value: then it is a setting in which the two studies differ."""
+    x, trials = {"type": "float", "low": 0, "high": 1}, []
+    for score, kind in enumerate("abab"):
+        trials.append(EarlierTrial({"x": score / 9, "kind": kind, "width": 8, "epochs": 5}, {}, float(score)))
+    assert joined_scores({"x": x, "kind": "b", "width": 16, "epochs": 9}, *trials) == [-1, -1, -3]
+    assert joined_scores({"x": x, "kind": "c", "epochs": 5}, *trials) == [-1, 0, -1, -2, -3]
+
+
+def test_a_choice_that_only_code_offers_now_is_no_error():
+    """What the space does not declare has the values of this study's trials."""
+    space = parse_space_dict({"x": {"type": "float", "low": 0, "high": 1}})
+    drawn_from = {**make_distributions(space), "kind": optuna.distributions.CategoricalDistribution(("a", "b"))}
+    encoding = PointEncoding(drawn_from)
+    row = encoding.encode({"x": 0.5, "kind": "a"}, drawn_from)
+    one = Observations(row[None], np.ones(1), np.array([-1.0]), np.zeros((0, 2)), np.zeros(1, dtype=bool))
+    trials = [EarlierTrial({"x": 0.1, "kind": kind}, {}, 0.5) for kind in ("c", "b")]
+    assert len(add_earlier_trials(one, trials, space, encoding, sign=-1.0, epochs=9).scores) == 2

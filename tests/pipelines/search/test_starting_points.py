@@ -8,6 +8,7 @@ import pytest
 from small_studies import space_of
 
 from pipelines.search import starting_points
+from pipelines.search.earlier_trials import EarlierTrial, EarlierTrials, write_earlier_trials
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.starting_points import StartingPoints, choose_starting_points
 from pipelines.search.trial_summaries import TrialSummary
@@ -68,6 +69,34 @@ def test_without_a_portfolio_they_are_draws_around_the_defaults(choose):
 def test_samplers_that_do_not_learn_have_none(choose):
     """Random points are meant to be random, and a grid has its order."""
     assert [choose(30, sampler=name) for name in ("random", "qmc", "grid")] == [StartingPoints()] * 3
+
+
+def earlier_study(tmp_path, *points):
+    """Keep the trials of an earlier study for this one, as its start does."""
+    folder = Home(tmp_path, str(tmp_path)).locate_study("it")
+    folder.mkdir(parents=True)
+    trials = tuple(EarlierTrial(point, {}, float(score)) for score, point in enumerate(points))
+    write_earlier_trials(folder, EarlierTrials("before", trials))
+    return {"start_from": {"study": "before"}}
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc", "grid", "tpe"])
+def test_an_earlier_study_is_tried_first_with_every_sampler(choose, tmp_path, sampler):
+    """The file names it, so one of its points is tried however small the budget is."""
+    named = earlier_study(tmp_path, {"units": 9, "rate": 0.1}, {"units": 8, "rate": 0.2})
+    expected = StartingPoints(({"units": 9, "rate": 0.1},), study="before")
+    assert choose(4, sampler=sampler, **named) == expected
+    assert choose(4, sampler=sampler, starting_points=0, **named) == StartingPoints()
+    # The copied trials count while the file names their study.
+    assert choose(30, sampler=sampler).study == ""
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_line_names_an_earlier_study_that_does_not_fit(choose, tmp_path, sampler):
+    found = choose(30, sampler=sampler, **earlier_study(tmp_path, {"depth": 1, "activation": "relu"}))
+    line = "search.start_from: no complete trial of study before has a point that fits half of this space"
+    assert found.describe().split("; ")[0] == line
+    assert bool(found.portfolio) == (sampler == "tpe")
 
 
 def test_a_line_says_how_many_and_how_to_turn_them_off(choose):
