@@ -12,6 +12,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 
 from pipelines.search.earlier_trials import EarlierTrials
+from pipelines.search.nsga2_sampler import ResumableNsga2
 from pipelines.search.seeds import mix_seed
 from pipelines.search.untried_sampler import FirstValueSampler
 from pipelines.spec.schema import SearchSpec
@@ -81,7 +82,7 @@ class SamplerFactory:
         if name == "tpe":
             return samplers.TPESampler(seed=seed, n_startup_trials=self._get_startup(_TPE_STARTUP))
         if name == "nsga2":
-            return samplers.NSGAIISampler(seed=seed)
+            return ResumableNsga2(seed=seed)
         with warnings.catch_warnings():
             # Both may change in Optuna, which warns of that.
             warnings.simplefilter("ignore", ExperimentalWarning)

@@ -77,6 +77,28 @@ def test_a_study_asks_the_same_values_again_also_after_a_kill(storage, sampler):
         assert not SPACE.find_violations(values)
 
 
+def test_a_later_generation_has_the_same_parents_after_a_kill(storage):
+    """One that ends after the next generation has begun is no parent, whether the study was stopped or not."""
+
+    def play(name, kills):
+        found, late, search = [], None, open_search(storage, "nsga2", name=name)
+        for place in range(58):
+            if place in kills:
+                search = open_search(storage, "nsga2", name=name)
+                list(search.resume_interrupted())
+            number, values = search.ask()
+            found.append(dict(values))
+            if place == 7:
+                late = TrialSummary(number, "complete", 0.0, values)
+            else:
+                search.tell(TrialSummary(number, "complete", rate(values), values))
+            if place == 54 and late is not None:
+                search.tell(late)
+        return found
+
+    assert play("it", ()) == play("again", (30, 53, 56))
+
+
 def test_a_gaussian_process_proposes_the_first_trials_of_many(storage):
     """Another sampler follows, and learns from them; a search that is opened anew draws the same."""
 
