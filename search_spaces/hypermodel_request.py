@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from search_spaces.values import Value, format_value
+from search_spaces.values import Value, format_value, is_number, is_same
 
 Kind = Literal["int", "float", "choice", "boolean", "fixed"]
 Sampling = Literal["linear", "log", "reverse_log"]
@@ -57,6 +57,21 @@ class HyperparameterRequest:
     def convert_number(self, value: float) -> float | int:
         """Return a number of the range in the type that the model gets."""
         return int(value) if self.kind == "int" else float(value)
+
+    def convert(self, value: Value) -> Value:
+        """Return a value of the space in the type that the code gets; as it is where it has another type.
+
+        A range in the space replaces the one in the code, so a value outside of the latter is valid.
+        """
+        if self.kind == "int" and is_number(value) and float(value).is_integer():
+            return int(value)
+        if self.kind == "float" and is_number(value):
+            return float(value)
+        if self.kind in ("choice", "fixed"):
+            # KerasTuner stores true and false of a Choice as 1 and 0.
+            whole = int(value) if isinstance(value, bool) else value
+            return next((each for each in self.choices if is_same(each, value) or is_same(each, whole)), value)
+        return value
 
 
 def make_request(hyperparameter: Any) -> HyperparameterRequest:

@@ -13,7 +13,7 @@ import keras_tuner
 
 from search_spaces.errors import InputError, Problem
 from search_spaces.hypermodel_request import make_request
-from search_spaces.values import Value, describe, is_number, is_same
+from search_spaces.values import Value, describe, is_same
 
 Draw = Callable[[Any], Value]
 
@@ -80,36 +80,15 @@ def make_hyperparameters(values: Mapping[str, Value]) -> TrialHyperParameters:
 def convert_value(hyperparameter: Any, value: Value) -> Value:
     """Return the value in the type that the code expects.
 
-    A range in the space replaces the one in the code, so a value outside of the latter is valid; another type is not.
-
     Raises:
         InputError: if the value is of another type.
     """
-    kind = _find_kind(hyperparameter)
-    if kind == "Int" and is_number(value) and float(value).is_integer():
-        return int(value)
-    if kind == "Float" and is_number(value):
-        return float(value)
-    if kind == "Boolean" and isinstance(value, bool):
-        return value
-    if kind in ("Choice", "Fixed"):
-        # KerasTuner stores true and false of a Choice as 1 and 0.
-        alike = (
-            choice for choice in hyperparameter.values if is_same(choice, value) or is_same(choice, _make_int(value))
-        )
-        return next(alike, value)
-    expected = {"Int": "a whole number", "Float": "a number", "Boolean": "true or false"}[kind]
-    message = (
-        f"the model requests {expected} ({make_request(hyperparameter).describe()}), the space gives {describe(value)}"
-    )
-    raise InputError(Problem(message, f"space.{hyperparameter.name}"))
-
-
-def _make_int(value: Value) -> Value:
-    return int(value) if isinstance(value, bool) else value
-
-
-def _find_kind(hyperparameter: Any) -> str:
-    """Return the kind, one of KerasTuner's five, also for a subclass of one."""
-    kinds = ("Int", "Float", "Boolean", "Choice", "Fixed")
-    return next(name for cls in type(hyperparameter).__mro__ if (name := cls.__name__) in kinds)
+    request = make_request(hyperparameter)
+    expected = {"int": int, "float": float, "boolean": bool}.get(request.kind)
+    converted = request.convert(value)
+    # `type` and no `isinstance`, to which true is a whole number too.
+    if expected is None or type(converted) is expected:
+        return converted
+    wanted = {"int": "a whole number", "float": "a number", "boolean": "true or false"}[request.kind]
+    message = f"the model requests {wanted} ({request.describe()}), the space gives {describe(value)}"
+    raise InputError(Problem(message, f"space.{request.name}"))

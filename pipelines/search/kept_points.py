@@ -18,7 +18,15 @@ from optuna.trial import FrozenTrial
 from pipelines.search.seeds import mix_seed
 from search_spaces.parameters import Fixed
 from search_spaces.space import Space
-from search_spaces.suggest import INDEX, count_points, generate_points, make_distributions, make_optuna_point
+from search_spaces.suggest import (
+    INDEX,
+    ConstraintViolation,
+    count_points,
+    generate_points,
+    make_distributions,
+    make_optuna_point,
+    suggest,
+)
 
 # Chosen: the draws that a sampler proposes, which does not see those that were rejected; and all draws for one trial,
 # since first points that break a constraint may be waiting.
@@ -74,6 +82,16 @@ class KeptPoints:
         if all(left.isdisjoint(constraint.names) for constraint in self._space.constraints):
             return dict(point)
         return {**(self._draw(place, point, _COMPLETIONS) or {}), **point}
+
+    def keeps(self, point: Mapping[str, Any]) -> bool:
+        """Return whether a point keeps the constraints, as far as it has what they name."""
+        try:
+            suggest(self._space, optuna.trial.FixedTrial(dict(point)))
+        except ConstraintViolation:
+            return False
+        except ValueError:  # some of it is still to be drawn
+            return True
+        return True
 
     @cached_property
     def _is_counted(self) -> bool:

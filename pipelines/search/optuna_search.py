@@ -234,7 +234,8 @@ class OptunaSearch:
         self._untried_sampler.sampler = self._samplers.make(number, drawn)
         declared = self._space.parameters.get(request.name)
         if declared is not None:
-            value = suggest(Space((declared,)), trial)[request.name]
+            # As the code gets it: else its run in MLflow had the value twice, as 8.0 and as 8, which MLflow refuses.
+            value = request.convert(suggest(Space((declared,)), trial)[request.name])
         else:
             value = suggest_value(request, trial, self._distributions)
         self._store_values(trial, {request.name: value})
@@ -474,9 +475,12 @@ class OptunaSearch:
         self, starting: StartingPoints, points: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
         found = [make_optuna_point(self._space, point) for point in starting.portfolio]
+        found = [self._kept.complete(point, len(points) + place) for place, point in enumerate(found)]
         if starting.draws and points:
             distributions = {**self._distributions, **make_distributions(self._space)}
-            found += draw_around(points[0], distributions, starting.draws, self._samplers.spec.seed)
+            many = starting.draws * (20 if self._space.constraints else 1)
+            drawn = draw_around(points[0], distributions, many, self._samplers.spec.seed)
+            found += [point for point in drawn if self._kept.keeps(point)][: starting.draws]
         return [point for place, point in enumerate(found) if point not in found[:place]]
 
     def _has_point(self) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import optuna
 import pytest
-from search_bench import RATE, Cut, cut_at, ordered, with_points
+from search_bench import LOSS, RATE, Cut, cut_at, ordered, with_points
 from small_studies import space_of
 
+from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.starting_points import StartingPoints
+from pipelines.spec.schema import SearchSpec
 from search_spaces.suggest import ConstraintViolation
 
 # First points ------------------------------------------------------------------------------------------------
@@ -79,6 +82,22 @@ def test_points_that_wait_in_the_store_are_used(search, storage):
 def test_points_that_wait_take_up_no_budget(search):
     """A point counts once it is drawn, not once it is enqueued."""
     assert len(search(with_points({"rate": 0.5, "units": 3})).trials) == 0
+
+
+@pytest.mark.parametrize("starting", [StartingPoints(draws=5), StartingPoints(({"units": 2}, {"units": 3}))])
+def test_starting_points_keep_the_constraints(storage, starting):
+    """As many are tried as the line of `run` states: those that break one are drawn again."""
+    space = space_of(
+        rate={**RATE, "default": 0.01},
+        units={"type": "int", "low": 1, "high": 64, "default": 2},
+        constraints=["units * rate < 0.05"],
+    )
+    spec = SearchSpec(sampler="random", pruner="none")
+    search = OptunaSearch(storage, "it", SearchSettings(space, LOSS, spec, 5, starting_points=starting))
+    count = 1 + (starting.draws or len(starting.portfolio))
+    asked = [search.ask() for _ in range(count)]
+    assert [number for number, _ in asked] == list(range(count))
+    assert [values["units"] for _, values in asked[1:3]] == [2, 3] or starting.draws
 
 
 # Constraints -------------------------------------------------------------------------------------------------

@@ -81,6 +81,17 @@ def test_values_that_code_requests_are_not_repeated(storage):
     assert run("g", sampler="grid") == expected
 
 
+def test_a_value_has_the_type_of_the_code_that_requests_it(storage):
+    """As its worker has it: a run in MLflow refuses a second value, and 8.0 is another text than 8."""
+    initial, space = space_of(epochs=3), space_of(epochs=3, units=[8.0], rate=[0])
+    settings = SearchSettings(space, LOSS, SearchSpec(sampler="random"), 3, initial, draws_on_request=True)
+    search = OptunaSearch(storage, "it", settings)
+    number, _ = search.ask()
+    requests = (HyperparameterRequest("units", "int", 4, 4, 8), HyperparameterRequest("rate", "float", 0.1, 0.0, 1.0))
+    found = [search.suggest_value(number, each) for each in requests]
+    assert str(found) == str([search.trials[0].params[each.name] for each in requests]) == "[8, 0.0]"
+
+
 # Grid --------------------------------------------------------------------------------------------------------
 
 
