@@ -81,8 +81,13 @@ class StudyContext:
 
     @property
     def most_epochs(self) -> int:
-        """Most epochs that a trial can train."""
+        """Most epochs of a training."""
         return compute_most_epochs(self.study, self.requests)
+
+    @property
+    def trainings(self) -> int:
+        """Trainings of a trial: one on each fold, and all folds again with each further seed."""
+        return self.summary.folds * self.spec.training.seeds
 
     @cached_property
     def combinations(self) -> Combinations:

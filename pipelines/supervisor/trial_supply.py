@@ -134,7 +134,8 @@ class TrialSupply:
         if self._engine.layout.gpu_bytes is None:
             # A worker trains its trials in turns, and will have one.
             left_s *= max(1.0, (self._count_running() + 1) / self._engine.workers)
-        if (self._context.most_epochs - (contender.epochs or 0)) * epoch_s < left_s:
+        most_epochs = self._context.most_epochs * self._context.trainings
+        if (most_epochs - (contender.epochs or 0)) * epoch_s < left_s:
             return None
         if not self._has_noted_time:
             self._has_noted_time = True

@@ -23,9 +23,9 @@ EPOCHS = 9
 SCORES = [0.5, 0.9, 0.2, 0.7, 0.4, 0.8, 0.1, 0.6, 0.3]
 
 
-def asha(trials=9, budget="", fleet="off", epochs=EPOCHS):
+def asha(trials=9, budget="", fleet="off", epochs=EPOCHS, seeds=1):
     text = FILE.format(fleet=fleet, trials=trials, pruner="asha", sampler="random", budget=budget, keep=3, selection="")
-    return study_of(text.replace("epochs: 3", f"epochs: {epochs}"))
+    return study_of(text.replace("epochs: 3", f"epochs: {epochs}") + f"training: {{seeds: {seeds}}}\n")
 
 
 def curve(number, epochs=EPOCHS):
@@ -184,11 +184,14 @@ def in_seconds(job, scores=None):
     return replace(ended, result=timed) if isinstance(ended, TrialOutcome) else timed
 
 
-@pytest.mark.parametrize(("at_s", "trials"), [(993.5, 3), (994.5, 2)])
-def test_the_last_of_the_time_is_for_the_best_paused_trials(desk, at_s, trials):
-    """Where a new trial would not get to its end, the best paused one goes on instead: it lacks six epochs, 6 s."""
+@pytest.mark.parametrize(("seeds", "at_s", "trials"), [(1, 993.5, 3), (1, 994.5, 2), (2, 984.5, 3), (2, 985.5, 2)])
+def test_the_last_of_the_time_is_for_the_best_paused_trials(desk, seeds, at_s, trials):
+    """Where a new trial would not get to its end, the best paused one goes on instead.
+
+    It lacks six epochs, 6 s; with a second seed nine more.
+    """
     now, notes = [0.0], []
-    study = asha(budget=", time: 1000s")
+    study = asha(budget=", time: 1000s", seeds=seeds)
     for event in desk.supervisor(FakeEngine(in_seconds, test_scores={}), study=study, clock=lambda: now[0]).run():
         notes += [event.note] if isinstance(event, Noted) else []
         if isinstance(event, TrialPaused) and event.number == 1:
