@@ -15,7 +15,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -28,6 +28,7 @@ from sqlalchemy import Connection
 from pipelines.search.curves import Curves
 from pipelines.search.draws_around import draw_around
 from pipelines.search.earlier_trials import EarlierTrials
+from pipelines.search.gp.training_costs import TrainingCosts
 from pipelines.search.kept_points import KeptPoints, make_text
 from pipelines.search.pruners import PrunerName, compute_rungs, make_promotion_rule, make_pruning_rule
 from pipelines.search.rung_scores import find_score_at
@@ -157,6 +158,10 @@ class OptunaSearch:
         self._enqueued = Counter(make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
         self._off_grid = set(self._enqueued)
         self._enqueue_known_points(settings.starting_points, known)
+
+    def weigh_costs(self, estimate: Callable[[Mapping[str, Value]], float]) -> None:
+        """Let a Gaussian process propose what improves most for the estimated seconds of a training with its values."""
+        self._samplers = replace(self._samplers, costs=TrainingCosts(self._space, estimate))
 
     @property
     def trials(self) -> tuple[TrialSummary, ...]:

@@ -34,6 +34,11 @@ class SamplerChoice:
         return f"gp, and {self.name} after {self.gp_trials} trials" if self.gp_trials else self.name
 
     @property
+    def has_gp(self) -> bool:
+        """Whether a Gaussian process of ours proposes trials."""
+        return self.name == "gp" or self.gp_trials > 0
+
+    @property
     def learns(self) -> bool:
         """Whether it learns from trials that have ended."""
         return self.name not in ("random", "qmc", "grid")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
 from pipelines.search.earlier_trials import EarlierTrials
+from pipelines.search.gp.training_costs import TrainingCosts
 from pipelines.search.nsga2_sampler import ResumableNsga2
 from pipelines.search.seeds import mix_seed
 from pipelines.search.untried_sampler import FirstValueSampler
@@ -57,6 +58,7 @@ class SamplerFactory:
         epochs: the most that a trial trains.
         earlier: trials of an earlier study, which a Gaussian process learns from.
         gp_trials: so many first trials are proposed by a Gaussian process, whatever sampler follows.
+        costs: what trainings cost, where a Gaussian process is to weigh gains by it.
     """
 
     spec: SearchSpec
@@ -64,6 +66,7 @@ class SamplerFactory:
     epochs: int
     earlier: EarlierTrials = field(default_factory=EarlierTrials)
     gp_trials: int = 0
+    costs: TrainingCosts | None = None
 
     def make(self, number: int, drawn: int = 0) -> BaseSampler:
         """Return the sampler for trial `number` from its parameter after `drawn` others."""
@@ -99,7 +102,7 @@ class SamplerFactory:
     def _make_gp(self) -> BaseSampler:
         from pipelines.search.gp.sampler import GpSampler
 
-        return GpSampler(self.make_gp_settings())
+        return GpSampler(replace(self.make_gp_settings(), costs=self.costs))
 
     def make_gp_settings(self) -> GpSettings:
         """Return the settings of a Gaussian process for the study."""

@@ -25,6 +25,8 @@ from pipelines.training.fleet.grouping import (
     count_weights,
     estimate_alone_s,
     estimate_fleet_s,
+    estimate_one_alone_s,
+    estimate_one_s,
     plan_programs,
 )
 from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, Member, build_member
@@ -39,6 +41,8 @@ _RANDOM_SLOTS = 16
 _GPU_SLOTS = 256  # chosen: a GPU trains all members of a step at once
 # Chosen, because what a slot needs is only estimated.
 _SHARE_OF_MEMORY = 0.5
+# Chosen: a pruner leaves out as much as three quarters of the epochs.
+_PRUNED = 4
 
 Trial = tuple[int, Mapping[str, Value]]
 
@@ -65,6 +69,7 @@ class FleetPlanner:
 
     Attributes:
         ineligible_reason: why no trial of the study trains in a fleet; empty where they do.
+        ends_by_time: whether the time is expected to end the search, and not the number of trials.
     """
 
     def __init__(
@@ -85,10 +90,11 @@ class FleetPlanner:
         self._failures: dict[int, int] = {}
         self._parallel = 0
         self._is_auto = study.spec.resources.fleet == "auto"
+        self.ends_by_time = False
         self.ineligible_reason = find_ineligible_reason(study) or find_ineligible_data(study, summary)
         if self.ineligible_reason:
             return
-        sizes = estimate_sizes(summary, trials)
+        self._sizes = sizes = estimate_sizes(summary, trials)
         members = _sample_members(study)
         if not members:
             self.ineligible_reason = "no optimizer of the space updates each weight by itself"
@@ -107,6 +113,7 @@ class FleetPlanner:
         if is_estimated and in_time < 1:
             self.ineligible_reason = "budget.time is expected to end before a fleet is compiled and has trained a trial"
             return
+        self.ends_by_time = _PRUNED * in_time < trials
         # Where the time ends the search, each worker adds what it trains.
         is_shared = is_estimated and in_time >= trials
         self._parallel = count_fleets_at_once(programs, members, sizes, workers) if is_shared else workers
@@ -164,6 +171,17 @@ class FleetPlanner:
             return None
         group = self._find_or_add_group(member)
         return group.envelope, group.slots
+
+    def estimate_training_s(self, values: Mapping[str, Value]) -> float:
+        """Return the seconds of one core that a trial with these values is expected to train to its end.
+
+        By arithmetic alone, so that the same values have the same seconds in each run.
+        """
+        member = build_member(values, self._study.per_layer, self._study.spec.model)
+        if _check_member(member):
+            return estimate_one_alone_s(member, self._sizes)
+        held = (group.envelope for group in self._groups if group.envelope.holds(member))
+        return estimate_one_s(next(held, find_envelope([member])), member, self._sizes)
 
     def take(self, envelope: Envelope, most: int) -> list[Trial]:
         """Remove and return trials that wait for a program, at most so many."""

@@ -41,6 +41,9 @@ _STOPPING = (
     "kerastudy stop was requested before: no further trial starts, and those under way may finish; run the study again "
     "after its end for more"
 )
+_BY_COST = (
+    "; gp proposes what improves most for its seconds of training, since budget.time is expected to end the search"
+)
 _FALLBACK = (
     "trials of this model cannot be paused, since its own training keeps its state to itself: those worse than the "
     "median end instead; search.pruner changes that"
@@ -77,6 +80,14 @@ class SearchLoop:
             gpu_bytes=study.engine.layout.gpu_bytes,
             learns=choose_sampler(study.context).learns,
         )
+        self._weighs_costs = (
+            self.planner.ends_by_time
+            and choose_sampler(self._context).has_gp
+            # Its estimate is of the greatest improvement, whatever it costs.
+            and self._context.spec.budget.improvement is None
+        )
+        if self._weighs_costs:
+            study.search.weigh_costs(self.planner.estimate_training_s)
         self._supply = TrialSupply(study, self.planner)
         self._fleets = FleetJobs(study, self.planner, self._supply.draw)
         self._has_noted_fallback = False
@@ -97,7 +108,7 @@ class SearchLoop:
             trained=self.planner.describe(),
             notes=read_notes(self._context.home.locate_study(self._context.name)),
             combinations=self._context.combinations.describe(self._context.study),
-            sampling=choose_sampler(self._context).describe(),
+            sampling=choose_sampler(self._context).describe() + (_BY_COST if self._weighs_costs else ""),
             pruning=choose_pruner(self._context).reason,
             starting=choose_starting_points(self._context).describe(),
             paused=tuple(trial.number for trial in self._search.trials if trial.state == "paused"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from pipelines.search.gp.encoding import PointEncoding, Points
 from pipelines.search.gp.gaussian_process import GaussianProcess
 from pipelines.search.gp.observations import Observations, read_observations, warp
 from pipelines.search.gp.space_rules import SpaceRules
+from pipelines.search.gp.training_costs import TrainingCosts
 from search_spaces.space import Space
 from search_spaces.suggest import make_distributions
 
@@ -44,6 +45,7 @@ class GpSettings:
         epochs: the most that a trial trains.
         startup_trials: trials with a score before the model proposes points.
         earlier: trials of an earlier study, which inform the model too.
+        costs: what trainings cost, where proposals weigh improvement by it.
     """
 
     seed: int
@@ -51,6 +53,7 @@ class GpSettings:
     epochs: int
     startup_trials: int
     earlier: EarlierTrials = field(default_factory=EarlierTrials)
+    costs: TrainingCosts | None = None
 
 
 class PointModel:
@@ -62,6 +65,7 @@ class PointModel:
         seen: scores to learn.
         constraints: values of each constraint at complete trials, at most 0 where it is kept.
         random: draws candidates.
+        costs: see `GpSettings`.
     """
 
     def __init__(
@@ -71,8 +75,9 @@ class PointModel:
         seen: Observations,
         constraints: Sequence[tuple[Points, Array]],
         random: np.random.Generator,
+        costs: TrainingCosts | None = None,
     ) -> None:
-        self._encoding, self._rules, self._random = encoding, rules, random
+        self._encoding, self._rules, self._random, self._costs = encoding, rules, random, costs
         self._seen = seen
         extra = seen.has_curves + bool(seen.is_earlier.any())
         self._process = GaussianProcess(np.append(encoding.groups, len(encoding.axes) + np.arange(extra)))
@@ -94,11 +99,19 @@ class PointModel:
         return found
 
     def propose(self) -> tuple[Points, float]:
-        """Return the row of the best point found for a new trial, and what `rate` gives it."""
+        """Return the row of the best point found for a new trial, and what `rate` gives it.
+
+        With costs, the best is what improves most for its cost: Snoek, Larochelle and Adams, Practical Bayesian
+        Optimization of Machine Learning Algorithms (2012), section 3.2.
+        """
         order = np.argsort(-self._warped, kind="stable")
         near = list({_make_key(self._seen.points[index]): int(index) for index in reversed(order)}.values())
         best = self._seen.points[sorted(near, key=lambda index: -self._warped[index])[:_NEAR]]
-        return find_best_point(self._encoding, self.rate, self._rules.restrict, best, self._random)
+        find = partial(find_best_point, restrict=self._rules.restrict, near=best, random=self._random)
+        if (costs := self._costs) is None:
+            return find(self._encoding, self.rate)
+        row, _ = find(self._encoding, lambda points: self.rate(points) - costs.predict(self._encoding, points))
+        return row, float(self.rate(row[None])[0])
 
     @cached_property
     def unit(self) -> float:
@@ -166,7 +179,8 @@ def learn_points(
         )
     if len(seen.scores) < 2:
         return None
-    return PointModel(encoding, SpaceRules(settings.space, encoding), seen, _read_constraints(trials, encoding), random)
+    rules, constraints = SpaceRules(settings.space, encoding), _read_constraints(trials, encoding)
+    return PointModel(encoding, rules, seen, constraints, random, settings.costs)
 
 
 def find_distributions(space: Space, trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]:

@@ -111,8 +111,12 @@ def count_fleets_at_once(programs: Sequence[Envelope], members: Sequence[Member]
 
 def estimate_alone_s(members: Sequence[Member], sizes: Sizes) -> float:
     """Return the seconds of one core that a study's trials would take one by one in the graph trainer."""
-    mean = sum(ALONE_S + member.epochs * _estimate_alone_epoch_s(member, sizes) for member in members) / len(members)
-    return sizes.trials * mean
+    return sizes.trials * sum(estimate_one_alone_s(member, sizes) for member in members) / len(members)
+
+
+def estimate_one_alone_s(member: Member, sizes: Sizes) -> float:
+    """Return the seconds of one core that a trial takes in the graph trainer."""
+    return ALONE_S + member.epochs * _estimate_alone_epoch_s(member, sizes)
 
 
 def _estimate_compile_s(envelope: Envelope) -> float:
@@ -125,8 +129,13 @@ def _estimate_training_s(envelopes: Sequence[Envelope], members: Sequence[Member
     trained = 0.0
     for member in members:
         envelope = next(each for each in envelopes if each.holds(member))
-        trained += share * member.epochs * estimate_epoch_s(envelope, envelope.narrow(member), member.batch_size, sizes)
+        trained += share * estimate_one_s(envelope, member, sizes)
     return trained
+
+
+def estimate_one_s(envelope: Envelope, member: Member, sizes: Sizes) -> float:
+    """Return the seconds of one core that a trial trains in a program, compiling left out."""
+    return member.epochs * estimate_epoch_s(envelope, envelope.narrow(member), member.batch_size, sizes)
 
 
 def estimate_epoch_s(envelope: Envelope, own: Envelope, batch_size: int, sizes: Sizes) -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from desk import SUMMARY, scores
+from desk import FILE, SUMMARY, scores
 from fake_engine import FakeEngine
 from small_studies import study_of
 
@@ -248,3 +248,47 @@ def test_a_random_search_fills_a_gpu(trials, gpu, slots):
     made = study(resources="fleet: auto")
     _, chosen = make_planner(made, trials=trials, learns=False, gpu=gpu).find_program({"epochs": 3})
     assert chosen == slots
+
+
+# What a training costs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trials", "time", "gpu", "ends"),
+    [(1000, 15.0, None, True), (30, 36_000.0, None, False), (1000, None, None, False), (1000, 15.0, 10**10, False)],
+    ids=["time", "trials", "no limit", "gpu"],
+)
+def test_the_time_is_expected_to_end_a_search_of_more_trials_than_it_has_room_for(trials, time, gpu, ends):
+    """Neither a limit that is out of reach counts, nor a GPU, whose seconds the estimates are not of."""
+    summary = replace(SUMMARY, rows={"train": 20_000, "validation": 4, "test": 0})
+    made = study(", units: {type: int, low: 16, high: 256}")
+    assert make_planner(made, trials=trials, time=time, gpu=gpu, summary=summary).ends_by_time is ends
+
+
+def test_a_deeper_network_takes_longer():
+    """The estimate of a training goes by its layers and epochs, and is greater where it trains in no fleet."""
+    space = ", depth: {type: int, low: 1, high: 4}, optimizer: [adam, lamb]"
+    planner = make_planner(study(space), summary=replace(SUMMARY, rows={"train": 2_000, "validation": 4, "test": 0}))
+    plain = {"epochs": 3, "depth": 1, "optimizer": "adam"}
+    for change in ({"depth": 4}, {"epochs": 6}, {"optimizer": "lamb"}):
+        assert planner.estimate_training_s(plain | change) > planner.estimate_training_s(plain)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "budget", "weighs"),
+    [
+        ("gp", "time: 7.1s", True),
+        ("auto", "time: 7.1s", True),
+        ("tpe", "time: 7.1s", False),
+        ("gp", "time: 10h", False),
+        ("gp", "time: 7.1s, improvement: 0.1", False),
+    ],
+)
+def test_a_line_states_that_gains_count_by_their_seconds(desk, sampler, budget, weighs):
+    """They do where time ends the search and `gp` proposes; the estimate of an improvement leaves its cost out."""
+    text = FILE.format(
+        fleet="auto", trials=100_000, pruner="none", sampler=sampler, budget=f", {budget}", keep=1, selection=""
+    )
+    engine = FakeEngine(scores([0.5, 0.4, 0.3]), test_scores={})
+    started = next(iter(desk.supervisor(engine, study=study_of(text)).run()))
+    assert ("for its seconds of training" in started.sampling) is weighs
