@@ -69,12 +69,20 @@ class Course:
         best: the best score seen once so many epochs were trained, the first at 0.
         scores: each trial's best score, in the order in which the trials began.
         ask_s: CPU seconds of each call for work that began a trial, in that order.
+        started_at: epochs that were trained before each trial began, ascending.
+        ended_at: virtual second at which each epoch ended, in the order of `best`.
     """
 
     best: np.ndarray
     scores: list[float]
     ask_s: list[float]
     started_at: list[int] = field(default_factory=list)
+    ended_at: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def find_best_until(self, seconds: float) -> float:
+        """Return the best score seen until a virtual second; minus infinity where there is none."""
+        seen = int(np.searchsorted(self.ended_at, seconds, side="right"))
+        return float(self.best[seen - 1]) if seen else -math.inf
 
     def count_trials(self, epochs: int) -> int:
         """Return how many trials had begun once so many epochs were trained."""
@@ -89,6 +97,7 @@ class Simulation:
         clock: `epochs` or `seconds`, see above.
         most_trials: the search ends when so many have begun and ended.
         most_epochs: the search ends when so many epochs were trained, whatever is running.
+        most_seconds: the search ends at the first virtual second after so many at which a worker is free.
     """
 
     def __init__(
@@ -101,10 +110,11 @@ class Simulation:
         clock: str = "epochs",
         most_trials: float = math.inf,
         most_epochs: float = math.inf,
+        most_seconds: float = math.inf,
     ) -> None:
         self._searcher, self._surrogate, self._task = searcher, surrogate, task
         self._workers, self._most_trials, self._most_epochs = workers, most_trials, most_epochs
-        self._clock = clock
+        self._clock, self._most_seconds = clock, most_seconds
         self._curves: dict[object, Curve] = {}
         self._order: list[object] = []
         self._best: dict[object, float] = {}
@@ -121,6 +131,8 @@ class Simulation:
         self._fill_workers(now)
         while self._working:
             now, _, done = heapq.heappop(self._working)
+            if now > self._most_seconds:
+                break
             self._observe(now)
             following = self._searcher.proceed(done, self._list_scores(done))
             if following is not None and self._begun_epochs < self._most_epochs:
@@ -183,4 +195,5 @@ class Simulation:
             [self._best[trial] for trial in self._order],
             self._ask_s,
             sorted(first.values()),
+            np.array([ended for ended, _, _ in events]),
         )

@@ -72,6 +72,13 @@ class Surrogate:
         # The network's seconds fall by a little here and there.
         return Curve(found[:, _ACCURACY], np.maximum.accumulate(found[:, _SECONDS]))
 
+    @cache  # noqa: B019  # one surrogate a process
+    def find_median_seconds(self, task: int) -> float:
+        """Return the seconds of a training of a random configuration, the median."""
+        points = _draw(_PORTFOLIO_POINTS, 2)
+        found = self._predict(task, np.column_stack([np.full(len(points), EPOCHS), points]))
+        return float(np.median(found[:, _SECONDS]))
+
     def compute_regret(self, task: int, score: float) -> float:
         """Return (best known - score) / (best known - median of random); it can fall below 0."""
         best, median = self._find_reference(task)

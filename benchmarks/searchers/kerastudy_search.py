@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -43,6 +43,10 @@ class KerastudySearcher(Searcher):
         self._search = OptunaSearch(_open_storage(folder), f"study-{next(_names)}", settings)
         self._trained: dict[object, int] = {}
         self._rungs = sorted(rung + 1 for rung in self._search.rungs if rung + 1 < EPOCHS)
+
+    def weigh_costs(self, estimate: Callable[[Mapping[str, float]], float]) -> None:
+        """Let the Gaussian process weigh improvement by the seconds of a training."""
+        self._search.weigh_costs(estimate)
 
     def start(self) -> Stretch | None:
         """Return a paused trial that goes on, or else a new one, up to its next rung."""
