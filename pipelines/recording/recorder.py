@@ -216,8 +216,11 @@ class Recorder:
         hit("retraining-recorded")
 
     def record_retraining_displaced(self, number: int, name: str) -> None:
-        """Record that the model of a retraining is removed, since another one takes its place."""
-        self._add([ModelDisplaced(self._study.name, number, name)])
+        """Record that a retraining and its model are removed, since another one takes their place."""
+        with self._store.write() as connection:
+            self._check(connection)
+            self._outbox.add([ModelDisplaced(self._study.name, number, name)], connection)
+            self._retrainings.remove(self._study.name, number, name, connection)
 
     def record_decision(self, decision: Retraining) -> None:
         """Store a decision on ensemble or refit, which is no training; its scores go into the study's report."""

@@ -63,6 +63,12 @@ class Retrainings:
             writing.execute(sa.delete(retrainings).where(*(retrainings.c[name] == row[name] for name in _COLUMNS[:3])))
             writing.execute(sa.insert(retrainings).values(**row, details=json.dumps(values)))
 
+    def remove(self, study: str, number: int, name: str, connection: sa.Connection | None = None) -> None:
+        """Remove a retraining, if it is there."""
+        place = {"study": study, "number": number, "name": name}
+        with self._store.write(connection) as writing:
+            writing.execute(sa.delete(retrainings).where(*(retrainings.c[key] == each for key, each in place.items())))
+
     def list(self, study: str) -> tuple[Retraining, ...]:
         """Return the retrainings of a study's trials, by number and then by name."""
         order = (retrainings.c.number, retrainings.c.name)

@@ -107,6 +107,18 @@ def test_folds_as_good_as_the_trial_are_delivered(desk):
         assert (best.ensemble_reason, reader.read_end("it").ensemble_reason) == (ended.ensemble_reason,) * 2
 
 
+def test_an_ensemble_that_another_one_replaces_is_named_no_more(desk):
+    """Paused while the other one is trained, the study has none: its model is gone, and so is the reason."""
+    run(desk, Engine())
+    supervisor = desk.supervisor(Engine(script_folds(*FOLDS[:3])), trials=4, selection="ensemble: 4")
+    for event in supervisor.run():
+        if isinstance(event, EnsembleTraining):
+            supervisor.pause()
+    assert (event.state, event.ensemble_reason) == ("paused", "")
+    with StudyReader(desk.home, desk.store) as reader:
+        assert reader.find_best_trial("it").ensemble_reason == ""
+
+
 def test_an_ensemble_is_decided_once(desk):
     """A further run takes what is there; another number of models is another ensemble."""
     run(desk, Engine())
