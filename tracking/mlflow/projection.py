@@ -306,6 +306,9 @@ class MlflowProjection:
                 self._client.update_run(run.run_id, status="SCHEDULED")
             else:
                 self._client.set_terminated(run.run_id, "KILLED", closed.finished_ms)
+            if closed.state == "cancelled":  # for good; after another end it may go on
+                for tag in ("state", "kerastudy.state"):
+                    self._client.set_tag(run.run_id, tag, closed.state)
         self._runs.forget(study.name)
 
     def _seed_views(self, study: StudyRun) -> None:

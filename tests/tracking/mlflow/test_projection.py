@@ -228,6 +228,8 @@ def test_a_retraining_that_a_pause_cut_off_does_not_wait_for_ever(projection, cl
     runs = client.search_runs([list_runs(client, name)[0].info.experiment_id])
     [found] = [run for run in runs if run.info.run_name == f"{name}-t000-seed-1"]
     assert found.info.status == "KILLED"
+    # Another selection may go on with it.
+    assert found.data.tags["kerastudy.state"] == ("cancelled" if state == "cancelled" else "running")
 
 
 def test_a_paused_trial_is_running_with_a_tag(projection, client, name, a_study):
