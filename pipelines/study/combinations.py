@@ -11,7 +11,7 @@ from pipelines.study.study import Study
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.parameters import Categorical, Fixed
 from search_spaces.request_draws import list_request_values
-from search_spaces.suggest import MOST_COUNTED, count_points, list_grid_values
+from search_spaces.suggest import MOST_COUNTED, count_points, generate_grid, list_grid_values
 from search_spaces.values import Value
 
 
@@ -24,16 +24,18 @@ class Combinations:
         is_exact: False where code decides which hyperparameters a trial has.
         searches: whether any hyperparameter is searched.
         cuts: a line for each range of which a grid tries only some values.
+        extra: trials of points that the file lists again, or that are on no grid.
     """
 
     count: int | None
     is_exact: bool
     searches: bool
     cuts: tuple[str, ...] = ()
+    extra: int = 0
 
     def limit_trials(self, trials: int) -> int:
         """Return how many of so many trials there can be: fewer where the combinations are known to be fewer."""
-        return min(trials, self.count) if self.searches and self.is_exact and self.count else trials
+        return min(trials, self.count + self.extra) if self.searches and self.is_exact and self.count else trials
 
     def describe(self, study: Study) -> tuple[str, ...]:
         """Return in lines how many there are and what follows for the trials; no line where nothing follows."""
@@ -42,6 +44,8 @@ class Combinations:
             return (f"nothing is searched: {trials} trials differ by their seeds alone",) if trials > 1 else ()
         if self.count is None:
             return self.cuts
+        if self.count == 0 and self.is_exact:
+            return ("no combination of the space keeps its constraints",)
         number = f"{self.count:,} combination{'s' if self.count > 1 else ''}"
         # Conditions in code show only in trials: there may be fewer, and more where the check missed a branch.
         number = number if self.is_exact else f"about {number}, by what the check saw"
@@ -72,7 +76,20 @@ def count_combinations(study: Study, requests: Sequence[HyperparameterRequest]) 
         is_exact=not study.has_user_model,
         searches=bool(undeclared) or not all(isinstance(each, Fixed) for each in study.space.declared),
         cuts=tuple(_list_cuts(study, undeclared)) if is_grid else (),
+        extra=0 if declared is None else _count_extra(study, is_grid=is_grid),
     )
+
+
+def _count_extra(study: Study, *, is_grid: bool) -> int:
+    """Return the number of points of the file that are no combination of their own."""
+    space = study.space
+    points = space.list_start_points() if is_grid else space.list_points()
+    if not points:
+        return 0
+    unlike = {frozenset(point.items()) for point in points}
+    if is_grid:
+        unlike &= {frozenset(point.items()) for point in generate_grid(space)}
+    return len(points) - len(unlike)
 
 
 def _list_cuts(study: Study, undeclared: Sequence[HyperparameterRequest]) -> Iterator[str]:

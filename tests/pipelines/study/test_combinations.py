@@ -48,6 +48,31 @@ def test_spaces_of_a_family(space, lines, trials):
     assert describe(space) == (lines, trials)
 
 
+@pytest.mark.parametrize(
+    ("points", "search", "trials"),
+    [
+        ("[{units: 8}, {units: 8}, {units: 4}]", "{}", 4),
+        ("[{units: 8}]", "{}", 3),
+        ("[{units: 8}, {units: 4}]", "{sampler: grid}", 3),
+        ("[{units: 8}, {units: 8}]", "{sampler: grid}", 4),
+    ],
+)
+def test_points_of_the_file_that_are_listed_again_are_further_trials(points, search, trials):
+    """A search of three combinations has more trials then, by which pruners and progress go."""
+    assert describe(f"{{units: [4, 8, 16], start_from: {points}}}", search=search)[1] == trials
+
+
+def test_a_point_off_the_grid_is_a_further_trial():
+    space = "{units: {type: int, low: 1, high: 101}, start_from: [{units: 7}, {units: 26}]}"
+    assert describe(space, search="{sampler: grid}")[1] == 6
+
+
+def test_a_space_without_a_point_is_none():
+    """It is known where all points can be listed."""
+    lines, trials = describe('{units: [4, 8], constraints: ["units > 8"]}')
+    assert (lines, trials) == (["no combination of the space keeps its constraints"], 10)
+
+
 def test_grids_state_their_cuts():
     """Ranges that a grid cuts are named with the values that are left, and so is the budget that cuts the grid."""
     space = "{learning_rate: {type: float, low: 1e-4, high: 1.0, log: true}, units: {type: int, low: 4, high: 400}}"
