@@ -117,7 +117,9 @@ class Float:
         """Return up to `points` values from the smallest to the largest, evenly spread (on a log scale with `log`)."""
         if self.count is not None:
             return tuple(self.get_value(index) for index in spread_indexes(self.count, points))
-        return tuple(interpolate(self.low, self.high, share, self.log) for share in divide_evenly(points))
+        # Each once: between two neighbours there is nothing.
+        shares = divide_evenly(points)
+        return tuple(dict.fromkeys(interpolate(self.low, self.high, share, self.log) for share in shares))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameter in the full form of a study file."""

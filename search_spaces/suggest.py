@@ -209,7 +209,8 @@ def _suggest_parameter(parameter: Parameter, trial: optuna.trial.BaseTrial) -> V
         choice: Value = trial.suggest_categorical(name, parameter.choices)
         return choice
     if isinstance(declared, FloatDistribution):
-        drawn: float = trial.suggest_float(name, declared.low, declared.high, step=declared.step, log=declared.log)
+        # At the end of a range Optuna gives NumPy's number, whose text in MLflow would be another one.
+        drawn = float(trial.suggest_float(name, declared.low, declared.high, step=declared.step, log=declared.log))
     else:
         assert isinstance(declared, IntDistribution)
         drawn = trial.suggest_int(name, declared.low, declared.high, step=declared.step, log=declared.log)

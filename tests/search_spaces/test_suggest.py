@@ -113,6 +113,13 @@ def test_a_known_choice_has_the_type_that_the_space_gives_it(study):
     assert [type(value) for value in values.values()] == [int, bool]
 
 
+def test_a_range_of_two_neighbours(study):
+    """Its values are Python's, and a grid has both of them once."""
+    space = parse_space_dict({"a": {"type": "float", "low": 1.0, "high": 1.0000000000000002}})
+    assert [type(suggest(space, study.ask())["a"]) for _ in range(3)] == [float] * 3
+    assert [point["a"] for point in generate_grid(space)] == [1.0, 1.0000000000000002]
+
+
 def test_broken_constraints_reject_the_point(study):
     """A point that breaks a constraint is raised with its values and what it breaks."""
     space = parse_space_dict({"a": {"type": "int", "low": 1, "high": 9}, "constraints": ["a > 9 - 1"]})
