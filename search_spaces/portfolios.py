@@ -48,24 +48,31 @@ def list_portfolio(family: str, space: Space) -> tuple[dict[str, Value], ...]:
     return tuple(found)
 
 
-def fit_point(space: Space, point: Mapping[str, Value]) -> dict[str, Value] | None:
+def fit_point(space: Space, point: Mapping[str, Value], *, is_narrower: bool = False) -> dict[str, Value] | None:
     """Return a point of `space` that is as near to `point` as its ranges allow; None if little of the point is left.
+
+    With `is_narrower`, what the space does not search is no loss: it may fix what the point's own space searched.
 
     A number is moved into its range. The layers of a repeated parameter share the point's value. A parameter that
     cannot have the point's value, or that the point lacks, has its default; without one it is left to the sampler.
     """
     fitted: dict[str, Value] = {}
     kept: set[str] = set()
+    searched: set[str] = set()
     for name, parameter in space.parameters.items():
         if not space.is_active(parameter, fitted):
             continue
         source = name if name in point else _LAYER.sub("", name)
+        if not isinstance(parameter, Fixed):
+            searched.add(source)
         near = _find_nearest(parameter, point[source]) if source in point else None
         if near is not None:
             fitted[name] = near
             kept.add(source)
         elif isinstance(parameter, Fixed) or has_default(parameter):
             fitted[name] = parameter.default  # type: ignore[assignment]  # it has one
+    if is_narrower:
+        return fitted if kept & searched and len(kept & searched) >= _LEAST_KEPT * len(searched) else None
     # What the space lacks or fixes otherwise counts as lost, and so does what is no longer active.
     return fitted if len(kept) >= _LEAST_KEPT * len(point) else None
 

@@ -57,7 +57,7 @@ class EarlierTrials:
         complete = [trial for trial in self.trials if trial.score is not None]
         found: list[dict[str, Value]] = []
         for trial in sorted(complete, key=lambda each: sign * (each.score or 0.0)):
-            point = fit_point(space, trial.values)
+            point = fit_point(space, trial.values) or fit_point(space, trial.values, is_narrower=True)
             if point and point not in found and not space.find_violations(point):
                 found.append(point)
         return tuple(found[:most])

@@ -38,7 +38,7 @@ class StartingPoints:
     def _describe_unfit(self) -> str:
         if not self.unfit:
             return ""
-        return f"search.start_from: no complete trial of study {self.unfit} has a point that fits half of this space"
+        return f"search.start_from: no complete trial of study {self.unfit} has half of a point of this space"
 
     def _describe_points(self) -> str:
         if not (count := len(self.portfolio) or self.draws):

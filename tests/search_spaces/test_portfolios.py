@@ -88,6 +88,16 @@ def test_a_point_that_keeps_too_little_is_dropped():
     assert fit(units=UNITS, other=RATE) is None
 
 
+def test_a_narrower_space_takes_what_it_searches():
+    """A study that fixes most of what an earlier one searched still begins with its best points."""
+    space = parse_space_dict({"units": UNITS, "rate": RATE, "optimizer": "adam", "depth": 2})
+    point = {**POINT, "depth": 3, "dropout": 0.1, "l2": 0.1, "units_2": 8}
+    assert fit_point(space, point) is None
+    expected = {"units": 128, "rate": 1e-2, "optimizer": "adam", "depth": 2}
+    assert fit_point(space, point, is_narrower=True) == expected
+    assert fit_point(parse_space_dict({"other": RATE, "depth": 3}), point, is_narrower=True) is None
+
+
 def test_points_that_the_space_tries_anyway_are_left_out(monkeypatch):
     """No point is listed twice, none equals the space's own, and none breaks a constraint."""
     learned = ({"units": 64, "rate": 1e-2}, {"units": 512, "rate": 1e-2}, {"units": 999, "rate": 1e-2})

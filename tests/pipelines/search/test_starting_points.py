@@ -94,7 +94,7 @@ def test_an_earlier_study_is_tried_first_with_every_sampler(choose, tmp_path, sa
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_line_names_an_earlier_study_that_does_not_fit(choose, tmp_path, sampler):
     found = choose(30, sampler=sampler, **earlier_study(tmp_path, {"depth": 1, "activation": "relu"}))
-    line = "search.start_from: no complete trial of study before has a point that fits half of this space"
+    line = "search.start_from: no complete trial of study before has half of a point of this space"
     assert found.describe().split("; ")[0] == line
     assert bool(found.portfolio) == (sampler == "tpe")
 
