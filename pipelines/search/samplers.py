@@ -15,6 +15,7 @@ from pipelines.search.earlier_trials import EarlierTrials
 from pipelines.search.gp.training_costs import TrainingCosts
 from pipelines.search.nsga2_sampler import ResumableNsga2
 from pipelines.search.seeds import mix_seed
+from pipelines.search.tpe_sampler import PruningTpe
 from pipelines.search.untried_sampler import FirstValueSampler
 from pipelines.spec.schema import SearchSpec
 from search_spaces.distribution_values import list_grid
@@ -83,7 +84,7 @@ class SamplerFactory:
         if name in ("gp", "auto"):
             return self._make_gp()
         if name == "tpe":
-            return samplers.TPESampler(seed=seed, n_startup_trials=self._get_startup(_TPE_STARTUP))
+            return PruningTpe(seed=seed, n_startup_trials=self._get_startup(_TPE_STARTUP))
         if name == "nsga2":
             return ResumableNsga2(seed=seed)
         with warnings.catch_warnings():

@@ -355,7 +355,9 @@ class StudySpec(Section):
 
     @field_validator("search")
     @classmethod
-    def _check_pruner(cls, search: SearchSpec, info: ValidationInfo) -> SearchSpec:
+    def _check_several(cls, search: SearchSpec, info: ValidationInfo) -> SearchSpec:
+        if info.data.get("objectives") and search.sampler == "cma-es":
+            raise ValueError("the cma-es sampler takes one objective, not several; set sampler: gp, tpe or nsga2")
         if info.data.get("objectives") and search.pruner in ("hyperband", "freeze-thaw"):
             raise ValueError(
                 f"the {search.pruner} pruner compares one score, not several; set pruner: asha or median, which "

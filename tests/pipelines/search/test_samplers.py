@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 from collections.abc import Mapping
-from typing import get_args
+from typing import Literal, get_args
 
 import optuna
 import pytest
@@ -14,7 +14,7 @@ from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.samplers import check_sampler
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import SamplerName, SearchSpec
-from pipelines.study.objective import Objective
+from pipelines.study.objective import Goal, Objective
 from search_spaces.errors import InputError
 from search_spaces.parse import parse_space_dict
 from search_spaces.values import Value
@@ -97,6 +97,21 @@ def test_a_later_generation_has_the_same_parents_after_a_kill(storage):
         return found
 
     assert play("it", ()) == play("again", (30, 53, 56))
+
+
+@pytest.mark.parametrize("sampler", [name for name in INSTALLED if name != "cma-es"])
+def test_several_objectives_are_searched_while_trials_are_pruned(storage, sampler):
+    """A pruned trial has a score of the first one alone."""
+    goals = (Goal("val_loss", "minimize"), Goal("loss", "maximize"))
+    spec = SearchSpec(sampler=sampler, pruner="median", startup_trials=3)
+    search = OptunaSearch(storage, "it", SearchSettings(SPACE, Objective("val_loss", "minimize", goals), spec, 9))
+    for place in range(14):
+        number, values = search.ask()
+        search.report_epoch(number, 1, rate(values))
+        state: Literal["complete", "pruned"] = "complete" if place % 2 else "pruned"
+        goal = (values["learning_rate"],) if place % 2 else ()
+        search.tell(TrialSummary(number, state, rate(values), values, goals=goal))
+    assert [trial.state for trial in search.trials] == ["pruned", "complete"] * 7
 
 
 def test_a_gaussian_process_proposes_the_first_trials_of_many(storage):
