@@ -43,7 +43,8 @@ def add_earlier_trials(
     """
     curves, fixed = [], _list_fixed(trials, space)
     for trial in trials:
-        if any(trial.values.get(each.name, each.value) != each.value for each in fixed):
+        differs = any(trial.values.get(each.name, each.value) != each.value for each in fixed)
+        if differs or space.find_violations(trial.values):
             continue
         row = _encode(trial, space, encoding)
         if row is not None:

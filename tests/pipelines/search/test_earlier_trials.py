@@ -126,6 +126,8 @@ def test_what_the_space_fixes_now_leaves_out_trials_with_another_value():
         trials.append(EarlierTrial({"x": score / 9, "kind": kind, "width": 8, "epochs": 5}, {}, float(score)))
     assert joined_scores({"x": x, "kind": "b", "width": 16, "epochs": 9}, *trials) == [-1, -1, -3]
     assert joined_scores({"x": x, "kind": "c", "epochs": 5}, *trials) == [-1, 0, -1, -2, -3]
+    # One that a constraint forbids now was no point of this space.
+    assert joined_scores({"x": x, "constraints": ["x > 0.2"]}, *trials) == [-1, -2, -3]
 
 
 def test_a_choice_that_only_code_offers_now_is_no_error():
