@@ -29,6 +29,7 @@ from tracking.mlflow.formatting import (
     make_test_metrics,
 )
 from tracking.mlflow.model_registry import TrialRun
+from tracking.mlflow.names import encode_name
 from tracking.mlflow.refusals import Refusals
 from tracking.mlflow.run_log import RunLog
 from tracking.mlflow.run_rows import RunRows
@@ -155,11 +156,14 @@ class MlflowProjection:
         study = self._get_study(opened.study)
         self._client.update_run(study.run_id, status="RUNNING")
         tags = {**opened.tags, "state": "running", "kerastudy.state": "running", "kerastudy.metric": opened.metric}
+        tags["kerastudy.reason"] = ""  # an earlier pause or end may have left one
         self._log.log(study, tags={**tags, "kerastudy.direction": opened.direction})
         self._trials.log_dataset(study, opened)
         with self._refusals.collect(f"the views of {study.name}"):
             self._seed_views(study)
-        self._write_note(study, "Running: no result yet")
+        best = self._client.get_run(study.run_id).data.metrics.get(encode_name(f"best_{opened.metric}"))
+        result = "no result yet" if best is None else f"best {opened.metric} so far {best:.6g}"
+        self._write_note(study, f"Running: {result}")
         self._log.upload(study, opened.artifacts)
 
     def _record_trials(self, records: Sequence[TrialRecord]) -> None:

@@ -216,6 +216,8 @@ def test_a_paused_study_waits(projection, client, name, a_study):
     parent, children = list_runs(client, name)
     assert [run.info.status for run in (parent, *children.values())] == ["RUNNING", "FINISHED", "RUNNING"]
     assert parent.info.end_time is None
+    assert parent.data.tags["kerastudy.reason"] == ""
+    assert parent.data.tags["mlflow.note.content"].startswith("**Running: best val_accuracy so far 0.5**")
 
 
 @pytest.mark.parametrize("state", ["finished", "cancelled"])
