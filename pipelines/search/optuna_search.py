@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import optuna
-from optuna.distributions import FloatDistribution, check_distribution_compatibility
+from optuna.distributions import check_distribution_compatibility
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
@@ -33,6 +33,7 @@ from pipelines.search.kept_points import KeptPoints, make_text
 from pipelines.search.pruners import PrunerName, compute_rungs, make_promotion_rule, make_pruning_rule
 from pipelines.search.rung_scores import find_score_at
 from pipelines.search.samplers import SamplerFactory
+from pipelines.search.shared_structure import find_shared_structure
 from pipelines.search.space_evolution import count_carried
 from pipelines.search.starting_points import StartingPoints
 from pipelines.search.trial_summaries import (
@@ -440,23 +441,11 @@ class OptunaSearch:
         waiting = self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,))
         number = waiting[0].number if waiting else len(trials)
         sampler = self._samplers.make(number)
-        if structure := self._find_shared_structure(trials):
+        if structure := find_shared_structure(trials, self._share):
             with warnings.catch_warnings():  # Optuna calls this sampler experimental
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 sampler = optuna.samplers.PartialFixedSampler(structure, sampler)
         self._untried_sampler.sampler = sampler
-
-    def _find_shared_structure(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-        """Return the values that the next trial shares with the first one of its row."""
-        row = [trial for trial in trials[len(trials) // self._share * self._share :] if takes_up_budget(trial)]
-        if self._share == 1 or not row:
-            return {}
-        leader = row[0]
-        return {
-            name: value
-            for name, value in leader.params.items()
-            if not isinstance(leader.distributions[name], FloatDistribution)
-        }
 
     def _enqueue_known_points(self, starting: StartingPoints, known: Sequence[FrozenTrial]) -> None:
         """Enqueue the initial values that were not tried yet; a point that the space lists twice is tried twice."""
