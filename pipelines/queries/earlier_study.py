@@ -15,6 +15,7 @@ from pipelines.study.study import Study
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.store.database import Store
+from tracking.store.study_queue import ENDED_STATES
 
 
 def keep_earlier_trials(study: Study, task: Task, home: Home, store: Store) -> None:
@@ -47,5 +48,10 @@ def _find_trials(study: Study, name: str, objective: Objective, reader: RecordRe
     found = reader.load_optuna_study(record)
     earlier = collect_earlier_trials(name, found.get_trials(deepcopy=False) if found else ())
     if all(trial.score is None for trial in earlier.trials):
+        if record.state in ENDED_STATES:
+            raise InputError(
+                f"no trial of {name} is complete, and it has ended ({record.state}): there is nothing to learn from; name another "
+                "study or remove start_from"
+            )
         raise InputError(f"no trial of {name} is complete yet; wait for its end")
     return earlier

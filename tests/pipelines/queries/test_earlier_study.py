@@ -11,6 +11,7 @@ from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.load import load_study
 from search_spaces.errors import InputError
+from tracking.store.study_queue import StudyQueue
 
 BINARY = Task("binary", 1)
 
@@ -63,7 +64,13 @@ def test_what_cannot_be_learned_from_is_refused(home, study, store, finished, ch
     assert not read_earlier_trials(home.locate_study(later.name)).trials
 
 
-def test_a_study_without_a_complete_trial_teaches_nothing(home, study, store):
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [("running", "is complete yet; wait for its end"), ("failed", r"it has ended \(failed\): there is nothing")],
+)
+def test_a_study_without_a_complete_trial_teaches_nothing(home, study, store, state, message):
+    """One that has ended has no end to wait for."""
+    StudyQueue(store).set_state("s", state)
     later = make_study(study, objective=study.resolve_objective("binary").metric)
-    with pytest.raises(InputError, match="no trial of s is complete yet; wait for its end"):
+    with pytest.raises(InputError, match=message):
         keep_earlier_trials(later, BINARY, home, store)
