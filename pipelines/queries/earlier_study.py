@@ -50,8 +50,8 @@ def _find_trials(study: Study, name: str, objective: Objective, reader: RecordRe
     if all(trial.score is None for trial in earlier.trials):
         if record.state in ENDED_STATES:
             raise InputError(
-                f"no trial of {name} is complete, and it has ended ({record.state}): there is nothing to learn from; name another "
-                "study or remove start_from"
+                f"no trial of {name} is complete, and it has ended ({record.state}): there is nothing to learn from; "
+                "name another study or remove start_from"
             )
         raise InputError(f"no trial of {name} is complete yet; wait for its end")
     return earlier
