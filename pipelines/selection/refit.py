@@ -21,6 +21,9 @@ from tracking.store.retrainings import Retraining
 COMPARISON: Final = "refit-comparison"
 """The row of a comparison among a winner's retrainings; no training, as the ensemble is none."""
 
+SEEN: Final = "seen_"
+"""Before the objective's name: the mean score of compared refits on validation rows that they were trained on."""
+
 REFIT_ROWS: Final = Division(1)
 """The rows of a refit: training and validation rows together."""
 
@@ -57,11 +60,13 @@ class RefitComparison:
     Attributes:
         own: of trainings as the trial's.
         refit: of trainings as the refit's.
+        seen: mean score of the latter on validation rows that they were trained on; NaN where it is not known.
     """
 
     objective: Objective
     own: tuple[float, ...]
     refit: tuple[float, ...]
+    seen: float = math.nan
 
     @property
     def means(self) -> tuple[float, float]:
@@ -90,33 +95,49 @@ class RefitComparison:
     def find_defect(self, value: float) -> str:
         """Return why a refit with this score on the validation rows is not delivered; empty for one that is sound.
 
-        It was trained on these rows. So it must not do worse there than the trial's way on rows that it never saw: a
-        refit ends at whatever its last epoch happens to be.
+        A refit ends at whatever its last epoch happens to be. It was trained on these rows, so it must not do worse
+        there than the trial's way on rows that it never saw. Nor may it be expected to do worse than that on such rows
+        itself: by how much they are worse is known from the trainings that were compared.
         """
-        own, _ = self.means
-        if not self.objective.is_better(own, value):
-            return ""
-        return (
-            f"{self.objective.metric} is {value:.5g} on the validation rows, which it was trained on, and {own:.5g} as "
-            "the trial trains on rows held out"
-        )
+        own, refit = self.means
+        seen = f"{self.objective.metric} is {value:.5g} on the validation rows, which it was trained on"
+        if self.objective.is_better(own, value):
+            return f"{seen}, and {own:.5g} as the trial trains on rows held out"
+        expected = value + refit - self.seen
+        if math.isfinite(expected) and self.objective.is_better(own, expected):
+            return f"{seen}: {expected:.5g} is expected on rows held out, and the trial's way has {own:.5g} there"
+        return ""
 
 
-def make_comparison(objective: Objective, scores: Sequence[Mapping[str, float]]) -> RefitComparison | None:
-    """Return the comparison by the metrics of each of `COMPARED_TRAININGS`; None where these lack the objective."""
+def make_comparison(
+    objective: Objective, scores: Sequence[Mapping[str, float]], stored: Mapping[str, Retraining]
+) -> RefitComparison | None:
+    """Return the comparison of `COMPARED_TRAININGS`; None where the objective is not known of all.
+
+    Args:
+        objective: of the study.
+        scores: the metrics of each training on the rows held out.
+        stored: the trainings by name.
+    """
     name = f"test_{objective.metric.removeprefix('val_')}"
     ways: dict[bool, list[float]] = {False: [], True: []}
     for training, found in zip(COMPARED_TRAININGS, scores, strict=True):
         if not math.isfinite(value := found.get(name, math.nan)):
             return None
         ways[training.refits].append(value)
-    return RefitComparison(objective, tuple(ways[False]), tuple(ways[True]))
+    seen = [stored[training.name].value for training in COMPARED_TRAININGS if training.refits]
+    known = [value for value in seen if value is not None]
+    return RefitComparison(
+        objective, tuple(ways[False]), tuple(ways[True]), statistics.fmean(known) if known else math.nan
+    )
 
 
 def read_comparison(objective: Objective, row: Retraining) -> RefitComparison:
     """Return the comparison that a row among the retrainings holds."""
     half = len(row.scores) // 2
-    return RefitComparison(objective, row.scores[:half], row.scores[half:])
+    # An earlier version stored none.
+    seen = row.metrics.get(f"{SEEN}{objective.metric}", math.nan)
+    return RefitComparison(objective, row.scores[:half], row.scores[half:], seen)
 
 
 def explain_refit(retrainings: Iterable[Retraining], number: int, *, is_refitted: bool) -> str:

@@ -18,6 +18,7 @@ from pipelines.selection.refit import (
     COMPARED_TRAININGS,
     COMPARISON,
     REFIT_ROWS,
+    SEEN,
     ComparedTraining,
     RefitComparison,
     make_comparison,
@@ -91,6 +92,7 @@ class Refit:
             if isinstance(error, JobError) and error.kind == "disk":
                 raise OSError(errno.ENOSPC, error.reason) from None
             reason = f"it could not be compared with the trial's own model: {error}"
+        metric = self._context.objective.metric
         decision = Retraining(
             study=self._context.name,
             number=self._winner.number,
@@ -100,7 +102,7 @@ class Refit:
             state="complete" if found and found.is_as_good else "failed",
             value=found.means[1] if found else None,
             scores=(*found.own, *found.refit) if found else (),
-            metrics={f"own_{self._context.objective.metric}": found.means[0]} if found else {},
+            metrics={f"own_{metric}": found.means[0], f"{SEEN}{metric}": found.seen} if found else {},
             # Without a comparison a further run tries again.
             epochs=self._epochs if found else None,
             seconds=time.monotonic() - started,
@@ -142,7 +144,7 @@ class Refit:
         log = context.home.locate_study(context.name) / "compare-refit.log"
         job = make_comparison_job(context.study, context.training, trials, log)
         scores = run_job(self._engine, job, self._keep_alive)
-        if (found := make_comparison(context.objective, scores)) is None:
+        if (found := make_comparison(context.objective, scores, stored)) is None:
             raise InputError(f"{context.objective.metric} cannot be computed on rows held out")
         return found
 

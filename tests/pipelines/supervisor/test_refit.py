@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from desk import Desk
-from fake_engine import Ends
+from fake_engine import Ends, training
 from scripted_finalists import compared, engine, retraining_of, run, script
 
 from pipelines.data.jobs import DataJob
@@ -119,6 +119,24 @@ def test_a_refit_that_does_worse_on_its_own_rows_is_not_delivered(desk):
     folder = desk.home.locate_retraining("it", 0, "refit")
     assert not any((folder / name).exists() for name in ("model.keras", "result.json"))
     assert [record.model for record in desk.records(TrialFinished) if record.retraining == "refit"] == [None]
+
+
+@pytest.mark.parametrize(("value", "delivered"), [(1.5, True), (1.7, False)])
+def test_a_refit_that_is_expected_to_do_worse_on_other_rows_is_not_delivered(desk, value, delivered):
+    """The compared refits have 1.4 on rows that they were trained on and 1.8 on others: this one loses as much."""
+
+    def last(job):
+        if job.refit_epochs is None:
+            return (yield from script(job))
+        return (yield from training(job, [2.0, value if retraining_of(job) == "refit" else 1.4]))
+
+    ended = run(desk, engine(last, others=compared(own=2.0, refit=1.8)), selection=REFIT)
+    assert ended.refit is delivered
+    if not delivered:
+        assert ended.refit_reason == (
+            "refit not delivered: val_loss is 1.7 on the validation rows, which it was trained on: 2.1 is expected on "
+            "rows held out, and the trial's way has 2 there"
+        )
 
 
 @pytest.mark.parametrize(
