@@ -12,9 +12,12 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
+from pipelines.search.gp.encoding import PointEncoding
+from pipelines.search.gp.space_rules import SpaceRules
 from pipelines.search.seeds import mix_seed
 from search_spaces.parameters import Fixed
 from search_spaces.space import Space
@@ -99,12 +102,6 @@ class KeptPoints:
 
     def _draw(self, place: int, given: Mapping[str, Any], batches: int) -> dict[str, Any] | None:
         """Return a random point with some values given; None where all of many draws break the constraints."""
-        # Lazily: NumPy and SciPy take a while to import.
-        import numpy as np
-
-        from pipelines.search.gp.encoding import PointEncoding
-        from pipelines.search.gp.space_rules import SpaceRules
-
         drawn_from = make_distributions(self._space)
         encoding = PointEncoding({name: each for name, each in drawn_from.items() if not each.single()})
         if not encoding.axes:
