@@ -96,6 +96,16 @@ class KeptPoints:
             return True
         return True
 
+    def is_complete(self, point: Mapping[str, Any]) -> bool:
+        """Return whether a point leaves no parameter of the space to be drawn."""
+        try:
+            suggest(self._space, optuna.trial.FixedTrial(dict(point)))
+        except ConstraintViolation:
+            return True
+        except ValueError:
+            return False
+        return True
+
     @cached_property
     def _is_counted(self) -> bool:
         return count_points(self._space) is not None

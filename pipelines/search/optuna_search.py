@@ -157,7 +157,8 @@ class OptunaSearch:
         self._grid = generate_grid(self._space) if self._is_grid and not settings.draws_on_request else None
         # `fixed_params` is where Optuna stores an enqueued point, without the values drawn in addition.
         self._enqueued = Counter(make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
-        self._off_grid = set(self._enqueued)
+        # A point that left values open is on the grid by those that were drawn.
+        self._off_grid = {*self._enqueued, *(make_text(trial.params) for trial in known)}
         self._enqueue_known_points(settings.starting_points, known)
 
     def weigh_costs(self, estimate: Callable[[Mapping[str, Value]], float]) -> None:
@@ -397,6 +398,7 @@ class OptunaSearch:
     def _start_trial(self, trial: optuna.Trial) -> tuple[int, Mapping[str, Value]]:
         values = suggest(self._initial_space, trial)
         (self._tried.update if self._draws_on_request else self._tried.close)(self._get_frozen(trial))
+        self._off_grid.add(make_text(trial.params))
         self._running[trial.number], self._started[trial.number] = trial, values
         self._store_values(trial, values)
         return trial.number, values
@@ -448,7 +450,7 @@ class OptunaSearch:
         self._untried_sampler.sampler = sampler
 
     def _enqueue_known_points(self, starting: StartingPoints, known: Sequence[FrozenTrial]) -> None:
-        """Enqueue the initial values that were not tried yet; a point that the space lists twice is tried twice."""
+        """Enqueue the initial values that were not tried yet; what the file lists twice as `search.repeat` allows."""
         # Defaults have no place in the order of a grid; what the file lists comes before it.
         listed = self._space.list_start_points() if self._is_grid else self._space.list_points()
         points = [make_optuna_point(self._space, point) for point in listed]
@@ -457,6 +459,9 @@ class OptunaSearch:
         points = [self._kept.complete(point, place) for place, point in enumerate(points)]
         tried = [*points, *(trial.params for trial in known)]
         points += [point for point in self._list_starting_points(starting, points) if point not in tried]
+        if self._samplers.spec.repeat == "never":
+            is_partial = [not self._kept.is_complete(point) for point in points]
+            points = [point for place, point in enumerate(points) if is_partial[place] or point not in points[:place]]
         for point in points:
             text = make_text(point)
             self._off_grid.add(text)

@@ -124,6 +124,11 @@ class SearchSpec(Section):
         "the best third; `auto` chooses by epochs and budget. With several objectives the first one is compared.",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the sampler and, with a trial's number, of each trial.")
+    repeat: Literal["auto", "never"] = Field(
+        "auto",
+        description="Whether a combination may be trained twice. `auto`: only one that `start_from` lists twice, and "
+        "the single one of a study that searches nothing, with other seeds; `never`: not these either.",
+    )
     undeclared: Literal["search", "fix"] = Field(
         "search",
         description="Hyperparameters that a user model requests and the space does not declare: `search` them in the "

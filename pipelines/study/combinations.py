@@ -25,6 +25,7 @@ class Combinations:
         searches: whether any hyperparameter is searched.
         cuts: a line for each range of which a grid tries only some values.
         extra: trials of points that the file lists again, or that are on no grid.
+        repeats: whether the only combination of a study that searches nothing is trained again, with other seeds.
     """
 
     count: int | None
@@ -32,15 +33,16 @@ class Combinations:
     searches: bool
     cuts: tuple[str, ...] = ()
     extra: int = 0
+    repeats: bool = False
 
     def limit_trials(self, trials: int) -> int:
         """Return how many of so many trials there can be: fewer where the combinations are known to be fewer."""
-        return min(trials, self.count + self.extra) if self.searches and self.is_exact and self.count else trials
+        return min(trials, self.count + self.extra) if self.is_exact and self.count and not self.repeats else trials
 
     def describe(self, study: Study) -> tuple[str, ...]:
         """Return in lines how many there are and what follows for the trials; no line where nothing follows."""
         trials, is_grid = study.spec.budget.trials, study.spec.search.sampler == "grid"
-        if not self.searches:
+        if self.repeats:
             return (f"nothing is searched: {trials} trials differ by their seeds alone",) if trials > 1 else ()
         if self.count is None:
             return self.cuts
@@ -71,12 +73,14 @@ def count_combinations(study: Study, requests: Sequence[HyperparameterRequest]) 
         sizes[request.name] = None if values is None or before is None else before + len(values)
     known = [size for size in (declared, *sizes.values()) if size is not None]
     count = prod(known) if len(known) == len(sizes) + 1 else None
+    searches = bool(undeclared) or not all(isinstance(each, Fixed) for each in study.space.declared)
     return Combinations(
         count if count is not None and count <= MOST_COUNTED else None,
         is_exact=not study.has_user_model,
-        searches=bool(undeclared) or not all(isinstance(each, Fixed) for each in study.space.declared),
+        searches=searches,
         cuts=tuple(_list_cuts(study, undeclared)) if is_grid else (),
         extra=0 if declared is None else _count_extra(study, is_grid=is_grid),
+        repeats=not searches and study.spec.search.repeat == "auto",
     )
 
 
@@ -88,8 +92,11 @@ def _count_extra(study: Study, *, is_grid: bool) -> int:
         return 0
     unlike = {frozenset(point.items()) for point in points}
     if is_grid:
-        unlike &= {frozenset(point.items()) for point in generate_grid(space)}
-    return len(points) - len(unlike)
+        # What a point leaves open is drawn from the grid.
+        grid = [frozenset(point.items()) for point in generate_grid(space)]
+        unlike = {point for point in unlike if any(point <= each for each in grid)}
+    off_grid = len({frozenset(point.items()) for point in points} - unlike)
+    return len(points) - len(unlike) if study.spec.search.repeat == "auto" else off_grid
 
 
 def _list_cuts(study: Study, undeclared: Sequence[HyperparameterRequest]) -> Iterator[str]:

@@ -59,7 +59,7 @@ class OpenStudy:
                 context.initial_values,
                 context.undeclared,
                 draws_on_request=context.study.has_user_model,
-                repeats=not context.combinations.searches,
+                repeats=context.combinations.repeats,
                 starting_points=choose_starting_points(context),
                 earlier=find_earlier_trials(context),
                 gp_trials=choose_sampler(context).gp_trials,

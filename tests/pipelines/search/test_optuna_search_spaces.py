@@ -46,6 +46,16 @@ def test_known_points_are_tried_as_often_as_they_are_listed(search):
     assert sorted(values["units"] for _, values in asked[2:]) == [8, 32]
 
 
+@pytest.mark.parametrize("sampler", ["random", "gp", "grid"])
+def test_known_points_are_tried_once_where_no_repeats_are_wanted(search, sampler):
+    """`search.repeat: never`; a point listed twice that leaves a parameter open is two points."""
+    twice = [{"units": 16, "depth": 1}, {"units": 16, "depth": 1}, {"units": 8}, {"units": 8}]
+    space = space_of(units=[8, 16, 32], depth=[1, 2], start_from=twice)
+    asked = ask_all(search(space, sampler=sampler, repeat="never"))
+    assert len(asked) == len(set(as_texts(asked))) == 6
+    assert [values["units"] for _, values in asked[:3]] == [16, 8, 8]
+
+
 def test_only_a_study_that_searches_nothing_repeats_its_point(storage):
     """Its trials differ by their seeds, if that is wanted; without it the first trial is the last."""
 

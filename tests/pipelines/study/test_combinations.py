@@ -55,6 +55,8 @@ def test_spaces_of_a_family(space, lines, trials):
         ("[{units: 8}]", "{}", 3),
         ("[{units: 8}, {units: 4}]", "{sampler: grid}", 3),
         ("[{units: 8}, {units: 8}]", "{sampler: grid}", 4),
+        ("[{units: 8}, {units: 8}, {units: 4}]", "{repeat: never}", 3),
+        ("[{units: 8}, {units: 8}]", "{sampler: grid, repeat: never}", 3),
     ],
 )
 def test_points_of_the_file_that_are_listed_again_are_further_trials(points, search, trials):
@@ -65,6 +67,11 @@ def test_points_of_the_file_that_are_listed_again_are_further_trials(points, sea
 def test_a_point_off_the_grid_is_a_further_trial():
     space = "{units: {type: int, low: 1, high: 101}, start_from: [{units: 7}, {units: 26}]}"
     assert describe(space, search="{sampler: grid}")[1] == 6
+
+
+def test_a_point_that_leaves_values_open_is_on_the_grid():
+    space = "{units: [4, 8], activation: [relu, tanh], start_from: [{units: 8}]}"
+    assert describe(space, search="{sampler: grid}")[1] == 4
 
 
 def test_a_space_without_a_point_is_none():
