@@ -16,7 +16,7 @@ import psutil
 
 from pipelines.engines.search_path import SAFE_PATH
 from pipelines.engines.warm.folder import KeptRecord, WarmFolder
-from pipelines.engines.warm.origin import PER_COMMAND, describe_file, get_interpreter_flags, read_origin
+from pipelines.engines.warm.origin import describe_file, get_interpreter_flags, read_origin, select_shared
 from pipelines.engines.warm.settings import WarmSettings
 
 # No child of this process, which may end with all its children, as Ray's workers do, while others use the server;
@@ -148,7 +148,7 @@ class KeptServer(forkserver.ForkServer):
 
 
 def _make_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    return {**{name: value for name, value in environ.items() if name not in PER_COMMAND}, SAFE_PATH: "1"}
+    return {**select_shared(environ), SAFE_PATH: "1"}
 
 
 def _is_current(modules: Path) -> bool:

@@ -51,6 +51,9 @@ PER_COMMAND = frozenset(
 )
 """Variables that no library reads while it is imported. Each worker gets those of its command."""
 
+SET_BY_LIBRARIES = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
+"""Variables that libraries set while a supervisor imports them: before or after it starts a server, as it happens."""
+
 _PACKAGES = ("kerastudy", "pipelines", "search_spaces", "tracking")
 _ROOT = Path(__file__).parents[3]
 _STATUS = frozenset(
@@ -112,6 +115,15 @@ def select_per_command(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name in PER_COMMAND}
 
 
+def select_shared(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a kept process has: not those of a command, nor those of libraries."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in PER_COMMAND and SET_BY_LIBRARIES.get(name) != value
+    }
+
+
 def get_interpreter_flags() -> list[str]:
     """Return the options of this Python, for another one, which searches no current folder whatever this one does."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing
@@ -149,7 +161,7 @@ def _list_libraries() -> Iterator[str]:
 
 
 def _list_variables(environ: Mapping[str, str]) -> list[str]:
-    shared = {name: value for name, value in environ.items() if name not in PER_COMMAND}
+    shared = select_shared(environ)
     # A relative entry means another folder in each.
     if not all(map(os.path.isabs, shared.get("PYTHONPATH", "/").split(os.pathsep))):
         shared["PWD"] = str(Path.cwd())

@@ -25,3 +25,21 @@ def test_a_forked_command_uses_the_servers_of_one_that_was_not():
 
 def test_an_option_that_changes_the_interpreter_is_another_origin():
     assert find_python("-O") != find_python()
+
+
+IMPORTS = """
+import importlib, os, sys
+import kerastudy
+from pipelines.engines.warm.origin import read_origin
+before = read_origin(os.environ)
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+assert read_origin(os.environ) == before
+"""
+
+
+def test_what_a_supervisor_imports_is_no_other_origin():
+    """Some libraries set variables when they are imported: the command forked from a server began with these."""
+    modules = ["pipelines.cli.preload_supervisor", "sklearn", "mlflow", "matplotlib"]
+    unset = {name: value for name, value in os.environ.items() if not name.startswith("KMP_")}
+    subprocess.run([sys.executable, "-c", IMPORTS, *modules], env=unset, check=True)
