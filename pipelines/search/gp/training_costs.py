@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -16,6 +17,7 @@ from search_spaces.values import Value
 Array = NDArray[np.float64]
 
 _SAMPLES = 256  # chosen: three for each term of a space of ten hyperparameters
+_FEWEST = 64  # chosen: a quarter of them
 _MOST_CROSSED = 20  # columns; products of more would outnumber the sample
 _RIDGE = 1e-3
 
@@ -42,9 +44,10 @@ class TrainingCosts:
 
     def _fit(self, encoding: PointEncoding) -> Array:
         """Return the weight of each term, by ridge regression."""
-        sample = list(self._draw_sample(encoding))
-        if not sample:
-            return np.zeros(_list_terms(encoding.to_columns(np.zeros((1, len(encoding.axes))))).shape[1])
+        sample = list(self._draw_sample(self._space, encoding))
+        if len(sample) < _FEWEST:
+            # The seconds of a training do not depend on what a constraint leaves out.
+            sample = list(self._draw_sample(replace(self._space, constraints=(), start_from=()), encoding))
         terms = _list_terms(encoding.to_columns(np.array([row for row, _ in sample])))
         logs = np.log([max(seconds, 1e-9) for _, seconds in sample])
         # Centred, so that the mean is not drawn to zero.
@@ -52,13 +55,13 @@ class TrainingCosts:
         penalty = _RIDGE * len(sample) * np.eye(terms.shape[1])
         return np.asarray(np.linalg.solve(centred.T @ centred + penalty, centred.T @ (logs - logs.mean())))
 
-    def _draw_sample(self, encoding: PointEncoding) -> Iterator[tuple[Points, float]]:
+    def _draw_sample(self, space: Space, encoding: PointEncoding) -> Iterator[tuple[Points, float]]:
         # A fixed seed: the same study weighs its points in the same way.
         drawer = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for _ in range(_SAMPLES):
             trial = drawer.ask()
             try:
-                values = suggest(self._space, trial)
+                values = suggest(space, trial)
             except ConstraintViolation:
                 continue
             yield encoding.encode(trial.params, trial.distributions), self._estimate(values)

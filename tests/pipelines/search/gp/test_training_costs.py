@@ -57,11 +57,15 @@ def test_costs_are_the_same_in_each_run():
     assert (first == second).all()
 
 
-def test_a_space_that_the_sample_misses_has_no_costs():
-    """Where every drawn point breaks the constraints, all points count alike."""
-    space = parse_space_dict({"x": {"type": "float", "low": 0.0, "high": 1.0}, "constraints": ["x > 1"]})
+def test_rare_points_have_costs():
+    """Where next to no drawn point keeps the constraints, the others show what a training costs."""
+    numbers = {"type": "float", "low": 0.0, "high": 1.0}
+    space = parse_space_dict({"x": numbers, "y": numbers, "constraints": ["x + y > 1.99"]})
     encoding = PointEncoding(make_distributions(space))
-    assert (TrainingCosts(space, lambda values: 1.0).predict(encoding, np.array([[0.2], [0.9]])) == 0).all()
+    found = TrainingCosts(space, lambda values: math.exp(4 * values["x"])).predict(
+        encoding, np.array([[0.2, 1], [1, 1]])
+    )
+    assert found[1] - found[0] == pytest.approx(3.2, abs=0.2)
 
 
 @pytest.mark.parametrize("weighs", [False, True])
