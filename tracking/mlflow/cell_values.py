@@ -245,7 +245,9 @@ def count_days(dates: Any) -> Any:
     """Return a series of dates as days since 1970-01-01 UTC, float64 with NaN for missing ones."""
     import pandas as pd
 
-    return ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
+    # By seconds: pandas converts to the finer of two units, and nanoseconds end in 1677 and 2262.
+    first = pd.Timestamp(0, tz="UTC").as_unit("s")
+    return ((dates - first) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
 
 
 def count_seconds(durations: Any) -> Any:

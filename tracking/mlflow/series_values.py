@@ -176,13 +176,20 @@ def _continue_times(times: Any, missing: int, facts: Mapping[str, Any]) -> list[
 
     usual = float(np.median(np.diff(times))) if len(times) > 1 else facts["step"]
     if facts["time"]["kind"] == "date" and missing and len(times) >= 3:
-        # Days as floating-point numbers are exact to less than a microsecond.
-        dates = pd.DatetimeIndex(pd.to_datetime(times, unit="D")).round("s")
+        dates = _make_dates(times)
         # Months and business days have no length in days; pandas finds them by their dates.
         if (frequency := pd.DatetimeIndex(dates, freq="infer").freq) is not None:
             found = pd.date_range(dates[-1], periods=missing + 1, freq=frequency)[1:]
-            return [float(each / pd.Timedelta(days=1)) for each in found - pd.Timestamp(0)]
+            return [each.timestamp() / 86400 for each in found]
     return [float(times[-1] + usual * step) for step in range(1, missing + 1)]
+
+
+def _make_dates(days: Any) -> Any:
+    """Return days since 1970-01-01 as dates, to the second."""
+    import pandas as pd
+
+    # Days as floating-point numbers are exact to less than a microsecond. Nanoseconds end in 1677 and 2262.
+    return pd.DatetimeIndex(np.round(np.asarray(days, np.float64) * 86400).astype("datetime64[s]"))
 
 
 def _describe_rows(table: Any, rows: _Rows, ends: Sequence[int], times: Sequence[Sequence[float]], facts: Any) -> Any:
@@ -194,7 +201,7 @@ def _describe_rows(table: Any, rows: _Rows, ends: Sequence[int], times: Sequence
     if facts["time"]["kind"] != "date":
         cells: Any = flat
     elif pd.api.types.is_datetime64_any_dtype(given.dtype):
-        cells = pd.to_datetime(np.array(flat), unit="D", utc=True).round("s")
+        cells = _make_dates(flat).as_unit(given.dt.unit).tz_localize("UTC")
         cells = cells.tz_localize(None) if given.dt.tz is None else cells.tz_convert(given.dt.tz)
     else:
         cells = _write_times(table, rows, ends, times, facts)
@@ -221,15 +228,14 @@ def _write_times(
 
 
 def _format_time(value: float, facts: Mapping[str, Any]) -> str:
-    import pandas as pd
 
     if facts["time"]["kind"] != "date":
         return f"{value:g}"
-    at = (pd.Timestamp(0) + pd.Timedelta(days=value)).round("s")
+    at = _make_dates([value])[0]
     form = facts["time"].get("form") or {}
     date_format, unit = form.get("date_format", ""), form.get("unit", "")
     if date_format or unit:
-        return str(write_time((at - pd.Timestamp(0)) / pd.Timedelta(days=1), date_format, unit))
+        return str(write_time(at.timestamp() / 86400, date_format, unit))
     return at.date().isoformat() if at == at.normalize() else at.isoformat(timespec="seconds")
 
 

@@ -240,8 +240,7 @@ def format_time(value: float, *, is_date: bool) -> str:
     """
     if not is_date:
         return f"{value:g}"
-    at = pd.Timestamp(0) + pd.Timedelta(days=value)
-    at = at.round("s")
+    at = pd.Timestamp(round(value * 86400), unit="s")
     return at.date().isoformat() if at == at.normalize() else at.isoformat(timespec="seconds")
 
 

@@ -56,3 +56,11 @@ def test_words_of_numbers():
 def test_numbers_that_mean_missing():
     """-999 and -999.0 are the same word for missing; other words are no numbers."""
     assert list_missing_numbers(("-999", "?"), CellForm(missing=("1,5",), decimal=",")) == [-999.0, 1.5]
+
+
+@pytest.mark.parametrize("form", [CellForm(), CellForm(date_format="%Y-%m-%d")])
+def test_dates_of_any_century(form):
+    """Many tables have 9999-12-31 for "no end", beyond what nanoseconds since 1970 can hold."""
+    found = read_words(["9999-12-31", "1970-01-02", "1492-10-12", "none"], "date", form)
+    assert found[:3].tolist() == [2_932_896, 1, -174_301]
+    assert math.isnan(found[3])

@@ -49,10 +49,12 @@ def table_of(times, **columns):
         (pd.date_range("2024-01-01", periods=6).strftime("%Y-%m-%d"), 1, ["2024-01-07", "2024-01-08"]),
         (pd.date_range("2024-01-31", periods=6, freq="ME").strftime("%Y-%m-%d"), 31, ["2024-07-31", "2024-08-31"]),
         ([f"2024-01-01T{hour:02}:00" for hour in range(6)], 1 / 24, ["2024-01-01T06:00:00", "2024-01-01T07:00:00"]),
+        ([f"1492-{month:02}-01" for month in range(5, 11)], 30, ["1492-11-01", "1492-12-01"]),
+        ([f"2999-12-{day}" for day in range(24, 30)], 1, ["2999-12-30", "2999-12-31"]),
     ],
 )
 def test_times_go_on_as_before(times, step, expected):
-    """Days, months of their own lengths, and hours."""
+    """Days, months of their own lengths, and hours, in any century."""
     found = cut(table_of(times), facts_of(horizon=2, step=step))
     assert found.rows["at"].tolist() == expected
     assert found.inputs["series"][..., 0].tolist() == [[3, 4, 5]]
@@ -68,6 +70,7 @@ def test_times_have_the_type_and_form_of_the_table():
     """Timestamps stay timestamps, with their zone over the change of the clock; text keeps its form."""
     zoned = pd.date_range("2024-10-26", periods=5, freq="h", tz="Europe/Oslo") + pd.Timedelta(hours=21)
     found = cut(table_of(zoned), facts_of(horizon=3, step=1 / 24)).rows["at"]
+    assert found.dtype == zoned.dtype
     assert [str(each) for each in found] == [
         "2024-10-27 02:00:00+02:00",
         "2024-10-27 02:00:00+01:00",
