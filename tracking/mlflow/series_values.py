@@ -236,7 +236,7 @@ def _format_time(value: float, facts: Mapping[str, Any]) -> str:
     date_format, unit = form.get("date_format", ""), form.get("unit", "")
     if date_format or unit:
         return str(write_time(at.timestamp() / 86400, date_format, unit))
-    return at.date().isoformat() if at == at.normalize() else at.isoformat(timespec="seconds")
+    return str(at.date().isoformat() if at == at.normalize() else at.isoformat(timespec="seconds"))
 
 
 def _gather(
