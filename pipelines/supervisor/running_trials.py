@@ -275,7 +275,7 @@ class RunningTrials:
 
     def _record_pause(self, running: RunningTrial, result: TrialResult) -> TrialPaused:
         """Record that a trial is paused: the rows for MLflow first, then Optuna."""
-        self._time_epochs(result.epochs)
+        self._take_curve(running.number, result.epochs)
         reason = f"paused after epoch {len(result.epochs)} of {result.epochs[-1].of}"
         summary = self._summarize_result(running, result, "paused", reason)
         hit("trial-pause-due")
@@ -300,7 +300,7 @@ class RunningTrials:
         return self._record_failure(running, failure)
 
     def _record_result(self, running: RunningTrial, result: TrialResult) -> TrialEnded:
-        self._time_epochs(result.epochs)
+        self._take_curve(running.number, result.epochs)
         if result.state == "complete" and (missing := _find_missing_goal(self._objective.goals, result)):
             reason = f"{missing} was no number, or not reported, in epoch {result.best_epoch + 1}, the best one"
             return self._record_failure(running, self._write_failure(running, reason))
@@ -311,6 +311,13 @@ class RunningTrials:
         summary = self._summarize_result(running, result, result.state, "; ".join(reasons))
         self.best = find_best([self.best, summary] if self.best else [summary], self._objective)
         return self._record_end(running, summary, result)
+
+    def _take_curve(self, number: int, epochs: Sequence[EpochDone]) -> None:
+        """Report a trial's epochs to the search, where their reports went to an earlier supervisor, and time them."""
+        for done in epochs:
+            if done.fold == 0:
+                self._search.report_epoch(number, done.epoch + 1, done.metrics[self._objective.metric])
+        self._time_epochs(epochs)
 
     def _time_epochs(self, epochs: Sequence[EpochDone]) -> None:
         """Take note of how long an epoch of a trial took; the first one, which includes compiling, does not count."""

@@ -118,6 +118,10 @@ class Desk:
     def trials(self) -> tuple[TrialSummary, ...]:
         return summarize_trials(optuna.load_study(study_name="it", storage=self._storage))
 
+    def curves(self) -> list[dict[int, float]]:
+        """Return the best score of each trial by the number of epochs, as Optuna stores it."""
+        return [trial.intermediate_values for trial in optuna.load_study(study_name="it", storage=self._storage).trials]
+
     @cached_property
     def _storage(self) -> optuna.storages.RDBStorage:
         return self.store.open_optuna_storage()

@@ -11,6 +11,7 @@ from desk import FILE, Desk, scores
 from fake_engine import FakeEngine, training
 from small_studies import study_of
 
+from pipelines.engines.base import Finished
 from pipelines.supervisor import search_loop
 from pipelines.supervisor.events import Noted, TrialBegan, TrialEnded, TrialPaused
 from pipelines.training.messages import RungReached, TrialOutcome
@@ -369,6 +370,28 @@ def test_paused_trials_survive_a_kill_at_any_moment(desk):
     assert all(trial.has_ended for trial in trials)
     assert 6 in {trial.number for trial in trials if trial.state == "complete"}
     assert Counter(record.number for record in desk.records(TrialFinished)) == dict.fromkeys(range(9), 1)
+
+
+class _KilledError(Exception):
+    """The supervisor is killed."""
+
+
+@pytest.mark.parametrize("number", [0, 6])
+def test_a_kill_before_the_end_is_recorded_costs_no_curve(desk, tmp_path_factory, number):
+    """What a worker left when nobody listened ranks at the rungs, and informs the sampler, as it would have."""
+
+    def kill(event):
+        if isinstance(event, Finished) and event.job == f"trial-{number}":
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        desk.run(FakeEngine(script, on_event=kill), study=asha())
+    desk.run(FakeEngine(script, test_scores={}), study=asha())
+    with Store.open(folder := tmp_path_factory.mktemp("whole")) as store:
+        whole = Desk(store, Home(folder, str(folder)))
+        whole.run(FakeEngine(script, test_scores={}), study=asha())
+        assert desk.curves() == whole.curves()
+    assert all(desk.curves())
 
 
 @pytest.fixture
