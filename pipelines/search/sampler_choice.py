@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from pipelines.spec.schema import SamplerName, StudySpec
 from pipelines.study.context import StudyContext
-from search_spaces.parameters import Fixed
+from search_spaces.parameters import Categorical, Fixed
 
 # Chosen: beyond, a Gaussian process sees only a part of the trials, and its distances mean little.
 _MOST_TRIALS, _MOST_PARAMETERS = 500, 50
+_NAMED = 5  # a line has room for so many
 GP_TRIALS = 200
 """Trials that a Gaussian process proposes before TPE; chosen: up to there an ask takes a tenth of a second at most."""
 
@@ -22,11 +23,13 @@ class SamplerChoice:
         name: as in `search.sampler`, never `auto`.
         reason: why it was chosen; empty where the study file names it.
         gp_trials: so many first trials are proposed by a Gaussian process.
+        at_random: hyperparameters that it draws at random.
     """
 
     name: SamplerName
     reason: str = ""
     gp_trials: int = 0
+    at_random: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -45,14 +48,22 @@ class SamplerChoice:
 
     def describe(self) -> str:
         """Return the choice in a line, with the key that changes it."""
-        return f"{self.label}; search.sampler is auto, and {self.reason}" if self.reason else self.name
+        if self.reason:
+            return f"{self.label}; search.sampler is auto, and {self.reason}"
+        if not self.at_random:
+            return self.name
+        first = ", ".join(self.at_random[:_NAMED])
+        more = f" and {len(self.at_random) - _NAMED} more" if len(self.at_random) > _NAMED else ""
+        what = "ranges" if self.name == "cma-es" else "what"
+        rest = f"{what} that every trial has; search.sampler: gp learns from all"
+        return f"{self.name}; drawn at random: {first}{more}, since it takes only {rest}"
 
 
 def choose_sampler(context: StudyContext) -> SamplerChoice:
     """Return the sampler of a study: the one of its file, or for `auto` the one that suits it."""
     spec, combinations = context.spec, context.combinations
     if spec.search.sampler != "auto":
-        return SamplerChoice(spec.search.sampler)
+        return SamplerChoice(spec.search.sampler, at_random=_list_at_random(context))
     trials = spec.budget.trials
     searched = {each.name for each in context.study.space.declared if not isinstance(each, Fixed)}
     parameters = len(searched | {request.name for request in context.undeclared})
@@ -75,6 +86,20 @@ def choose_sampler(context: StudyContext) -> SamplerChoice:
         reason = f"{size}; a Gaussian process learns most from few trials, and is slow with more than {_MOST_TRIALS}"
         return SamplerChoice("tpe", reason, GP_TRIALS)
     return SamplerChoice("gp", f"{size}; a Gaussian process learns most from few trials")
+
+
+def _list_at_random(context: StudyContext) -> tuple[str, ...]:
+    """Return what a sampler of Optuna's leaves to chance: choices, and what a condition leaves out."""
+    sampler = context.spec.search.sampler
+    if sampler not in ("cma-es", "gp-optuna"):
+        return ()
+    declared = [
+        each.name
+        for each in context.study.space.declared
+        if not isinstance(each, Fixed) and (each.when or (sampler == "cma-es" and isinstance(each, Categorical)))
+    ]
+    requested = [each.name for each in context.undeclared if sampler == "cma-es" and each.kind in ("choice", "boolean")]
+    return (*declared, *requested)
 
 
 def _count_at_once(spec: StudySpec) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
+from pipelines.search.cma_es_sampler import RestartingCmaEs
 from pipelines.search.earlier_trials import EarlierTrials
 from pipelines.search.gp.training_costs import TrainingCosts
 from pipelines.search.nsga2_sampler import ResumableNsga2
@@ -90,10 +91,13 @@ class SamplerFactory:
         with warnings.catch_warnings():
             # Both may change in Optuna, which warns of that.
             warnings.simplefilter("ignore", ExperimentalWarning)
+            # What they draw at random, `choose_sampler` states once; Optuna would warn of it with each trial.
             if name == "cma-es":
-                return samplers.CmaEsSampler(seed=seed, n_startup_trials=self._get_startup(1))
+                startup = self._get_startup(1)
+                return RestartingCmaEs(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
             if name == "gp-optuna":
-                return samplers.GPSampler(seed=seed, n_startup_trials=self._get_startup(_TPE_STARTUP))
+                startup = self._get_startup(_TPE_STARTUP)
+                return samplers.GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
         return self.make_random(number, drawn)
 
     def make_random(self, number: int, drawn: int = 0) -> BaseSampler:

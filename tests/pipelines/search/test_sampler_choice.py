@@ -54,3 +54,22 @@ def test_the_choice_and_its_reason(text, name, reason, tmp_path):
     assert reason in choice.reason
     assert choice.describe().startswith("gp, and tpe after 200 trials" if choice.gp_trials else name)
     assert ("search.sampler is auto" in choice.describe()) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "names"),
+    [
+        ("cma-es", ": optimizer, momentum, since it takes only ranges"),
+        ("gp-optuna", ": momentum, since it takes only what"),
+    ],
+)
+def test_what_a_sampler_leaves_to_chance_is_stated(sampler, names):
+    """Choices and what a condition leaves out, once a study, in place of Optuna's warning with each trial."""
+    momentum = "optimizer: [sgd, adam], momentum: {type: float, low: 0, high: 1, when: {optimizer: sgd}}"
+
+    def describe(space):
+        study = study_of(f"{HEAD}{space}search: {{sampler: {sampler}}}\n")
+        return choose_sampler(StudyContext(study, None, None, Objective("val_loss", "minimize"))).describe()
+
+    assert names in describe(f"space: {{{RATE}, {momentum}}}\n")
+    assert describe(f"space: {{{RATE}}}\n") == sampler

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import optuna
 import pytest
 
+from pipelines.search.cma_es_sampler import RestartingCmaEs
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.samplers import check_sampler
 from pipelines.search.trial_summaries import TrialSummary
@@ -64,9 +65,10 @@ def try_trials(search, count, rate=rate):
 
 
 @pytest.mark.parametrize("sampler", INSTALLED)
-def test_a_study_asks_the_same_values_again_also_after_a_kill(storage, sampler):
+def test_a_study_asks_the_same_values_again_also_after_a_kill(storage, sampler, caplog):
     """One worker, the same seed: a search opened anew before each trial draws what one without an end draws."""
     at_once = try_trials(open_search(storage, sampler), 8)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
     one_by_one = [try_trials(open_search(storage, sampler, name="again"), 1)[0] for _ in range(8)]
     assert one_by_one == at_once
     assert len({str(values) for values in at_once}) == 8
@@ -97,6 +99,19 @@ def test_a_later_generation_has_the_same_parents_after_a_kill(storage):
         return found
 
     assert play("it", ()) == play("again", (30, 53, 56))
+
+
+@pytest.mark.skipif("cma-es" not in INSTALLED, reason="needs the extra cma-es")
+def test_cma_es_goes_on_in_the_ranges_that_are_left():
+    """Its first trials all have a momentum, the later ones have none: it starts anew, and draws nothing at random."""
+    study = optuna.create_study(sampler=RestartingCmaEs(seed=3, warn_independent_sampling=False))
+
+    def objective(trial):
+        loss = trial.suggest_float("rate", 0, 1) + trial.suggest_float("size", 0, 1)
+        return loss + (trial.suggest_float("momentum", 0, 1) if trial.number < 15 else 0)
+
+    study.optimize(objective, n_trials=40)
+    assert all("cma:generation" in trial.system_attrs for trial in study.trials[-20:])
 
 
 @pytest.mark.parametrize("sampler", [name for name in INSTALLED if name != "cma-es"])
