@@ -119,11 +119,11 @@ def _control_idle(queue: StudyQueue, record: StudyRecord, control_request: Contr
             f"nobody works on {name}: kerastudy resume {name} resumes it, kerastudy cancel {name} ends it, "
             f"and kerastudy best {name} shows what it has found"
         )
-    # A reason that is there, such as a full disk, is not replaced.
-    if record.state != "paused":
-        queue.set_state(name, "paused", "resume it to go on")
-        record = queue.get(name)
-    return StudyStatus(name, record.state, record.reason)
+    # A reason that is there, such as a full disk, is not replaced. The state is stored where it is paused already, too:
+    # its time shows a command that is about to resume it that it was paused meanwhile.
+    reason = record.reason if record.state == "paused" else "resume it to go on"
+    queue.set_state(name, "paused", reason)
+    return StudyStatus(name, "paused", reason)
 
 
 def _is_left(record: StudyRecord) -> bool:

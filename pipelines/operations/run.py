@@ -32,11 +32,11 @@ from pipelines.supervisor.events import Noted, StudyEnded, StudyEvent, TrialEnde
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota, QuotaError
-from search_spaces.errors import KerastudyError
+from search_spaces.errors import ConflictError, KerastudyError
 from tracking.mlflow.delivery_handle import DeliveryHandle
 from tracking.reports.lean_imports import load_libraries
 from tracking.store.database import Store
-from tracking.store.study_queue import ControlRequest, StudyRecord
+from tracking.store.study_queue import ControlRequest, StudyQueue, StudyRecord
 from tracking.timings.stopwatch import measure, time_run
 
 
@@ -156,6 +156,7 @@ def supervise(
 
     Raises:
         InputError: if its data or model cannot be used, or a study of this name searches something else.
+        ConflictError: if the study is paused while it is checked.
         KerastudyError: if the home has reached its quota.
     """
     quota = quota or HomeQuota(home.folder, read_home_rules(home.folder).quotas.home)
@@ -186,11 +187,20 @@ def supervise(
                 with Store.open(home.store) as store:
                     keep_earlier_trials(study, checked.summary.task, home, store)
         with Store.open(home.store) as store:
+            if known is not None:
+                _refuse_if_paused_since(known, StudyQueue(store))
             # Only now: a study that cannot be used leaves no record.
             enqueue(study, checked.summary, store, evolve=evolve)
             times.keep_in(folder)
             load = partial(load_libraries, lean=own_process)
             yield _make_supervisor(study, checked.summary, home, store, engine, quota=quota, load=load)
+
+
+def _refuse_if_paused_since(known: StudyRecord, queue: StudyQueue) -> None:
+    """Raise if a study was paused since it was read: while it is checked nobody holds it, so nobody was requested."""
+    record = queue.find(known.name)
+    if record is not None and record.state == "paused" and record.changed_ms != known.changed_ms:
+        raise ConflictError(f"{known.name} was paused while it was checked: kerastudy resume {known.name} resumes it")
 
 
 def _warm_and_check(

@@ -12,7 +12,7 @@ from tracking.store.study_queue import StudyQueue
 
 
 def test_an_idle_study_is_paused_at_once(home, store):
-    """A second pause changes nothing, and keeps the reason."""
+    """A second pause keeps the reason, and changes the time of the state alone."""
     assert request_control(home, "s", "pause").state == "paused"
     StudyQueue(store).set_state("s", "paused", "the disk is full")
     assert request_control(home, "s", "pause").reason == "the disk is full"

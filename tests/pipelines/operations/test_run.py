@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,12 +11,13 @@ from inline_engine import InlineEngine
 
 from pipelines.engines.base import EngineLostError
 from pipelines.operations import run
+from pipelines.operations.control import request_control
 from pipelines.operations.run import find_finished, supervise
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.load import load_study
 from pipelines.supervisor import lost_engine
 from pipelines.workspace.home import Home
-from search_spaces.errors import InputError
+from search_spaces.errors import ConflictError, InputError
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import TrialStarted
 from tracking.store.study_queue import StudyQueue
@@ -149,3 +151,22 @@ def test_a_cluster_lost_in_the_check_ends_a_study_that_waits_for_nothing(check_o
     with pytest.raises(EngineLostError, match="run the same file again when it is back"):
         check_on(LossyEngine(1), reconnect="off")
     assert not (tmp_path / "home" / "studies").exists()
+
+
+def test_a_study_that_is_paused_while_it_is_checked_does_not_go_on(check_on, tmp_path, monkeypatch):
+    """Nobody holds it meanwhile, so its state is all that a pause changes; an earlier pause hinders nothing."""
+    check_on(InlineEngine())
+    home = Home(tmp_path / "home", str(tmp_path / "home"))
+    request_control(home, "new", "pause")
+    check_on(InlineEngine())
+    check = run.check_study
+
+    def check_slowly(*arguments, **keys):
+        time.sleep(0.002)  # of the state a time in milliseconds is kept
+        request_control(home, "new", "pause")
+        return check(*arguments, **keys)
+
+    monkeypatch.setattr(run, "check_study", check_slowly)
+    with pytest.raises(ConflictError, match="new was paused while it was checked: kerastudy resume new resumes it"):
+        check_on(InlineEngine())
+    assert request_control(home, "new", "pause").state == "paused"
