@@ -29,6 +29,7 @@ from pipelines.search.curves import Curves
 from pipelines.search.draws_around import draw_around
 from pipelines.search.earlier_trials import EarlierTrials
 from pipelines.search.gp.training_costs import TrainingCosts
+from pipelines.search.improvement_estimates import ImprovementEstimates
 from pipelines.search.kept_points import KeptPoints, make_text
 from pipelines.search.pruners import PrunerName, compute_rungs, make_promotion_rule, make_pruning_rule
 from pipelines.search.rung_scores import find_score_at
@@ -36,6 +37,7 @@ from pipelines.search.samplers import SamplerFactory
 from pipelines.search.shared_structure import find_shared_structure
 from pipelines.search.space_evolution import count_carried
 from pipelines.search.starting_points import StartingPoints
+from pipelines.search.stopping import ESTIMATES
 from pipelines.search.trial_summaries import (
     FAILED_ATTEMPTS,
     PAUSED,
@@ -121,11 +123,7 @@ class OptunaSearch:
         known = stored.get_trials(deepcopy=False)
         self._rows = TrialRows(storage, stored._study_id, known, check)
         self._memory = optuna.storages.InMemoryStorage()
-        self._study = optuna.create_study(
-            storage=self._memory,
-            study_name=name,
-            directions=directions,
-        )
+        self._study = optuna.create_study(storage=self._memory, study_name=name, directions=directions)
         self._study.add_trials(known)
         # In order of number: Optuna's ask returns the points that wait before it draws a new one.
         self._summaries = {trial.number: summarize_trial(trial) for trial in known if takes_up_budget(trial)}
@@ -145,8 +143,10 @@ class OptunaSearch:
         self._pruning = make_pruning_rule(pruner, spec, settings.epochs, direction, self._study)
         self._curves = Curves(self._memory, self.objective.direction, frozenset(rung + 1 for rung in self.rungs))
         # Trials carried over from another space lack what the code requested, and stand in no order of draws.
-        carried = count_carried(stored) if settings.draws_on_request else 0
-        self._tried = TriedPoints.collect(known[carried:], list_grid if spec.sampler == "grid" else list_values)
+        carried = count_carried(stored)
+        self._estimates = ImprovementEstimates(self.objective, known[carried:])
+        of_this_space = known[carried:] if settings.draws_on_request else known
+        self._tried = TriedPoints.collect(of_this_space, list_grid if spec.sampler == "grid" else list_values)
         self._study.sampler = self._untried_sampler = UntriedSampler(self._samplers.make(len(known)), self._tried)
         self._draws_on_request, self._repeats = settings.draws_on_request, settings.repeats
         self._is_grid = spec.sampler == "grid"
@@ -215,15 +215,15 @@ class OptunaSearch:
                     return None
                 raise
             else:
+                self._estimates.add(drawn[-1], self._untried_sampler.sampler, self.trials)
                 self._write(*drawn)
                 hit("trial-rows-added")
                 return started
 
     @property
-    def expected_improvement(self) -> float | None:
-        """How much better the last drawn trial was expected to be than the best one; None where that is not known."""
-        # Of our own Gaussian process, which is imported where it is used alone.
-        return getattr(self._untried_sampler.sampler, "expected_improvement", None)
+    def improvements(self) -> Sequence[float]:
+        """How much better the last proposals were expected to be than the best trial, the latest one last."""
+        return self._estimates.list_last(ESTIMATES)
 
     @property
     def is_exhausted(self) -> bool:
@@ -248,6 +248,7 @@ class OptunaSearch:
         self._store_values(trial, {request.name: value})
         self._tried.update(self._get_frozen(trial))
         if len(self._get_frozen(trial).params) > drawn:
+            self._estimates.add(trial, self._untried_sampler.sampler, self.trials)
             self._write(trial)
         return value
 

@@ -222,6 +222,7 @@ class SearchLoop:
             self._engine.answer(event.job, decision)
         elif isinstance(event, Requested) and isinstance(event.message, HyperparameterRequest):
             self._engine.answer(event.job, self._trials.suggest_value(number, event.message))
+            yield from self._supply.estimate_improvement()
         elif isinstance(event, Finished):
             if event.result.kind == "fatal":
                 self._control.fatal = f"trial {number} ended the search: {event.result.reason}"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipelines.search.stopping import ESTIMATES, explain_convergence, find_early_reason, find_stop_reason
+from pipelines.search.stopping import explain_convergence, find_early_reason, find_stop_reason
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.objective import Objective
@@ -41,7 +40,7 @@ class TrialSupply:
         self._engine = study.engine
         self._planner = planner
         self._interrupted: list[Trial] = []
-        self._improvements: deque[float] = deque(maxlen=ESTIMATES)
+        self._shown_improvement: float | None = None
         self._notes: list[Noted] = []
         self._has_noted_time = False
 
@@ -73,11 +72,16 @@ class TrialSupply:
         if chosen is None:
             return None
         self._add(*chosen)
-        events: list[StudyEvent] = [*self._notes]
+        events: list[StudyEvent] = [*self._notes, *self.estimate_improvement()]
         self._notes.clear()
-        if (improvement := self._search.expected_improvement) is not None:
-            events.append(ImprovementEstimated(improvement))
         return events
+
+    def estimate_improvement(self) -> Iterator[ImprovementEstimated]:
+        """Yield how much better a further trial is expected to be, where that has changed."""
+        last = self._search.improvements[-1:]
+        if last and last[0] != self._shown_improvement:
+            self._shown_improvement = last[0]
+            yield ImprovementEstimated(last[0])
 
     def end_hopeless(self) -> Iterator[TrialEnded]:
         """End the paused trials that can never go on."""
@@ -96,7 +100,7 @@ class TrialSupply:
         control.stop_reason = (
             control.stop_reason
             or find_stop_reason(*self._collect_facts())
-            or explain_convergence(self._context.spec.budget, self._context.objective, self._improvements)
+            or explain_convergence(self._context.spec.budget, self._context.objective, self._search.improvements)
         )
         if not control.stop_reason:
             if (number := self._choose_contender()) is not None:
@@ -163,8 +167,6 @@ class TrialSupply:
                 what = "the grid" if self._context.spec.search.sampler == "grid" else "the space"
                 control.stop_reason = f"every combination of {what} was tried"
             return None
-        if (improvement := self._search.expected_improvement) is not None:
-            self._improvements.append(improvement)
         # Files under the number of a new trial can only come from another store.
         shutil.rmtree(self._context.home.locate_trial(self._context.name, drawn[0]), ignore_errors=True)
         return drawn

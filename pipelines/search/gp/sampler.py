@@ -27,7 +27,8 @@ class GpSampler(BaseSampler):
     objectives are constraints: the improvement counts with the probability that they are kept.
 
     Attributes:
-        expected_improvement: that of the last proposal, in the unit of the first objective; None before there is one.
+        expected_improvement: that of the last proposal, in the unit of the objective (of several: of their weighting);
+            None before there is one.
 
     A proposal depends on the seed, the trial's number and the trials before it alone, so a study that was killed goes
     on as it would have.

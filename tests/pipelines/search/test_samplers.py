@@ -185,9 +185,9 @@ def test_the_expected_improvement_is_in_the_unit_of_the_score_and_falls(storage)
     for unit in (1.0, 1000.0):
         search = open_search(storage, "gp", name=str(unit))
         try_trials(search, 10, lambda values, unit=unit: unit * rate(values))
-        early = search.expected_improvement
+        early = search.improvements[-1]
         try_trials(search, 25, lambda values, unit=unit: unit * rate(values))
-        estimates[unit] = early, search.expected_improvement
+        estimates[unit] = early, search.improvements[-1]
     assert estimates[1000.0][0] == pytest.approx(1000 * estimates[1.0][0], rel=0.01)
     assert 0 < estimates[1.0][1] < estimates[1.0][0]
     assert estimates[1.0][0] < 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from desk import SUMMARY, scores
-from fake_engine import Ends, FakeEngine
+from fake_engine import Ends, FakeEngine, training
 
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Job
@@ -23,6 +23,22 @@ def test_a_study_without_a_result_failed_with_a_reason(desk):
     assert (last.state, last.reason) == ("failed", "3 trials, and none completed; the last one failed: too big")
     [closed] = desk.records(StudyClosed)
     assert (closed.state, closed.winner, closed.register) == ("failed", None, None)
+
+
+def test_a_study_that_promised_too_little_ends_at_once_when_it_is_run_again(desk):
+    """Its estimates are kept with its trials; a process that knew none trained until it had three."""
+
+    def script(job):
+        return (yield from training(job, [job.values["learning_rate"]] * 3))
+
+    facts = {"sampler": "gp", "trials": 20, "budget": ", improvement: 100"}
+    ended = desk.run(FakeEngine(script), **facts)[-1]
+    assert ended.reason.endswith("less than budget.improvement 100")
+    again = FakeEngine(script)
+    assert desk.run(again, **facts)[-1].reason == ended.reason
+    assert again.jobs == []
+    desk.run(again, **{**facts, "budget": ""})
+    assert len(desk.trials()) == 20
 
 
 def test_the_winner_is_scored_on_the_test_rows(desk):
