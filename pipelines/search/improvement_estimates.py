@@ -1,4 +1,4 @@
-"""How much better a Gaussian process expected trials to be when it proposed them, kept with the trials over kills."""
+"""Estimates of the improvement that a Gaussian process expected of its proposals, kept with the trials over kills."""
 
 from __future__ import annotations
 

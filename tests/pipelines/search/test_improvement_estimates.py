@@ -1,4 +1,4 @@
-"""What a Gaussian process expects of the trials that it proposes, as a study keeps and limits it."""
+"""Estimates of what a Gaussian process expects of the trials that it proposes, as a study keeps and limits them."""
 
 from __future__ import annotations
 
