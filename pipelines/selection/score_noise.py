@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipelines.data.prepared import DataSummary, Task
@@ -48,6 +48,14 @@ class RowCounts:
             return f"{self.total:,} rows, {self.classes[1]:,} of the second class,"
         which = "with the rarest label" if self.has_labels else "of the rarest class"
         return f"{self.total:,} rows, {min(counts):,} {which},"
+
+    def halve(self) -> RowCounts:
+        """Return the counts of half of the rows, drawn at random.
+
+        >>> RowCounts(101, (60, 41)).halve()
+        RowCounts(total=50, classes=(30, 20), has_labels=False)
+        """
+        return replace(self, total=self.total // 2, classes=tuple(count // 2 for count in self.classes))
 
     def is_of_second(self, metric: str) -> bool:
         """Return whether a metric is about the second of two classes, as Keras counts positives."""

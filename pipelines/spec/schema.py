@@ -200,7 +200,7 @@ class SelectionSpec(Section):
     refit: bool = Field(
         False,
         description="Train the winner once more on the training and validation rows together, for the best number of "
-        "epochs, and deliver that model where such models are at least as good on validation rows held out.",
+        "epochs, and deliver that model where such models are better on validation rows held out.",
     )
     baselines: bool = Field(
         True,

@@ -1,4 +1,4 @@
-"""Refit of a study's winner: compared with the trial's own way of training, and trained where it is as good."""
+"""Refit of a study's winner: compared with the trial's own way of training, and trained where its way is better."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pipelines.selection.refit import (
     make_comparison,
     read_comparison,
 )
+from pipelines.selection.score_noise import count_validation_rows
 from pipelines.supervisor.events import RefitCompared, RefitComparing, StudyEvent
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.retraining_jobs import RetrainingJobs
@@ -64,7 +65,7 @@ class Refit:
         self._epochs = epochs
 
     def run(self) -> Iterator[StudyEvent]:
-        """Compare the two ways of training, and train the refit where its way is at least as good.
+        """Compare the two ways of training, and train the refit where its way is better by more than noise.
 
         Raises:
             InputError: if the data cannot be divided again.
@@ -99,7 +100,7 @@ class Refit:
             name=COMPARISON,
             # Nothing is drawn.
             seed=0,
-            state="complete" if found and found.is_as_good else "failed",
+            state="complete" if found and found.is_established else "failed",
             value=found.means[1] if found else None,
             scores=(*found.own, *found.refit) if found else (),
             metrics={f"own_{metric}": found.means[0], f"{SEEN}{metric}": found.seen} if found else {},
@@ -144,7 +145,8 @@ class Refit:
         log = context.home.locate_study(context.name) / "compare-refit.log"
         job = make_comparison_job(context.study, context.training, trials, log)
         scores = run_job(self._engine, job, self._keep_alive)
-        if (found := make_comparison(context.objective, scores, stored)) is None:
+        counts = count_validation_rows(context.summary, context.objective.metric)
+        if (found := make_comparison(context.objective, scores, stored, counts)) is None:
             raise InputError(f"{context.objective.metric} cannot be computed on rows held out")
         return found
 

@@ -283,7 +283,7 @@ def test_further_trainings_are_told_anew(desk, home, another_mlflow):
         again = "retrainings" in job.folder
         return (yield from scores(*([3.0, 1.0] if again else [1.0, 2.0]))(job))
 
-    others = compared(own=9.0, refit=9.0)
+    others = compared(own=9.0, refit=4.0)
     desk.run(FakeEngine(luck, others=others), trials=2, selection="finalists: 2, seeds: 2, refit: true")
     synced(home)
     done, client = assert_rebuilt_equal(home, another_mlflow)

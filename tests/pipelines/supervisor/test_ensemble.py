@@ -134,7 +134,7 @@ def test_an_ensemble_is_decided_once(desk):
 
 def test_a_refit_of_before_is_not_called_delivered_beside_it(desk):
     """A study that delivered a refit, and now an ensemble, names the model that it delivers, whoever reads it."""
-    made, ways = Engine(), compared(own=2.0, refit=1.5)
+    made, ways = Engine(), compared(own=2.0, refit=0.9)
     made._others = {**made._others, **ways}
     assert run(desk, made, "refit: true")[-1].refit_reason.startswith("refit delivered")
     assert run(desk, Engine(), "")[-1].refit_reason == ""
