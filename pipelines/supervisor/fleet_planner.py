@@ -129,7 +129,7 @@ class FleetPlanner:
             return f"each trial by itself: {self.ineligible_reason}"
         programs = ", ".join(
             f"up to {group.envelope.depth} x {group.envelope.width} {_name_units(group.envelope)}, "
-            f"{group.slots} trials at a time"
+            f"{group.slots} {'trial' if group.slots == 1 else 'trials'} at a time"
             for group in self._groups
         )
         return f"in {'1 fleet' if self._parallel == 1 else f'{self._parallel} fleets at once'}: {programs}"
