@@ -135,7 +135,19 @@ def main() -> None:
             place = error.filename or ("the disk of what is written" if error.errno in _NO_ROOM else "a file")
             print(f"{place}: {error.strerror}", file=sys.stderr)
             sys.exit(1)
+        if isinstance(error, FileNotFoundError) and _is_folder_gone():
+            print("the current folder was removed: change to another one", file=sys.stderr)
+            sys.exit(1)
         traceback.print_exc()
         print("This is a defect in kerastudy; please report it with the lines above.", file=sys.stderr)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _is_folder_gone() -> bool:
+    """Return whether the current folder was removed."""
+    try:
+        os.getcwd()  # noqa: PTH109  # pathlib calls the same
+    except FileNotFoundError:
+        return True
+    return False

@@ -60,6 +60,14 @@ class KeptRecord:
         except psutil.Error:
             return False
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped the process, which would let a command wait for ever."""
+        try:
+            return bool(psutil.Process(self.process).status() == psutil.STATUS_STOPPED)
+        except psutil.Error:
+            return False
+
     def wake(self) -> None:
         """Let the process look at its record now."""
         if self.is_running:

@@ -96,7 +96,7 @@ class KeptServer(forkserver.ForkServer):
     def _join(self, folder: WarmFolder) -> tuple[str, int] | None:
         """Return the name of the running server, and a writing end of its pipe; None where there is none."""
         for record in folder.read():
-            if record.key != self._key:
+            if record.key != self._key or record.is_stopped:
                 continue
             if not _is_current(folder.locate(record.name, "modules")):
                 folder.retire(record)

@@ -1,5 +1,7 @@
 """Bad input of the command line: its message and exit code, and that nothing is written."""
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -121,6 +123,17 @@ def test_a_refusal_of_the_machine_is_no_defect(call, monkeypatch):
 
     monkeypatch.setattr("pipelines.study.load.build_schema", refuse)
     assert call("schema") == (1, "", "/data/x: No space left on device\n")
+
+
+def test_a_removed_folder_is_no_defect(tmp_path):
+    """A terminal may stand in a folder that was removed; a command that needs none works there."""
+    script = 'mkdir gone && cd gone && rmdir "$PWD" && exec "$0" -c "from pipelines.cli import main; main()" "$@"'
+    code, ended = ["bash", "-c", script, sys.executable], []
+    for word in ("list", "schema"):
+        ended.append(subprocess.run([*code, word], cwd=tmp_path, capture_output=True, text=True, check=False))
+    message = "the current folder was removed: change to another one\n"
+    assert (ended[0].returncode, ended[0].stdout, ended[0].stderr) == (1, "", message)
+    assert (ended[1].returncode, ended[1].stderr) == (0, "")
 
 
 def test_a_defect_shows_its_traceback(call, monkeypatch):

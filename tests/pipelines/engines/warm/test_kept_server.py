@@ -157,6 +157,17 @@ def test_a_killed_server_costs_nothing(kept, tmp_path):
     assert [record.process for record in kept.read()] == [third]
 
 
+def test_a_stopped_server_holds_nobody_up(kept, tmp_path):
+    """A command starts a server of its own beside one that a signal has stopped."""
+    server, _ = fork(tmp_path)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        with command():
+            assert fork(tmp_path)[0] != server
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
 @pytest.mark.parametrize("hindrance", ["others may enter", "no folder", "long path", "full disk"])
 def test_without_a_folder_nothing_is_kept(kept, tmp_path, monkeypatch, hindrance, capfd):
     """A folder of somebody else, none at all, a path too long for a socket, a full disk: as if nothing were kept."""
