@@ -226,7 +226,7 @@ def _make_scripted(study: Study, home: Home, *, delivers: bool, apart: str) -> I
             delivery = DeliveryHandle(home.folder, {}, store, home.store, study.name, lambda: supervisor.lease)
         elif not delivers:
             delivery.start = lambda within_s=0.0: None
-        engine = FakeEngine(script, test_scores={}, others=compared(own=9.0, refit=9.0))
+        engine = FakeEngine(script, test_scores={}, others=compared(own=9.0, refit=1.0))
         supervisor = Supervisor(study, SUMMARY, home, store, engine, delivery)
         yield supervisor
 
