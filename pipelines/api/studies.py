@@ -162,7 +162,7 @@ def run(
         print("\n".join(format_end(ended)), flush=True)
     # A result without a model would fail later and further away, at `load_model`.
     if ended.winner is None:
-        raise StudyFailedError(f"no trial of {checked.name} completed: {ended.reason}")
+        raise StudyFailedError(f"{checked.name} has no best trial: {ended.reason}")
     return read_result(chosen, checked.name, ended.state, ended.reason)
 
 

@@ -94,7 +94,8 @@ def print_spaces(spaces: Sequence[ShippedSpace]) -> None:
 def print_study(study: StudyView) -> None:
     """Print the state of a study."""
     counts = ", ".join(f"{count} {state}" for state, count in study.trials.items()) or "none yet"
-    best = "none yet" if study.best is None else f"{study.best:.6g} ({format_trial_name(study.best_trial or 0)})"
+    none = "none" if study.state in ("finished", "failed", "cancelled") else "none yet"
+    best = none if study.best is None else f"{study.best:.6g} ({format_trial_name(study.best_trial or 0)})"
     waiting = f"{format_count(study.waiting_for_mlflow, 'record')} to go" if study.waiting_for_mlflow else "up to date"
     refused = f" ({study.mlflow_error})" if study.mlflow_error else ""
     rows = {

@@ -15,6 +15,7 @@ from pipelines.queries.log_text import describe_study, describe_trial
 from pipelines.queries.record_reader import RecordReader, find_winner, load_record
 from pipelines.queries.views import BestTrial, ObjectiveName, StudyRow, StudyView, TrialRow
 from pipelines.search.space_evolution import read_changes
+from pipelines.search.stopping import explain_no_best
 from pipelines.search.trial_summaries import (
     TrialSummary,
     count_by_state,
@@ -44,7 +45,7 @@ from tracking.mlflow import urls
 from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
 from tracking.store.retrainings import Retraining, Retrainings
-from tracking.store.study_queue import StudyQueue, StudyRecord
+from tracking.store.study_queue import ENDED_STATES, StudyQueue, StudyRecord
 
 _ENDED = ("complete", "pruned", "failed")
 _MOST_CURVE = 60  # points of a curve that is shown in a line
@@ -190,7 +191,7 @@ class StudyReader:
         trials = self._records.list_trials(record)
         best = find_winner(record, trials, objective)
         if best is None:
-            raise ConflictError(f"no trial of {name} is complete yet; see: kerastudy trials {name}")
+            raise ConflictError(f"{_explain_no_best(record, trials)}; see: kerastudy trials {name}")
         # All that is known of a trial of KerasTuner's own tuner: its files are not in this home.
         found = BestTrial(
             study=name,
@@ -389,3 +390,11 @@ def _explain_unbeaten(baselines: Baselines | None, finalists: Sequence[Finalist]
 def _describe_last_failure(trials: Sequence[TrialSummary]) -> str:
     failed = [(trial.number, trial.failed_attempts[-1].reason) for trial in trials if trial.failed_attempts]
     return f"trial {failed[-1][0]}: {failed[-1][1]}" if failed else ""
+
+
+def _explain_no_best(record: StudyRecord, trials: Sequence[TrialSummary]) -> str:
+    if lacking := explain_no_best(trials):
+        return f"{record.name} has no best trial: {lacking}"
+    if record.state in ENDED_STATES:
+        return f"no trial of {record.name} is complete, and it has ended ({record.state})"
+    return f"no trial of {record.name} is complete yet"

@@ -117,8 +117,19 @@ def decide_outcome(trials: Sequence[TrialSummary], best: TrialSummary | None, wh
     # Failures are named already, where they ended the search.
     if not ended or (ended[-1].reason and why.endswith(ended[-1].reason)):
         return "failed", why
-    if complete := sum(trial.state == "complete" and trial.fits for trial in ended):
-        return "failed", f"{why}, and none of the {complete} complete ones keeps the bounds of the objectives"
-    if complete := sum(trial.state == "complete" for trial in ended):
-        return "failed", f"{why}, and none of the {complete} complete ones fits the space since it was changed"
+    if lacking := explain_no_best(trials):
+        return "failed", f"{why}, and {lacking}"
     return "failed", f"{why}, and none completed; the last one {ended[-1].state}: {ended[-1].reason}"
+
+
+def explain_no_best(trials: Sequence[TrialSummary]) -> str:
+    """Return why none of the complete trials is the best one; empty where none is complete."""
+    complete = [trial for trial in trials if trial.state == "complete"]
+    if not complete:
+        return ""
+    fitting = [trial for trial in complete if trial.fits]
+    count = len(fitting or complete)
+    which = "the only complete one" if count == 1 else f"each of the {count} complete ones"
+    return (
+        f"{which} breaks a bound of the objectives" if fitting else f"{which} is outside the space since it was changed"
+    )

@@ -136,7 +136,11 @@ def _format_finalists(event: events.FinalistsChosen) -> str:
     cost = f", about {format_count(event.epochs, 'epoch')} and {event.seconds:.3g} s" if event.epochs else ""
     reason = f" ({event.reason})" if event.reason else ""
     to_go = f"{most}{format_count(event.trainings, 'training')} to go{cost}"
-    return f"{names} are trained again to choose the winner: {to_go}{reason}"
+    purpose = "are trained again to choose the winner"
+    if len(event.numbers) == 1:
+        # It wins in any case; with `selection: auto` the rivals have been trained before.
+        purpose = f"is trained again {'to choose the winner' if event.reason else 'to show how reliable its score is'}"
+    return f"{names} {purpose}: {to_go}{reason}"
 
 
 def _format_delivery(event: events.Delivering) -> str:

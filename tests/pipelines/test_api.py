@@ -109,7 +109,7 @@ def supervised(monkeypatch, tmp_path):
 def test_run_completes_a_study_file(supervised, capsys):
     """Short forms stand for sections; events are lines; a study without a result is an error."""
     text = "study: it\ndata: {source: 'sklearn:iris'}\nmodel: mlp\n"
-    with pytest.raises(StudyFailedError, match="no trial of it completed: 1 trial"):
+    with pytest.raises(StudyFailedError, match="it has no best trial: 1 trial"):
         run(text, budget=7, objective="val_loss", space=Space((Int("units", 2, 4),)), search={"seed": 3}, evolve=True)
     ((study, _, evolve),) = supervised
     assert (study.spec.budget.trials, study.spec.objective.metric, study.spec.search.seed) == (7, "val_loss", 3)

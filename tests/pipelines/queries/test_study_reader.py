@@ -72,6 +72,18 @@ def test_an_unknown_study_hints_at_the_nearest(home):
             assert str(refused.value) == f'there is no study "S" in {home.folder}; did you mean "s"? The choices are: s'
 
 
+def test_a_study_that_has_ended_is_not_awaited(home, search):
+    """Where no trial was complete there will be none."""
+    end(search, "failed", reason="out of memory")
+    with Store.open(home.folder) as store:
+        StudyQueue(store).set_state("s", "failed", "1 trial")
+    with (
+        StudyReader.open(home) as reader,
+        pytest.raises(InputError, match=r"is complete, and it has ended \(failed\);"),
+    ):
+        reader.find_best_trial("s")
+
+
 def test_trials_in_each_state(home, search):
     """Complete, pruned, failed and running trials differ; only the complete ones can be best or exported."""
     end(search, "failed", reason="out of memory")

@@ -134,7 +134,13 @@ def test_where_no_trial_keeps_the_bounds_there_is_no_winner(desk):
     """The study says so."""
     ended = desk.run(FakeEngine(script, test_scores={}), study=study(1))[-1]
     assert (ended.state, ended.winner) == ("failed", None)
-    assert "none of the 1 complete ones keeps the bounds of the objectives" in ended.reason
+    lacking = "the only complete one breaks a bound of the objectives"
+    assert ended.reason == f"1 trial, and {lacking}"
+    with (
+        StudyReader(desk.home, desk.store) as reader,
+        pytest.raises(ConflictError, match=f"has no best trial: {lacking}"),
+    ):
+        reader.find_best_trial("it")
 
 
 def test_a_point_of_the_front_is_chosen_by_bounds(desk):

@@ -14,7 +14,7 @@ from pipelines.supervisor.event_text import (
     format_opening,
     format_trial_end,
 )
-from pipelines.supervisor.events import FleetDivided, TrialEnded
+from pipelines.supervisor.events import FinalistsChosen, FleetDivided, TrialEnded
 
 
 def test_the_opening_of_a_resumed_study_counts_earlier_trials():
@@ -73,3 +73,16 @@ def test_durations_at_their_edges(seconds, text):
 def test_the_line_of_a_failed_fleet_has_what_becomes_of_its_trials(trials, alone, says):
     """A fleet of one trial is not divided, and one without trials loses nothing."""
     assert format_event(FleetDivided(trials, "died", alone)) == says
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason", "purpose"),
+    [
+        ((3, 1), "", "t003, t001 are trained again to choose the winner: 2 trainings to go"),
+        ((3,), "", "t003 is trained again to show how reliable its score is: 2 trainings to go"),
+        ((3,), "why", "t003 is trained again to choose the winner: at most 2 trainings to go (why)"),
+    ],
+)
+def test_further_trainings_have_a_purpose(numbers, reason, purpose):
+    """A single finalist changes no winner; with `selection: auto` the rivals may have been trained before."""
+    assert format_event(FinalistsChosen(numbers, 2, reason=reason)) == purpose
