@@ -1,8 +1,11 @@
 """The sets of scikit-learn and Keras, without a network."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn.datasets
 
+from pipelines.data.reading import builtin_datasets
 from pipelines.data.reading.builtin_datasets import SKLEARN_SETS, load_keras, load_sklearn
 
 
@@ -12,6 +15,36 @@ def test_sklearn_sets(name):
     raw = load_sklearn(name, "data.source", "dense")
     assert raw.rows > 100
     assert raw.rows == (raw.examples.rows if raw.examples else len(raw.labels))
+
+
+@pytest.mark.parametrize("name", SKLEARN_SETS)
+def test_sklearn_sets_are_those_of_scikit_learn(name):
+    """Most are read from its files, without importing it: values, types and names as its own functions return them."""
+    raw = load_sklearn(name, "data.source", "dense")
+    bunch = getattr(sklearn.datasets, f"load_{name}")(as_frame=name != "digits")
+    if raw.examples:
+        assert raw.examples.x.tobytes() == bunch.data.tobytes()
+        assert raw.examples.x.dtype == bunch.data.dtype
+        assert np.array_equal(raw.examples.y, bunch.target)
+        return
+    pd.testing.assert_frame_equal(raw.table, bunch.data)
+    pd.testing.assert_series_equal(raw.labels["target"], bunch.target)
+    assert raw.class_names == tuple(map(str, bunch.get("target_names", ())))
+
+
+@pytest.mark.parametrize("name", [each for each in SKLEARN_SETS if each != "diabetes"])
+def test_a_release_without_the_file(name, monkeypatch):
+    """The set is loaded by scikit-learn then, and is the same."""
+    read = load_sklearn(name, "data.source", "dense")
+    monkeypatch.setattr(builtin_datasets, "_FILES", {})
+    loaded = load_sklearn(name, "data.source", "dense")
+    if read.examples:
+        assert np.array_equal(read.examples.x, loaded.examples.x)
+        assert np.array_equal(read.examples.y, loaded.examples.y)
+    else:
+        pd.testing.assert_frame_equal(read.table, loaded.table)
+        pd.testing.assert_frame_equal(read.labels, loaded.labels)
+        assert read.class_names == loaded.class_names
 
 
 def test_digits_as_pictures_or_features():
