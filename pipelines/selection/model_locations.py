@@ -47,7 +47,7 @@ def locate_refit(home: Home, study: str, number: int) -> PastTrial:
 
 
 def is_refitted(study: Study, home: Home, number: int) -> bool:
-    """Return whether the study file requests a refit, and the trial has one that was found better than its own model."""
+    """Return whether the study file requests a refit, and the trial has one that was found to be better."""
     folder = home.locate_retraining(study.name, number, REFIT)
     return study.spec.selection.refit and (folder / RESULT_FILE).exists()
 
