@@ -1,6 +1,7 @@
 """Spans of a study's time, and their file `timings.jsonl` in the study's folder.
 
-Each run of a study adds its lines, the first of them its start. A killed process loses its last second.
+Each run of a study adds its lines, the first of them its start; the last one states that all are written. A killed
+process loses its last second, and what its workers had not reported.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ SUPERVISOR: Final = "supervisor"
 
 DELIVERY: Final = "delivery"
 """Row of the process that delivers a study's records to MLflow."""
+
+_WHOLE: Final = "is_whole"
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,16 @@ class Span:
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One run of a study: from the start of its process, or of the call, to its last span."""
+    """One run of a study: from the start of its process, or of the call, to its last span.
+
+    Attributes:
+        is_whole: whether all of its spans are known; of one that was killed they are not.
+    """
 
     start: float
     end: float
     spans: Sequence[Span]
+    is_whole: bool = True
 
 
 def append_spans(file: Path, run: float, spans: Iterable[Span]) -> None:
@@ -58,20 +66,35 @@ def append_spans(file: Path, run: float, spans: Iterable[Span]) -> None:
         stream.write(lines if _ends_with_line(file) else b"\n" + lines)
 
 
+def mark_whole(file: Path, run: float) -> None:
+    """Note that all spans of a run are written."""
+    with suppress(OSError), file.open("ab") as stream:
+        stream.write(json.dumps({"run": run, _WHOLE: True}).encode() + b"\n")
+
+
 def read_runs(folder: Path) -> tuple[StudyRun, ...]:
     """Return the runs of the study of a folder, the oldest first; lines that are no spans are left out."""
     file = folder / TIMINGS_FILE
     if not file.exists():
         return ()
     runs: dict[float, list[Span]] = {}
+    whole = set[float]()
     for line in file.read_bytes().splitlines():
         with suppress(ValueError, TypeError, AttributeError):
             content = json.loads(line)
             started = float(content.pop("run"))
-            if (span := _parse_span(content, started)) is not None:
+            if content == {_WHOLE: True}:
+                whole.add(started)
+            elif (span := _parse_span(content, started)) is not None:
                 runs.setdefault(started, []).append(span)
+                whole.discard(started)  # what was all then is not all
     return tuple(
-        StudyRun(start, max(span.end for span in spans), sorted(spans, key=lambda span: (span.row, span.start)))
+        StudyRun(
+            start,
+            max(span.end for span in spans),
+            sorted(spans, key=lambda span: (span.row, span.start)),
+            start in whole,
+        )
         for start, spans in sorted(runs.items())
     )
 

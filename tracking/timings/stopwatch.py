@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from tracking.timings.spans import SUPERVISOR, TIMINGS_FILE, Span, append_spans
+from tracking.timings.spans import SUPERVISOR, TIMINGS_FILE, Span, append_spans, mark_whole
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,6 +79,12 @@ class Times:
         """Write every span."""
         if self._file is not None:
             append_spans(self._file, self.started, self.take())
+
+    def finish(self) -> None:
+        """Write every span, and that the run has all of them."""
+        self.flush()
+        if self._file is not None:
+            mark_whole(self._file, self.started)
 
     def _write(self) -> None:
         self._written_at = now_s()
@@ -193,7 +199,7 @@ def get_times() -> Times | None:
 def flush_times() -> None:
     """Write every span of the study that this thread works on, for those who read the file now."""
     if (times := get_times()) is not None:
-        times.flush()
+        times.finish()
 
 
 @contextmanager
@@ -244,7 +250,7 @@ def time_run(started: float | None = None) -> Iterator[Times]:
         yield times
     finally:
         _current.reset(token)
-        times.flush()
+        times.finish()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from tracking.timings.spans import DELIVERY, SUPERVISOR, Span, StudyRun
 
 _REST: Final = {SUPERVISOR: "not measured", DELIVERY: "nothing to deliver"}
 _NO_JOB: Final = "without a job"
+_UNKNOWN: Final = "without a job, or not reported before the run was cut off"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def _sum_up(row: str, spans: Sequence[Span], run: StudyRun) -> tuple[Activity, .
     ]
     whole_s = run.end - run.start
     rest_s = max(0.0, whole_s - sum(each.seconds for each in found))
-    return (*found, Activity(_REST.get(row, _NO_JOB), rest_s, 0.0, whole_s, is_rest=True))
+    rest = _REST.get(row, _NO_JOB if run.is_whole else _UNKNOWN)
+    return (*found, Activity(rest, rest_s, 0.0, whole_s, is_rest=True))
 
 
 def place_row(row: str) -> tuple[int, str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tracking.timings.spans import TIMINGS_FILE, Span, append_spans, read_runs
+from tracking.timings.spans import TIMINGS_FILE, Span, append_spans, mark_whole, read_runs
 
 ONE = Span("supervisor", "importing", 10.0, 11.0, 1.0)
 
@@ -44,6 +44,16 @@ def test_lines_that_are_no_spans_are_left_out(tmp_path):
     file.write_text("".join(json.dumps(line) + "\n" for line in [*bad, good]) + "not json\n\xff")
     [run] = read_runs(tmp_path)
     assert [span.name for span in run.spans] == ["n"]
+
+
+def test_a_run_that_was_killed_is_not_whole(tmp_path):
+    """What follows the mark was not known when it was written: a report needs it before the run's end."""
+    file = tmp_path / TIMINGS_FILE
+    found = []
+    for write in (append_spans, mark_whole, append_spans, mark_whole):
+        write(file, 10.0, *([[ONE]] if write is append_spans else []))
+        found += [run.is_whole for run in read_runs(tmp_path)]
+    assert found == [False, True, False, True]
 
 
 def test_a_full_disk_costs_spans_alone(tmp_path):

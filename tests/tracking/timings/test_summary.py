@@ -28,3 +28,11 @@ def test_rows_stand_in_order_and_add_up():
         assert row.activities[-1].is_rest
     training = rows[1].activities[0]
     assert (training.seconds, training.start, training.end) == (2.0, 2.0, 8.0)
+
+
+def test_a_run_that_was_cut_off_does_not_claim_idle_workers():
+    """A fleet reports at its end: of one that was killed nobody knows what it did."""
+    spans = [Span("supervisor", "waiting for workers", 0.0, 9.0, 9.0), Span("worker 1", "reading data", 1.0, 2.0, 1.0)]
+    [supervisor, worker] = summarize(StudyRun(0.0, 10.0, spans, is_whole=False))
+    assert supervisor.activities[-1].name == "not measured"
+    assert worker.activities[-1].name == "without a job, or not reported before the run was cut off"
