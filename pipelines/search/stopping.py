@@ -42,15 +42,27 @@ def find_early_reason(
         return f"time budget of {budget.time:g} s used up"
     if failures := explain_total_failure(trials) or _explain_failures_in_a_row(budget, trials):
         return failures
+    if budget.target is not None and _has_reached(budget.target, objective, trials, best):
+        return f"target {budget.target:g} reached"
     if best is None or best.value is None:
         return ""
-    # Not `is_better(best, target)`: a score that equals the target reaches it.
-    if budget.target is not None and not objective.is_better(budget.target, best.value):
-        return f"target {budget.target:g} reached"
-    # The only rule that reads every trial.
     if budget.patience is not None and (since := count_trials_since(best, trials)) >= budget.patience:
         return f"no better score in {since} trials"
     return ""
+
+
+def _has_reached(
+    target: float, objective: Objective, trials: Sequence[TrialSummary], best: TrialSummary | None
+) -> bool:
+    """Return whether the best trial has a score, or a paused one that goes on now or later.
+
+    A trial keeps its best epoch, so what a paused one has reached it also has at its end. Of several objectives, which
+    may have bounds, only complete trials have all values.
+    """
+    paused = [] if objective.goals else [trial for trial in trials if not trial.has_ended]
+    scores = [trial.value for trial in (best, *paused) if trial is not None and trial.value is not None]
+    # Not `is_better(score, target)`: a score that equals the target reaches it.
+    return any(not objective.is_better(target, score) for score in scores)
 
 
 def explain_convergence(budget: BudgetSpec, objective: Objective, improvements: Collection[float]) -> str:

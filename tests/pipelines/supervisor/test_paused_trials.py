@@ -118,6 +118,14 @@ def test_a_target_ends_paused_trials(desk):
     assert not [trial for trial in desk.trials() if not trial.has_ended]
 
 
+def test_a_paused_trial_reaches_the_target(desk):
+    """It trains to its end, where it has no worse a score, and no other trial begins or goes on."""
+    engine = FakeEngine(script, test_scores={})
+    last = desk.run(engine, study=asha(trials=9, budget=", target: 0.6"))[-1]
+    assert (last.reason, last.winner) == ("target 0.6 reached", 0)
+    assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", EPOCHS)]
+
+
 def test_a_stopped_study_completes_one_trial(desk):
     """A stop lets the best paused trial go on where none is complete, and ends all others."""
     supervisor = desk.supervisor(FakeEngine(script, test_scores={}), study=asha())
