@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from pipelines.engines.search_path import SAFE_PATH
+from pipelines.engines.warm.origin import read_origin
 
 CODE = "import os; from pipelines.engines.warm.origin import read_origin as read; print(read(os.environ).python)"
 
@@ -43,3 +44,11 @@ def test_what_a_supervisor_imports_is_no_other_origin():
     modules = ["pipelines.cli.preload_supervisor", "sklearn", "mlflow", "matplotlib"]
     unset = {name: value for name, value in os.environ.items() if not name.startswith("KMP_")}
     subprocess.run([sys.executable, "-c", IMPORTS, *modules], env=unset, check=True)
+
+
+def test_another_window_is_no_other_origin():
+    """Windows of one terminal, panes, tabs of an editor and notebooks: each has a variable with its number."""
+    names = ("KITTY_WINDOW_ID", "TMUX_PANE", "VSCODE_IPC_HOOK_CLI", "WEZTERM_PANE", "JPY_SESSION_NAME", "SSH_TTY")
+    first, second = (read_origin({**os.environ, **dict.fromkeys(names, value)}) for value in ("1", "2"))
+    assert first == second
+    assert read_origin({**os.environ, "XLA_FLAGS": "1"}) != read_origin({**os.environ, "XLA_FLAGS": "2"})
