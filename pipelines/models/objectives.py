@@ -5,7 +5,8 @@ There are only names here and no Keras: the supervisor checks a study's loss, me
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from pipelines.data.prepared import Task, TaskKind
 from pipelines.spec.schema import ObjectiveSpec, TrainingSpec
@@ -214,6 +215,18 @@ def is_share(metric: str, scores: Iterable[float] = ()) -> bool:
     (True, False, False)
     """
     return metric.endswith(_SHARES) and all(-_ROUNDING <= score <= 1 + _ROUNDING for score in scores)
+
+
+def find_bounds(metric: str, scores: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the largest value of a metric, as far as its name shows and these scores keep them.
+
+    >>> find_bounds("val_accuracy", [0.5]), find_bounds("val_accuracy", [50.0]), find_bounds("val_mean_error", [2.0])
+    ((0.0, 1.0), (-inf, inf), (0.0, inf))
+    """
+    if is_share(metric, scores):
+        return 0.0, 1.0
+    is_positive = metric.endswith(("_error", "_crossentropy")) and min(scores, default=0.0) >= 0
+    return (0.0 if is_positive else -math.inf), math.inf
 
 
 def find_direction(metric: str) -> Direction | None:

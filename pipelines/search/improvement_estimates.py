@@ -9,7 +9,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from pipelines.models.objectives import is_share
+from pipelines.models.objectives import find_bounds
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.objective import Objective
 
@@ -55,6 +55,8 @@ def limit_improvement(improvement: float, objective: Objective, scores: Sequence
     >>> limit_improvement(0.25, Objective("val_accuracy", "maximize"), [0.5, 0.875])
     0.125
     """
-    if not scores or objective.direction != "maximize" or not is_share(objective.metric, scores):
+    if not scores:
         return improvement
-    return min(improvement, max(0.0, 1.0 - max(scores)))
+    least, most = find_bounds(objective.metric, scores)
+    room = most - max(scores) if objective.direction == "maximize" else min(scores) - least
+    return min(improvement, max(0.0, room))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipelines.models.objectives import is_share
+from pipelines.models.objectives import find_bounds
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
 from pipelines.spec.schema import SelectionSpec
 from pipelines.study.objective import Objective
@@ -97,7 +97,7 @@ def rank_finalists(
         if retraining.number in scores and retraining.name in names and retraining.state == "complete":
             scores[retraining.number] += retraining.scores
     sign = 1.0 if objective.direction == "minimize" else -1.0
-    bounds = _find_bounds(objective.metric, [score for of_trial in scores.values() for score in of_trial])
+    bounds = find_bounds(objective.metric, [score for of_trial in scores.values() for score in of_trial])
     finalists = [_make_finalist(number, tuple(of_trial), bounds) for number, of_trial in scores.items() if of_trial]
     # The finalists have the order of the search, which a stable sort leaves to equal means.
     return tuple(sorted(finalists, key=lambda finalist: sign * finalist.mean))
@@ -120,18 +120,6 @@ def derive_retraining_seed(seed: int, number: int, name: str) -> int:
     """Return the seed of a retraining: it depends on the study's seed, the trial's number and the name alone."""
     # A hash, so that neighbours have unrelated seeds; Keras accepts seeds of 32 bits.
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()[:4], "big")
-
-
-def _find_bounds(metric: str, scores: Sequence[float]) -> tuple[float, float]:
-    """Return the least and the largest value of a metric, as far as its name shows and these scores keep them.
-
-    >>> _find_bounds("val_accuracy", [0.5]), _find_bounds("val_accuracy", [50.0]), _find_bounds("val_mean_error", [2.0])
-    ((0.0, 1.0), (-inf, inf), (0.0, inf))
-    """
-    if is_share(metric, scores):
-        return 0.0, 1.0
-    is_positive = metric.endswith(("_error", "_crossentropy")) and min(scores, default=0.0) >= 0
-    return (0.0 if is_positive else -math.inf), math.inf
 
 
 def _make_finalist(number: int, scores: tuple[float, ...], bounds: tuple[float, float]) -> Finalist:

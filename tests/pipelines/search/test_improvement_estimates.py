@@ -49,13 +49,16 @@ def test_a_share_of_rows_can_gain_no_more_than_it_lacks(storage):
 
 
 @pytest.mark.parametrize(
-    ("metric", "scores", "limited"),
+    ("metric", "direction", "scores", "limited"),
     [
-        ("val_accuracy", [0.75, 0.5], 0.25),
-        ("val_accuracy", [1.0], 0.0),
-        ("val_accuracy", [75.0], 9.0),
-        ("gain", [1.0], 9.0),
+        ("val_accuracy", "maximize", [0.75, 0.5], 0.25),
+        ("val_accuracy", "maximize", [1.0], 0.0),
+        ("val_accuracy", "maximize", [75.0], 9.0),
+        ("gain", "maximize", [1.0], 9.0),
+        ("val_mean_absolute_error", "minimize", [0.5, 0.75], 0.5),
+        ("val_loss", "minimize", [0.5], 9.0),
     ],
 )
-def test_what_is_left_is_known_of_shares_alone(metric, scores, limited):
-    assert limit_improvement(9.0, Objective(metric, "maximize"), scores) == limited
+def test_an_estimate_goes_no_further_than_the_metric(metric, direction, scores, limited):
+    """Where its name shows how good it can be: a loss of a user model's may be below 0."""
+    assert limit_improvement(9.0, Objective(metric, direction), scores) == limited
