@@ -28,7 +28,7 @@ from pipelines.selection.score_noise import count_validation_rows
 from pipelines.study.check_listener import CheckListener
 from pipelines.study.prepared_data import prepare_study_data
 from pipelines.supervisor.ensemble import Ensemble
-from pipelines.supervisor.events import FinalistsChosen, StudyEvent
+from pipelines.supervisor.events import FinalistsChosen, Noted, StudyEvent
 from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.refit import Refit
@@ -37,6 +37,8 @@ from pipelines.supervisor.study_control import StudyControl
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.tables import now_ms
 from tracking.testing.failpoints import hit
+
+_NO_REFIT = "no refit is made, since the ensemble is delivered; without selection.ensemble one is made and compared"
 
 
 class FinalSelection:
@@ -133,7 +135,9 @@ class FinalSelection:
             yield from self._choose(self._best[: selection.finalists])
         if selection.ensemble:
             yield from Ensemble(self._study, self._jobs, self._divide_data, self.winner).run()
-        if selection.refit and self.winning_retraining != ENSEMBLE:
+        if selection.refit and self.winning_retraining == ENSEMBLE:
+            yield Noted(_NO_REFIT)
+        elif selection.refit:
             epochs = self._compute_best_epochs(self.winner)
             yield from Refit(self._study, self._jobs, self._divide_data, self.winner, epochs).run()
         hit("winner-chosen")

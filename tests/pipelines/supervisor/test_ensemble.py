@@ -15,7 +15,7 @@ from pipelines.data.jobs import DataJob
 from pipelines.data.splits.division import Division
 from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.event_text import format_end, format_event
-from pipelines.supervisor.events import EnsembleDecided, EnsembleTraining
+from pipelines.supervisor.events import EnsembleDecided, EnsembleTraining, Noted
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import locate_epochs_file, locate_fold
 from pipelines.workspace.home import Home
@@ -138,8 +138,11 @@ def test_a_refit_of_before_is_not_called_delivered_beside_it(desk):
     made._others = {**made._others, **ways}
     assert run(desk, made, "refit: true")[-1].refit_reason.startswith("refit delivered")
     assert run(desk, Engine(), "")[-1].refit_reason == ""
-    ended = run(desk, Engine(), "refit: true, ensemble: true")[-1]
+    events = run(desk, Engine(), "refit: true, ensemble: true")
+    ended = events[-1]
     assert ended.ensemble_reason.startswith("ensemble of 6 models delivered")
+    notes = [event.note for event in events if isinstance(event, Noted)]
+    assert [note.partition(",")[0] for note in notes] == ["no refit is made"]
     assert (ended.refit, ended.refit_reason) == (False, "")
     with StudyReader(desk.home, desk.store) as reader:
         assert reader.find_best_trial("it").refit_reason == ""
