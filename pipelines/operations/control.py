@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from pipelines.queries.record_reader import load_record
 from pipelines.queries.study_reader import StudyReader
@@ -34,12 +36,21 @@ def control_study(home: Home, name: str, control_request: ControlRequest) -> Stu
         InputError: if there is no such study, or its state does not allow that.
         KerastudyError: if the process that works on it does not respond.
     """
-    if (status := request_control(home, name, control_request)) is not None:
-        return status
-    from pipelines.operations.run import supervise_cancellation  # takes long to import
+    with Store.open(home.store) as store:
+        record = StudyQueue(store).find(name)
+    if control_request == "pause" and record is not None and _is_interrupted(record):
+        # Its trials, its run in MLflow and its counts are as the kill left them. It is paused without that as well.
+        with suppress(KerastudyError, OSError):
+            return _halt(home, name, "pause")
+    status = request_control(home, name, control_request)
+    return _halt(home, name, "cancel") if status is None else status
+
+
+def _halt(home: Home, name: str, control_request: Literal["pause", "cancel"]) -> StudyStatus:
+    from pipelines.operations.run import supervise_halt  # takes long to import
     from pipelines.supervisor.event_log import record_events
 
-    with supervise_cancellation(load_resumable(home, name), home) as supervisor:
+    with supervise_halt(load_resumable(home, name), home, control_request) as supervisor:
         for _ in record_events(home, name, supervisor.run()):
             pass
     with Store.open(home.store) as store:
@@ -47,12 +58,17 @@ def control_study(home: Home, name: str, control_request: ControlRequest) -> Stu
     return StudyStatus(name, record.state, record.reason)
 
 
+def _is_interrupted(record: StudyRecord) -> bool:
+    """Return whether a process that worked on a study was killed."""
+    return record.state == "running" and record.holder is None and not is_unchecked(record)
+
+
 def request_control(home: Home, name: str, control_request: ControlRequest) -> StudyStatus | None:
     """Send a request to the process that works on a study; wait until it is done, or for `stop` until it has begun.
 
     Returns:
         The status afterwards; None if a study is to be cancelled that has begun and that no process works on: a
-        supervisor has to end its trials, see `supervise_cancellation`.
+        supervisor has to end its trials, see `supervise_halt`.
 
     Raises:
         InputError: if there is no such study, or its state does not allow that.

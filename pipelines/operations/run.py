@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
@@ -221,12 +222,12 @@ def _check_evolution_early(study: Study, home: Home, known: StudyRecord) -> None
 
 
 @contextmanager
-def supervise_cancellation(study: Study, home: Home) -> Iterator[Supervisor]:
-    """Yield a supervisor that cancels a study that no process works on; it trains nothing."""
+def supervise_halt(study: Study, home: Home, control_request: Literal["pause", "cancel"]) -> Iterator[Supervisor]:
+    """Yield a supervisor that pauses or cancels a study that no process works on; it trains nothing."""
     # A supervisor takes an engine; this one never starts a worker.
     with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
         yield _make_supervisor(
-            study, load_summary(home.locate_data(study.name)), home, store, engine, control_request="cancel"
+            study, load_summary(home.locate_data(study.name)), home, store, engine, control_request=control_request
         )
 
 

@@ -19,7 +19,7 @@ from pipelines.engines.base import EngineLostError
 from pipelines.engines.local_engine import LocalEngine, cores
 from pipelines.operations.control import load_resumable
 from pipelines.operations.first_backends import list_first_backends
-from pipelines.operations.run import supervise, supervise_cancellation
+from pipelines.operations.run import supervise, supervise_halt
 from pipelines.operations.sync import SyncMonitor, sync
 from pipelines.queries.record_reader import load_record
 from pipelines.service.monitoring.logs import log_event, log_study
@@ -166,7 +166,7 @@ def cancel_study(request: SupervisorRequest) -> None:
         ConflictError: if another process works on it, or it was cancelled.
         KerastudyError: if the store cannot be used.
     """
-    with supervise_cancellation(load_resumable(request.home, request.study), request.home) as supervisor:
+    with supervise_halt(load_resumable(request.home, request.study), request.home, "cancel") as supervisor:
         for _ in record_events(request.home, request.study, supervisor.run()):
             pass
 

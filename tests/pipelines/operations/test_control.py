@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipelines.operations import control
-from pipelines.operations.control import load_resumable, request_control
-from search_spaces.errors import ConflictError, UnknownError
+from pipelines.operations.control import StudyStatus, control_study, load_resumable, request_control
+from search_spaces.errors import ConflictError, KerastudyError, UnknownError
 from tracking.store.processes import identify_process
 from tracking.store.study_queue import StudyQueue
 
@@ -34,6 +34,25 @@ def test_a_study_that_waits_unchecked_is_cancelled_at_once(home, study, store):
     queue = StudyQueue(store)
     queue.amend("s", queue.get("s").document, study.compute_fingerprint().format())
     assert request_control(home, "s", "cancel").state == "cancelled"
+
+
+@pytest.mark.parametrize("fault", [None, KerastudyError("no data"), OSError("a full disk")])
+def test_a_killed_study_is_paused_by_a_supervisor(home, store, monkeypatch, fault):
+    """Its trials and its run in MLflow are as the kill left them; where that is not possible it is paused at once."""
+    queue = StudyQueue(store)
+    queue.set_state("s", "running")
+    halted = []
+
+    def halt(home, name, control_request):
+        halted.append((name, control_request))
+        if fault is not None:
+            raise fault
+        return StudyStatus(name, "paused", "by a supervisor")
+
+    monkeypatch.setattr(control, "_halt", halt)
+    reason = control_study(home, "s", "pause").reason
+    assert (halted, reason) == ([("s", "pause")], "resume it to go on" if fault else "by a supervisor")
+    assert control_study(home, "s", "pause").state == "paused"
 
 
 @pytest.mark.parametrize("request_", ["pause", "stop", "cancel"])

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import threading
 
 import pytest
 import sqlalchemy as sa
-from desk import scores
+from desk import SUMMARY, Desk, FakeDelivery, scores
 from fake_engine import Ends, FakeEngine, training
 
 from pipelines.operations import control
 from pipelines.recording.recorder import Recorder
 from pipelines.supervisor.events import EpochEnded, Noted, TrialBegan, TrialEnded
+from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace import quota
 from pipelines.workspace.disk_reserve import DiskReserve
+from pipelines.workspace.home import Home
 from pipelines.workspace.quota import HomeQuota
 from search_spaces.errors import KerastudyError
 from tracking.outbox.records import StudyClosed, TrialFinished
+from tracking.store.database import Store
+from tracking.store.tables import studies
 
 # Pause, stop, cancel -----------------------------------------------------------------------------------------
 
@@ -155,6 +160,26 @@ def test_a_control_request_waits_until_it_is_done(desk, store, monkeypatch):
                 pass
     requester.join(120)
     assert statuses == [control.StudyStatus("it", "paused", "resume it to go on")]
+
+
+def test_a_pause_after_a_kill_closes_what_the_kill_left(desk, tmp_path):
+    """The counts, the best trial and MLflow's run are those of a study that was paused as it trained."""
+    folder = tmp_path / "killed"
+    for event in desk.supervisor(FakeEngine(scores(1.0)), trials=3).run():
+        if isinstance(event, TrialEnded) and not folder.exists():
+            shutil.copytree(desk.home.folder, folder, ignore=shutil.ignore_patterns("*-shm", "killed"))
+    with Store.open(folder) as store:
+        killed = Desk(store, Home(folder, str(folder)))
+        with store.write() as connection:  # its holder would be dead
+            connection.execute(sa.update(studies).values(lease_token=None))
+        assert (killed.queue.get("it").state, killed.queue.get("it").winner) == ("running", None)
+        engine, delivery = FakeEngine(scores(1.0)), FakeDelivery(killed.outbox)
+        study = killed.study(trials=3)
+        last = list(Supervisor(study, SUMMARY, killed.home, store, engine, delivery, control_request="pause").run())[-1]
+        record = killed.queue.get("it")
+        assert (last.state, record.state, record.winner, record.counts["complete"]) == ("paused", "paused", 0, 1)
+        assert killed.records(StudyClosed)[-1].state == "paused"
+        assert not engine.jobs
 
 
 # A full disk -------------------------------------------------------------------------------------------------
