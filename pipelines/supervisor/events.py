@@ -24,6 +24,7 @@ class SearchFacts:
         states: number of the trials that earlier runs ended, by state.
         curve: the best score so far after each of those that is complete.
         left_s: seconds left of the budget's time; None where there is no such limit.
+        best_trial: number of the trial with the best score.
     """
 
     study: str
@@ -38,6 +39,7 @@ class SearchFacts:
     states: Mapping[str, int] = field(default_factory=dict)
     curve: tuple[float, ...] = ()
     left_s: float | None = None
+    best_trial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class SearchStarted:
         starting: the starting points beside those of the space, in words.
         paused: trials of earlier runs that are paused.
         layout: the engine and the devices of its workers, in words; empty where they are this machine's cores.
-        states: see `SearchFacts`; so are `curve` and `left_s`.
+        states: see `SearchFacts`; so are `curve`, `left_s` and `best_trial`.
     """
 
     study: str
@@ -76,6 +78,7 @@ class SearchStarted:
     states: Mapping[str, int] = field(default_factory=dict)
     curve: tuple[float, ...] = ()
     left_s: float | None = None
+    best_trial: int | None = None
 
     def summarize(self) -> SearchFacts:
         """Return its plain facts."""
@@ -92,6 +95,7 @@ class SearchStarted:
             states=self.states,
             curve=self.curve,
             left_s=self.left_s,
+            best_trial=self.best_trial,
         )
 
 

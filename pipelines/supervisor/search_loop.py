@@ -104,6 +104,7 @@ class SearchLoop:
             budget=self._context.most_trials,
             done=self._study.ended_trials,
             best=best.value if best else None,
+            best_trial=best.number if best else None,
             workers=self._engine.workers,
             trained=self.planner.describe(),
             notes=read_notes(self._context.home.locate_study(self._context.name)),

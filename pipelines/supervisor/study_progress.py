@@ -40,7 +40,7 @@ class StudyProgress:
     Attributes:
         ended: trials that have ended, those of earlier runs included.
         best: best score so far.
-        best_trial: number of the trial with that score; None where an earlier run found it.
+        best_trial: number of the trial with that score; None where there is none.
         curve: the best score so far, after each complete trial.
         states: trials that ended in this run, by state.
         paused: trials that are paused.
@@ -53,7 +53,7 @@ class StudyProgress:
         self.started = started
         self.ended = started.done
         self.best = started.best
-        self.best_trial: int | None = None
+        self.best_trial = started.best_trial
         self.curve = list(started.curve)
         self.states: dict[str, int] = {}
         self.paused = set(started.paused)
@@ -168,8 +168,10 @@ class StudyProgress:
 
     def format_score(self) -> str:
         """Return the best score, and the number of trials without one; empty while there is neither."""
-        states = {**self.states, **({"paused": len(self.paused)} if self.paused else {})}
-        parts = [f"{count} {state}" for state, count in sorted(states.items()) if state != "complete"]
+        others = {
+            state: count for state, count in self.count_by_state().items() if state not in ("complete", "running")
+        }
+        parts = [f"{count} {state}" for state, count in sorted(others.items())]
         if self.best is not None:
             parts.insert(0, f"best {self.started.metric} {self.best:.5g}{self.name_best()}")
         if self.improvement is not None:

@@ -99,8 +99,10 @@ def test_running_trials_have_their_epochs_and_fleets():
 
 def test_the_states_of_earlier_runs_count():
     """A display shows the study as a whole, its curve included."""
-    started = replace(search_started(done=3).summarize(), states={"complete": 2, "failed": 1}, curve=(0.1, 0.2))
+    of_before = replace(search_started(done=3, best=0.2), states={"complete": 2, "failed": 1}, best_trial=1)
+    started = replace(of_before.summarize(), curve=(0.1, 0.2))
     progress = StudyProgress(started, 0.0)
+    assert progress.format_score() == "best val_accuracy 0.2 (t001), 1 failed"
     progress.update(trial_ended(3, 0.3, is_best=True))
     assert progress.count_by_state() == {"complete": 3, "failed": 1}
     assert progress.curve == [0.1, 0.2, 0.3]
