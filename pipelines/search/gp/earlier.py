@@ -58,6 +58,7 @@ def add_earlier_trials(
         np.concatenate([seen.scores, earlier.scores + _find_shift(seen, earlier)]),
         seen.pending,
         np.concatenate([seen.is_earlier, np.ones(len(earlier.scores), dtype=bool)]),
+        np.concatenate([seen.breaks, earlier.breaks]),
     )
 
 

@@ -84,15 +84,22 @@ class PointModel:
         self._warped = warp(seen.scores)
         columns = self._to_columns(seen.points, seen.progress, seen.is_earlier)
         self._process.fit(columns, self._warped)
-        self._best = float(self._warped[~seen.is_earlier].max())
+        kept = self._warped[~seen.is_earlier & ~seen.breaks]
+        # None: every trial breaks a bound, and none is to be improved on.
+        self._best = float(kept.max()) if len(kept) else None
         self._constraints = [_learn_constraint(encoding, points, values) for points, values in constraints]
         if len(seen.pending):
             self._believe(columns)
 
     def rate(self, points: Points) -> Array:
-        """Return the logarithm of the expected improvement of each row by its last epoch, in the model's unit."""
-        columns = self._encoding.to_columns(points)
-        found = compute_log_improvement(*self._process.predict(self._to_columns(points)), self._best)
+        """Return the logarithm of the expected improvement of each row by its last epoch, in the model's unit.
+
+        It counts with the probability that the bounds are kept; while no trial keeps them, that probability is all that
+        counts: Gelbart, Snoek and Adams, Bayesian Optimization with Unknown Constraints (2014), section 3.
+        """
+        columns, found = self._encoding.to_columns(points), np.zeros(len(points))
+        if self._best is not None:
+            found = compute_log_improvement(*self._process.predict(self._to_columns(points)), self._best)
         for process in self._constraints:
             mean, deviation = process.predict(columns)
             found = found + log_ndtr(-mean / deviation)
@@ -113,6 +120,11 @@ class PointModel:
         row, _ = find(self._encoding, lambda points: self.rate(points) - costs.predict(self._encoding, points))
         return row, float(self.rate(row[None])[0])
 
+    @property
+    def has_best(self) -> bool:
+        """Whether a trial keeps the bounds, so that there is something to improve on."""
+        return self._best is not None
+
     @cached_property
     def unit(self) -> float:
         """The model's unit in that of the scores, for scores above the median."""
@@ -126,7 +138,8 @@ class PointModel:
         pending = self._to_columns(self._seen.pending)
         believed, _ = self._process.predict(pending)
         self._process.learn(np.vstack([columns, pending]), np.concatenate([self._warped, believed]))
-        self._best = max(self._best, float(believed.max()))
+        if self._best is not None:
+            self._best = max(self._best, float(believed.max()))
 
     def _to_columns(
         self, points: Points, progress: Array | float = 1.0, is_earlier: NDArray[np.bool_] | bool = False

@@ -28,6 +28,7 @@ class Observations:
         scores: as measured, the sign turned where less is better.
         pending: rows of trials whose score is not known yet.
         is_earlier: whether each score is of an earlier study.
+        breaks: whether each score is of a trial that breaks a bound on an objective.
     """
 
     points: Points
@@ -35,6 +36,7 @@ class Observations:
     scores: Array
     pending: Points
     is_earlier: NDArray[np.bool_]
+    breaks: NDArray[np.bool_]
 
     @property
     def has_curves(self) -> bool:
@@ -44,11 +46,12 @@ class Observations:
 
 @dataclass(frozen=True)
 class Curve:
-    """Score of one trial after some numbers of epochs, the last one last."""
+    """Score of one trial after some numbers of epochs, the last one last; whether it breaks a bound on an objective."""
 
     row: Points
     progress: tuple[float, ...]
     scores: tuple[float, ...]
+    breaks: bool = False
 
 
 def read_observations(
@@ -87,7 +90,12 @@ def read_observations(
         # The ends of whole trainings hold all that their curves do. What still trains is pending: its curve would bring
         # back all the others, and the cost of a fit grows with the cube.
         curves = [
-            Curve(row, (1.0,), (finals[trial.number] if trial.number in finals else others[trial.number].scores[-1],))
+            Curve(
+                row,
+                (1.0,),
+                (finals[trial.number] if trial.number in finals else others[trial.number].scores[-1],),
+                _breaks_bound(trial),
+            )
             for trial, row in ended
             if trial.number in known
         ]
@@ -124,7 +132,16 @@ def _read_curve(trial: FrozenTrial, row: Points, finals: Mapping[int, float], si
     finite = [index for index, score in enumerate(scores) if math.isfinite(score)]
     if not finite:
         return None
-    return Curve(row, tuple(progress[index] for index in finite), tuple(scores[index] for index in finite))
+    return Curve(
+        row,
+        tuple(progress[index] for index in finite),
+        tuple(scores[index] for index in finite),
+        _breaks_bound(trial),
+    )
+
+
+def _breaks_bound(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.COMPLETE and any(value > 0 for value in trial.constraints.values())
 
 
 def measure_progress(epoch: int, epochs: int) -> float:
@@ -138,9 +155,10 @@ def make_observations(curves: Sequence[Curve], pending: Points, encoding: PointE
     progress = np.array([each for curve in curves for each in curve.progress])
     scores = np.array([each for curve in curves for each in curve.scores])
     is_last = np.array([index == len(curve.scores) - 1 for curve in curves for index in range(len(curve.scores))])
+    breaks = np.array([curve.breaks for curve in curves for _ in curve.scores], dtype=bool)
     rows = np.asarray(points).reshape(len(points), len(encoding.axes))
     if len(scores) > _MOST_OBSERVATIONS:
         # The last key sorts first.
         kept = np.sort(np.lexsort((-scores, ~is_last))[:_MOST_OBSERVATIONS])
-        rows, progress, scores = rows[kept], progress[kept], scores[kept]
-    return Observations(rows, progress, scores, pending, np.zeros(len(scores), dtype=bool))
+        rows, progress, scores, breaks = rows[kept], progress[kept], scores[kept], breaks[kept]
+    return Observations(rows, progress, scores, pending, np.zeros(len(scores), dtype=bool), breaks)

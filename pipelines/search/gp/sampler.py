@@ -55,7 +55,8 @@ class GpSampler(BaseSampler):
             model = learn_points(self._settings, encoding, study.directions, others, trial.number)
             if model is not None:
                 row, improvement = model.propose()
-                self.expected_improvement = model.unit * math.exp(improvement)
+                if model.has_best:
+                    self.expected_improvement = model.unit * math.exp(improvement)
                 return encoding.decode(row)
         return draw_sobol_point(search_space, self._settings.space, self._settings.seed, trial.number)
 

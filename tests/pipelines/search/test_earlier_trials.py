@@ -85,7 +85,9 @@ def seen(*points_and_scores):
     rows = np.array([ENCODING.encode(point, make_distributions(SPACE)) for point, _ in points_and_scores])
     count = len(points_and_scores)
     scores = np.array([score for _, score in points_and_scores])
-    return Observations(rows, np.ones(count), scores, rows[:0], np.zeros(count, dtype=bool))
+    return Observations(
+        rows, np.ones(count), scores, rows[:0], np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    )
 
 
 def test_scores_are_moved_by_what_both_studies_tried():
@@ -115,7 +117,14 @@ def joined_scores(space, *trials):
     distributions = make_distributions(space)
     encoding = PointEncoding(distributions)
     row = encoding.encode({"x": 0.5}, distributions)
-    one = Observations(row[None], np.ones(1), np.array([-1.0]), np.zeros((0, len(row))), np.zeros(1, dtype=bool))
+    one = Observations(
+        row[None],
+        np.ones(1),
+        np.array([-1.0]),
+        np.zeros((0, len(row))),
+        np.zeros(1, dtype=bool),
+        np.zeros(1, dtype=bool),
+    )
     return add_earlier_trials(one, trials, space, encoding, sign=-1.0, epochs=9).scores.tolist()
 
 
@@ -136,6 +145,8 @@ def test_a_choice_that_only_code_offers_now_is_no_error():
     drawn_from = {**make_distributions(space), "kind": optuna.distributions.CategoricalDistribution(("a", "b"))}
     encoding = PointEncoding(drawn_from)
     row = encoding.encode({"x": 0.5, "kind": "a"}, drawn_from)
-    one = Observations(row[None], np.ones(1), np.array([-1.0]), np.zeros((0, 2)), np.zeros(1, dtype=bool))
+    one = Observations(
+        row[None], np.ones(1), np.array([-1.0]), np.zeros((0, 2)), np.zeros(1, dtype=bool), np.zeros(1, dtype=bool)
+    )
     trials = [EarlierTrial({"x": 0.1, "kind": kind}, {}, 0.5) for kind in ("c", "b")]
     assert len(add_earlier_trials(one, trials, space, encoding, sign=-1.0, epochs=9).scores) == 2
