@@ -26,7 +26,7 @@ def assert_alike(found, expected):
     assert found["metrics"].keys() == expected["metrics"].keys()
     for name, value in expected["metrics"].items():
         # Whole arrays have means of float32 in the bins of a calibration.
-        tolerance = {"auc": 1e-4, "calibration_error": 1e-6}.get(name, 1e-9)
+        tolerance = {"auc": 5e-4, "calibration_error": 1e-6}.get(name, 1e-9)
         assert found["metrics"][name] == pytest.approx(value, rel=tolerance), name
     assert found["intervals"].keys() == expected["intervals"].keys()
     for name, (low, high) in expected["intervals"].items():
@@ -37,7 +37,7 @@ def assert_alike(found, expected):
 
 def assert_same_curves(found, expected):
     """Assert that areas are alike, and those below the points that are drawn."""
-    assert found["auc"] == pytest.approx(expected["auc"], abs=1e-4)
+    assert found["auc"] == pytest.approx(expected["auc"], abs=5e-4)
     assert found["roc"].keys() == expected["roc"].keys()
     for name, curve in found["roc"].items():
         assert (curve[0], curve[-1]) == ((0.0, 0.0), (1.0, 1.0))
