@@ -16,6 +16,8 @@ from pipelines.models.head_objectives import find_head_metric
 from pipelines.models.objectives import is_share, strip_prefixes
 
 _ERRORS: Final = ("_error", "loss", "_crossentropy", "_hinge", "logcosh")
+_ENTROPIES: Final = ("loss", "crossentropy")
+_LEAST_WRONG: Final = 1e-12
 _OF_RATES: Final = ("balanced_accuracy", "f1_score", "mean_iou")
 _OF_THE_SECOND: Final = ("precision", "recall", "f1_score")
 _NEARLY_ALL: Final = 0.9
@@ -93,10 +95,11 @@ def estimate_noise(metric: str, value: float, counts: RowCounts) -> float | None
 
     Of a share it is the binomial one, after Agresti and Coull ("Approximate is better than exact", 1998), so that a
     score of 1 has one too, over its effective rows; of a mean error that of a root mean square of normal errors,
-    value / sqrt(2 rows).
+    value / sqrt(2 rows); of a loss of classes see `_compute_entropy_deviation`.
 
-    >>> round(estimate_noise("val_accuracy", 0.95, RowCounts(100)), 4), estimate_noise("val_loss", 2.0, RowCounts(50))
-    (0.0246, 0.2)
+    >>> cases = ("val_accuracy", 0.95, ()), ("val_loss", 2.0, ()), ("val_loss", 0.1, (50, 50))
+    >>> [round(estimate_noise(metric, value, RowCounts(100, classes)), 4) for metric, value, classes in cases]
+    [0.0246, 0.1414, 0.0548]
     """
     if counts.total < 1:
         return None
@@ -104,7 +107,28 @@ def estimate_noise(metric: str, value: float, counts: RowCounts) -> float | None
         rows = compute_effective_rows(metric, counts)
         share = (min(max(value, 0.0), 1.0) * rows + 2) / (rows + 4)
         return math.sqrt(share * (1 - share) / (rows + 4))
-    return value / math.sqrt(2 * counts.total) if metric.endswith(_ERRORS) and value >= 0 else None
+    if not metric.endswith(_ERRORS) or not 0 <= value < math.inf:
+        return None
+    deviation = value / math.sqrt(2)
+    if metric.endswith(_ENTROPIES) and (counts.classes or not metric.endswith("loss")):
+        deviation = max(deviation, _compute_entropy_deviation(value))
+    return deviation / math.sqrt(counts.total)
+
+
+def _compute_entropy_deviation(value: float) -> float:
+    """Return the standard deviation over rows of a cross-entropy with this mean, in nats.
+
+    Few rows have most of a small one. The model is taken to be wrong with one probability on all rows, the one that has
+    this mean, and to know it. In simulations with other probabilities the deviation is 0.5 (of a model that is too sure
+    of itself) to 2 times the true one; on small tables 0.8 to 2.5 times. The least such probability is 1e-12.
+    """
+    low, high = _LEAST_WRONG, 0.5
+    for _ in range(50):
+        wrong = math.sqrt(low * high)
+        mean = -(wrong * math.log(wrong) + (1 - wrong) * math.log1p(-wrong))
+        low, high = (wrong, high) if mean < value else (low, wrong)
+    square = wrong * math.log(wrong) ** 2 + (1 - wrong) * math.log1p(-wrong) ** 2
+    return math.sqrt(max(square - mean**2, 0.0))
 
 
 def compute_effective_rows(metric: str, counts: RowCounts) -> float:

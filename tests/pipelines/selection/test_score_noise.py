@@ -142,3 +142,16 @@ def test_labels_are_counted_by_their_means():
     reports = [TargetReport(name, mean={"validation": mean}) for name, mean in (("a", 0.5), ("b", 0.05))]
     summary = summarize(Task("multi_label", ("a", "b")), *reports)
     assert count_validation_rows(summary, "val_auc") == RowCounts(20, (10, 1), has_labels=True)
+
+
+@pytest.mark.parametrize("spread", [1, 2, 4, 8, 16])
+def test_the_error_of_a_cross_entropy_is_near_that_of_drawn_rows(spread):
+    """Few rows have most of a small loss: the surer a model is, the more its loss depends on which rows it is of."""
+    chance = np.random.default_rng(3)
+    logits = chance.normal(0, spread, (2000, 200))
+    is_second = chance.random(logits.shape) < 1 / (1 + np.exp(-logits))
+    losses = np.logaddexp(0, np.where(is_second, -logits, logits)).mean(axis=1)
+    for metric in ("val_loss", "val_binary_crossentropy"):
+        found = estimate_noise(metric, losses.mean(), RowCounts(200, (100, 100)))
+        assert 0.8 < found / losses.std() < 2
+    assert estimate_noise("val_loss", 0.0, RowCounts(200, (100, 100))) < 1e-5
