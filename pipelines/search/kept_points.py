@@ -88,22 +88,20 @@ class KeptPoints:
 
     def keeps(self, point: Mapping[str, Any]) -> bool:
         """Return whether a point keeps the constraints, as far as it has what they name."""
-        try:
-            suggest(self._space, optuna.trial.FixedTrial(dict(point)))
-        except ConstraintViolation:
-            return False
-        except ValueError:  # some of it is still to be drawn
-            return True
-        return True
+        return self._check(point) is not False
 
     def is_complete(self, point: Mapping[str, Any]) -> bool:
         """Return whether a point leaves no parameter of the space to be drawn."""
+        return self._check(point) is not None
+
+    def _check(self, point: Mapping[str, Any]) -> bool | None:
+        """Return whether a point keeps the constraints; None where some of it is still to be drawn."""
         try:
             suggest(self._space, optuna.trial.FixedTrial(dict(point)))
         except ConstraintViolation:
-            return True
-        except ValueError:
             return False
+        except ValueError:
+            return None
         return True
 
     @cached_property

@@ -228,7 +228,6 @@ def _write_times(
 
 
 def _format_time(value: float, facts: Mapping[str, Any]) -> str:
-
     if facts["time"]["kind"] != "date":
         return f"{value:g}"
     at = _make_dates([value])[0]
