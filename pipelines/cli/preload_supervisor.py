@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pipelines.cli import foreground, studies
 from pipelines.operations import first_backends
-from pipelines.search import sobol_sampler
-from pipelines.search.gp import sampler
+from pipelines.search.gp import model
 from tracking.store import optuna_schema, optuna_storage
 
-__all__ = ["first_backends", "foreground", "optuna_schema", "optuna_storage", "sampler", "sobol_sampler", "studies"]
+__all__ = ["first_backends", "foreground", "model", "optuna_schema", "optuna_storage", "studies"]

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from pipelines.search.gp.freeze_thaw import FreezeThawRule
 from pipelines.search.promotion import AshaRule, PromotionRule
 from pipelines.search.rung_scores import find_score_at
 from pipelines.search.samplers import SamplerFactory
@@ -193,9 +194,6 @@ def make_promotion_rule(
     if pruner == "asha" and rungs:
         return AshaRule(rungs, _REDUCTION, direction)
     if pruner == "freeze-thaw" and rungs:
-        # Lazily: SciPy's modules take half a second to import.
-        from pipelines.search.gp.freeze_thaw import FreezeThawRule
-
         return FreezeThawRule(samplers.make_gp_settings(), direction)
     return None
 

@@ -13,9 +13,12 @@ from optuna.exceptions import ExperimentalWarning
 
 from pipelines.search.cma_es_sampler import RestartingCmaEs
 from pipelines.search.earlier_trials import EarlierTrials
+from pipelines.search.gp.sampler import GpSampler
+from pipelines.search.gp.settings import GpSettings
 from pipelines.search.gp.training_costs import TrainingCosts
 from pipelines.search.nsga2_sampler import ResumableNsga2
 from pipelines.search.seeds import mix_seed
+from pipelines.search.sobol_sampler import SobolSampler
 from pipelines.search.tpe_sampler import PruningTpe
 from pipelines.search.untried_sampler import FirstValueSampler
 from pipelines.spec.schema import SearchSpec
@@ -25,8 +28,6 @@ from search_spaces.space import Space
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
-
-    from pipelines.search.gp.model import GpSettings
 
 # Optuna's default for TPE; a Gaussian process learns from fewer, by the surrogate of tuning tasks.
 _TPE_STARTUP, _GP_STARTUP = 10, 8
@@ -78,9 +79,6 @@ class SamplerFactory:
         if name == "grid":
             return FirstValueSampler(list_grid)
         if name == "qmc":
-            # Lazily, as below: SciPy's modules take half a second to import.
-            from pipelines.search.sobol_sampler import SobolSampler
-
             return SobolSampler(self.spec.seed, self.space)
         if name in ("gp", "auto"):
             return self._make_gp()
@@ -105,14 +103,10 @@ class SamplerFactory:
         return optuna.samplers.RandomSampler(seed=mix_seed(self.spec.seed, number, drawn))
 
     def _make_gp(self) -> BaseSampler:
-        from pipelines.search.gp.sampler import GpSampler
-
         return GpSampler(replace(self.make_gp_settings(), costs=self.costs))
 
     def make_gp_settings(self) -> GpSettings:
         """Return the settings of a Gaussian process for the study."""
-        from pipelines.search.gp.model import GpSettings
-
         return GpSettings(self.spec.seed, self.space, self.epochs, self._get_startup(_GP_STARTUP), self.earlier)
 
     def _get_startup(self, default: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
 from pipelines.export.jobs import TRAIN_AND_MEASURE
 from pipelines.search.pruners import choose_pruner
+from pipelines.search.gp.settings import load_model
 from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.starting_points import choose_starting_points
 from pipelines.search.trial_summaries import count_by_state, list_best_so_far
@@ -80,9 +81,10 @@ class SearchLoop:
             gpu_bytes=study.engine.layout.gpu_bytes,
             learns=choose_sampler(study.context).learns,
         )
+        self._has_gp = choose_sampler(self._context).has_gp
         self._weighs_costs = (
             self.planner.ends_by_time
-            and choose_sampler(self._context).has_gp
+            and self._has_gp
             # Its estimate is of the greatest improvement, whatever it costs.
             and self._context.spec.budget.improvement is None
         )
@@ -133,6 +135,8 @@ class SearchLoop:
             yield from self._fill_workers()
             if self._control.is_halted:  # nothing ends but a search that is over: paused trials stay paused
                 break
+            if self._trials and self._has_gp:  # after the first draws, which do without it
+                load_model()
             self.aside.begin_due()  # after the first trials, which must not wait for it
             if not (self._trials or len(self._fleets)):
                 yield from self._supply.end_paused()

@@ -38,6 +38,12 @@ class LateModule(ModuleType):
         module = sys.modules.get(self._module)
         return module is not None and not isinstance(module, LateModule) and isinstance(instance, self._find(module))
 
+    def __or__(self, other: object) -> Any:
+        """Return a type for annotations; nothing is told apart by it."""
+        return Any
+
+    __ror__ = __or__
+
     def _find(self, module: ModuleType) -> Any:
         found: Any = module
         for name in self._path:

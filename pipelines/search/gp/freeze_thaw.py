@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.search.gp.encoding import PointEncoding
-from pipelines.search.gp.model import GpSettings, PointModel, find_distributions, learn_points, limit_threads
+from pipelines.search.gp.settings import GpSettings, find_distributions
 from pipelines.search.paused_view import show_as_pruned
 from pipelines.search.trial_summaries import is_paused
 from search_spaces.values import Direction
+
+if TYPE_CHECKING:
+    # Imported where it is used: SciPy's modules take a third of a second to import, before a study's first trial.
+    from pipelines.search.gp.model import PointModel
 
 # How much more a new trial must promise, as a logarithm; chosen by the surrogate of tuning tasks, where 0 and 2 are
 # worse.
@@ -40,16 +45,16 @@ class FreezeThawRule:
     def goes_on(self, number: int, epochs: int, trials: Sequence[FrozenTrial]) -> bool:
         """Return whether a trial that has reached a rung promises more than all that are paused, and a new one."""
         paused = [number, *(trial.number for trial in trials if is_paused(trial))]
-        with limit_threads():
-            return self._choose(paused, trials) == number
+        return self._choose(paused, trials) == number
 
     def choose(self, paused: Mapping[int, int], trials: Sequence[FrozenTrial]) -> int | None:
         """Return the paused trial that promises most; None where a new one promises more."""
-        with limit_threads():
-            return self._choose(paused, trials)
+        return self._choose(paused, trials)
 
     def choose_last(self, paused: Mapping[int, int], trials: Sequence[FrozenTrial]) -> int | None:
         """Return the paused trial that promises most, while it promises anything or no trial is complete."""
+        from pipelines.search.gp.model import limit_threads
+
         with limit_threads():
             if (learned := self._learn(paused, trials)) is None:
                 return max(paused, key=lambda number: (paused[number], -number), default=None)
@@ -62,13 +67,18 @@ class FreezeThawRule:
         return []
 
     def _choose(self, paused: Iterable[int], trials: Sequence[FrozenTrial]) -> int | None:
-        if (learned := self._learn(paused, trials)) is None:
-            return None
-        number, improvement = _find_most_promising(*learned, paused, trials)
-        _, of_new = learned[0].propose()
-        return number if improvement >= of_new - _BONUS else None
+        from pipelines.search.gp.model import limit_threads
+
+        with limit_threads():
+            if (learned := self._learn(paused, trials)) is None:
+                return None
+            number, improvement = _find_most_promising(*learned, paused, trials)
+            _, of_new = learned[0].propose()
+            return number if improvement >= of_new - _BONUS else None
 
     def _learn(self, paused: Iterable[int], trials: Sequence[FrozenTrial]) -> tuple[PointModel, PointEncoding] | None:
+        from pipelines.search.gp.model import learn_points
+
         numbers = set(paused)
         shown = [show_as_pruned(trial) if trial.number in numbers else trial for trial in trials]
         distributions = find_distributions(self._settings.space, trials)

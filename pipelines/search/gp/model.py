@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import log_ndtr
 from threadpoolctl import ThreadpoolController
 
-from pipelines.search.earlier_trials import EarlierTrials
 from pipelines.search.gp.acquisition import compute_log_improvement, find_best_point
 from pipelines.search.gp.earlier import add_earlier_trials
 from pipelines.search.gp.encoding import PointEncoding, Points
 from pipelines.search.gp.gaussian_process import GaussianProcess
 from pipelines.search.gp.observations import Observations, read_observations, warp
+from pipelines.search.gp.settings import GpSettings
 from pipelines.search.gp.space_rules import SpaceRules
 from pipelines.search.gp.training_costs import TrainingCosts
-from search_spaces.space import Space
-from search_spaces.suggest import make_distributions
 
 Array = NDArray[np.float64]
 
@@ -33,27 +29,6 @@ Array = NDArray[np.float64]
 _NEAR = 5
 # ParEGO's rho: how much the sum of the objectives counts beside the worst of them.
 _SUM_WEIGHT = 0.05
-
-
-@dataclass(frozen=True)
-class GpSettings:
-    """Settings of a search by a Gaussian process.
-
-    Attributes:
-        seed: of the study.
-        space: the declared part of the space.
-        epochs: the most that a trial trains.
-        startup_trials: trials with a score before the model proposes points.
-        earlier: trials of an earlier study, which inform the model too.
-        costs: what trainings cost, where proposals weigh improvement by it.
-    """
-
-    seed: int
-    space: Space
-    epochs: int
-    startup_trials: int
-    earlier: EarlierTrials = field(default_factory=EarlierTrials)
-    costs: TrainingCosts | None = None
 
 
 class PointModel:
@@ -194,15 +169,6 @@ def learn_points(
         return None
     rules, constraints = SpaceRules(settings.space, encoding), _read_constraints(trials, encoding)
     return PointModel(encoding, rules, seen, constraints, random, settings.costs)
-
-
-def find_distributions(space: Space, trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """Return every parameter that a space declares or a trial has had, without those of a single value."""
-    found = make_distributions(space)
-    for trial in trials:
-        for name, distribution in trial.distributions.items():
-            found.setdefault(name, distribution)
-    return {name: each for name, each in found.items() if not each.single()}
 
 
 def limit_threads() -> AbstractContextManager[Any]:

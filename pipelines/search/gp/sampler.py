@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from pipelines.search.gp.encoding import PointEncoding
-from pipelines.search.gp.model import GpSettings, find_distributions, learn_points, limit_threads
+from pipelines.search.gp.settings import GpSettings, find_distributions, has_scores
 from pipelines.search.seeds import mix_seed
 from pipelines.search.sobol_sampler import draw_sobol_point
 
@@ -51,13 +51,17 @@ class GpSampler(BaseSampler):
             return {}
         encoding = PointEncoding(search_space)
         others = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number]
-        with limit_threads():
-            model = learn_points(self._settings, encoding, study.directions, others, trial.number)
-            if model is not None:
-                row, improvement = model.propose()
-                if model.has_best:
-                    self.expected_improvement = model.unit * math.exp(improvement)
-                return encoding.decode(row)
+        if has_scores(others):
+            # Lazily, as SciPy's modules take a third of a second to import.
+            from pipelines.search.gp.model import learn_points, limit_threads
+
+            with limit_threads():
+                model = learn_points(self._settings, encoding, study.directions, others, trial.number)
+                if model is not None:
+                    row, improvement = model.propose()
+                    if model.has_best:
+                        self.expected_improvement = model.unit * math.exp(improvement)
+                    return encoding.decode(row)
         return draw_sobol_point(search_space, self._settings.space, self._settings.seed, trial.number)
 
     def sample_independent(
