@@ -10,8 +10,8 @@ from typing import Any
 
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
 from pipelines.export.jobs import TRAIN_AND_MEASURE
-from pipelines.search.pruners import choose_pruner
 from pipelines.search.gp.settings import load_model
+from pipelines.search.pruners import choose_pruner
 from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.starting_points import choose_starting_points
 from pipelines.search.trial_summaries import count_by_state, list_best_so_far

@@ -7,24 +7,30 @@ each. Its end is the supervisor's end, also after kill -9. Standard output retur
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import logging
 import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracking.imports.late_modules import import_late
 from tracking.timings.spans import DELIVERY
 from tracking.timings.stopwatch import Times, measure, time_thread
 
 if TYPE_CHECKING:
     from tracking.outbox.dispatcher import OutboxDispatcher
+    from tracking.outbox.sink import RecordSink
 
 
+# MLflow imports them for data sets, signatures of tables and gateways.
+_LATE = ("pandas", "pyarrow", "scipy", "scipy.sparse", "fastapi", "mako.ext.pygmentplugin")
 _OBJECTS = (
     20_000  # chosen: while MLflow is imported, looking for garbage after each 700 new ones takes a sixth of the time
 )
@@ -105,14 +111,28 @@ def _make_dispatcher(request: DeliveryRequest, answers: int) -> OutboxDispatcher
         artifact_root=request.artifact_root,
         digests=ModelDigests(store),
     )
+
+    def connect_lean(check: Callable[[], None]) -> RecordSink:
+        load_projection()
+        return connect(check)
+
     dispatcher = OutboxDispatcher(
         store,
-        connect,
+        connect_lean,
         study=request.study,
         may_deliver=partial(StudyQueue(store).has_token, request.study, request.lease),
         on_change=lambda: _send(answers, error=dispatcher.last_error, away=dispatcher.is_away),
     )
     return dispatcher
+
+
+def load_projection() -> None:
+    """Import MLflow without libraries that a delivery does not need: a third of its time.
+
+    For a process of which no other thread imports anything: it would get the stand-ins too.
+    """
+    with import_late(*_LATE):
+        importlib.import_module("tracking.mlflow.projection")
 
 
 def _obey(dispatcher: OutboxDispatcher, stops: queue.SimpleQueue[float]) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from tracking.imports.hidden_modules import hide_modules
 
 
 def load_libraries(*, lean: bool) -> None:
@@ -19,18 +16,3 @@ def load_libraries(*, lean: bool) -> None:
     import jinja2  # noqa: F401
 
     import tracking.reports.study_report  # noqa: F401
-
-
-@contextmanager
-def hide_modules(*names: str) -> Iterator[None]:
-    """Hide modules from imports in the context, as if not installed; modules that are loaded already stay visible."""
-    modules: dict[str, Any] = sys.modules
-    hidden = [name for name in names if name not in modules]
-    # Python raises ImportError for a module that is None in `sys.modules`.
-    modules.update(dict.fromkeys(hidden))
-    try:
-        yield
-    finally:
-        for name in hidden:
-            if modules.get(name, ...) is None:
-                del modules[name]

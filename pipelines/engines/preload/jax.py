@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 
-from pipelines.engines.preload.late_modules import LateDecorator, import_late
 from pipelines.engines.preload.loading import load_jax
+from tracking.imports.late_modules import LateDecorator, import_late
 
 _SPARSE = "jax.experimental.sparse"  # with SciPy's sparse arrays and linear algebra
 _ATTENTION = "jax.experimental.pallas.ops.tpu.splash_attention"

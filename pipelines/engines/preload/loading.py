@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tracking.reports.lean_imports import hide_modules
+from tracking.imports.hidden_modules import hide_modules
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 
-from pipelines.engines.preload.late_modules import import_late
 from pipelines.engines.preload.loading import hide_modules_quietly, load_jobs
+from tracking.imports.late_modules import import_late
 
 _NICENESS = 10  # chosen, as for jobs aside
 

@@ -39,7 +39,7 @@ class LateModule(ModuleType):
         return module is not None and not isinstance(module, LateModule) and isinstance(instance, self._find(module))
 
     def __or__(self, other: object) -> Any:
-        """Return a type for annotations; nothing is told apart by it."""
+        """Return the type of an annotation, for which any will do."""
         return Any
 
     __ror__ = __or__

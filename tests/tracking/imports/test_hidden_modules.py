@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tracking.reports.lean_imports import hide_modules
+from tracking.imports.hidden_modules import hide_modules
 
 
 def test_a_hidden_module_cannot_be_imported(monkeypatch):

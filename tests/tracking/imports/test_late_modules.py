@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pipelines.engines.preload.late_modules import LateDecorator, import_late
+from tracking.imports.late_modules import LateDecorator, import_late
 
 IMPORTER = """
 import late_example
@@ -78,6 +78,14 @@ def test_special_attributes_do_not_exist():
         import late_example
 
     assert not hasattr(late_example, "__array__")
+
+
+def test_stand_ins_can_annotate():
+    """A library may write the union of a class and another type when it is imported."""
+    with import_late("late_example"):
+        import late_example
+
+    assert all([late_example.Box | None, None | late_example.Box, late_example.Box | int | late_example.Box])
 
 
 def test_a_loaded_module_gets_no_stand_in():
