@@ -73,7 +73,8 @@ class StudyEnd:
             aside: work beside the trials that may still go on.
             planner: the programs of trials that train in fleets.
         """
-        selection, test, notes = FinalSelection(self._study, planner, aside.collect), dict[str, float](), ""
+        selection = FinalSelection(self._study, planner, aside.collect, aside.prepare_report)
+        test, notes = dict[str, float](), ""
         try:
             if not self._control.halt:
                 notes = self._write_models(aside)
@@ -197,7 +198,7 @@ class StudyEnd:
         return self._run_job(replace(job, backend=backend), aside)
 
     def _run_job(self, job: Job[Payload, Result], aside: WorkAside) -> Result:
-        """Run a job; the report is prepared here while a worker runs the first one."""
+        """Run a job; the report is prepared here while a worker runs the first one, unless it is already."""
         keep_alive = self._control.keep_alive_unless_halted
         return run_job(self._study.engine, job, keep_alive, on_start=aside.prepare_report, bystander=aside.collect)
 

@@ -87,7 +87,7 @@ class WorkAside:
         self._models.remove()
 
     def prepare_report(self) -> None:
-        """Prepare the report, while a worker runs a job of the study's end."""
+        """Prepare the report once, while workers train finalists again or run a job of the study's end."""
         if self._has_begun:
             # Before anything else imports the same modules, which could find them half loaded.
             self._loading.join()
