@@ -16,17 +16,22 @@ from typing import Any
 
 
 class LateModule(ModuleType):
-    """A module, or something in it, whose attributes are stand-ins too; a call loads the module."""
+    """A module, or something in it, whose attributes are stand-ins too; a call loads the module.
+
+    Once the module is loaded the attributes are its own: `value is pandas.NA` must not be false of pandas's NA.
+    """
 
     def __init__(self, module: str, *path: str) -> None:
         super().__init__(".".join([module, *path]))
         self._module = module
         self._path = path
 
-    def __getattr__(self, name: str) -> LateModule:
-        """Return the stand-in for an attribute; Python's special ones do not exist."""
+    def __getattr__(self, name: str) -> Any:
+        """Return the attribute, or a stand-in while the module is not loaded; Python's special ones do not exist."""
         if name.startswith("__"):
             raise AttributeError(name)
+        if (module := self._get_loaded()) is not None:
+            return getattr(self._find(module), name)
         return LateModule(self._module, *self._path, name)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -35,14 +40,21 @@ class LateModule(ModuleType):
 
     def __instancecheck__(self, instance: Any) -> bool:
         """Return whether an object is of the class that this stands for: of none, while the module is not loaded."""
-        module = sys.modules.get(self._module)
-        return module is not None and not isinstance(module, LateModule) and isinstance(instance, self._find(module))
+        module = self._get_loaded()
+        return module is not None and isinstance(instance, self._find(module))
 
     def __or__(self, other: object) -> Any:
         """Return the type of an annotation, for which any will do."""
         return Any
 
     __ror__ = __or__
+
+    def _get_loaded(self) -> ModuleType | None:
+        """Return the module, if it is loaded as a whole."""
+        module = sys.modules.get(self._module)
+        if module is None or isinstance(module, LateModule) or getattr(module.__spec__, "_initializing", False):
+            return None
+        return module
 
     def _find(self, module: ModuleType) -> Any:
         found: Any = module

@@ -3,7 +3,8 @@
 A `.keras` file is the same whatever backend writes it, and rows have the same predictions but for rounding. NumPy loads
 in a sixth of TensorFlow's time, and compiles nothing, where JAX compiles each operation for each shape. Its
 workers run beside the trials, so everything here has a low priority. Keras on NumPy imports JAX for convolutions
-and Fourier transforms, half a second; the models of numbers have none.
+and Fourier transforms, half a second; the models of numbers have none. Nor do arrays of numbers need pandas, Keras
+SciPy's linear algebra, and KerasTuner what fetches files: a third of the rest.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ os.nice(_NICENESS)
 os.environ["KERAS_BACKEND"] = "numpy"
 # Keras's convolutions on NumPy are JAX's, and a GPU is for trials.
 os.environ["JAX_PLATFORMS"] = "cpu"
-_HIDDEN = ("sklearn", "matplotlib", "scipy.optimize", "pandas", "tensorflow")
-_LATE = ("jax", "keras.src.backend.jax", "keras.src.backend.jax.math")
+_HIDDEN = ("sklearn", "matplotlib", "scipy.optimize", "pandas", "tensorflow", "requests", "charset_normalizer")
+_LATE = ("jax", "keras.src.backend.jax", "keras.src.backend.jax.math", "scipy.linalg")
 with hide_modules_quietly(*_HIDDEN), import_late(*_LATE):
     import keras
     import keras_tuner
@@ -28,6 +29,8 @@ with hide_modules_quietly(*_HIDDEN), import_late(*_LATE):
     # The first object that Keras saves or loads lets it import TensorFlow, to compare types; it looks once.
     keras.saving.serialize_keras_object(keras.initializers.Zeros())
 
-load_jobs("pipelines.training.write_models", "pipelines.selection.winner", "pipelines.selection.evaluate")
+# Rows that are arrays need no tables.
+with import_late("pandas"):
+    load_jobs("pipelines.training.write_models", "pipelines.selection.winner", "pipelines.selection.evaluate")
 
 __all__ = ["keras", "keras_tuner"]

@@ -14,6 +14,9 @@ from late_example.inner import double
 def count():
     return late_example.inner.double(1) + double(1)
 
+def get_lid():
+    return late_example.inner.LID
+
 def is_box(thing):
     return isinstance(thing, (str, late_example.inner.Box))
 """
@@ -26,6 +29,8 @@ def twice(function):
 
 class Box:
     pass
+
+LID = object()
 """
 
 
@@ -58,6 +63,14 @@ def test_a_class_of_a_late_module_has_instances_once_the_module_is_loaded(import
     from late_example.inner import Box
 
     assert (before, importer.is_box(Box()), importer.is_box(1)) == ((False, True, False), True, False)
+
+
+def test_an_object_of_a_late_module_is_itself_once_the_module_is_loaded(importer):
+    """Code that compares identities must not get a stand-in for a value that it can have by then."""
+    before = importer.get_lid(), "late_example" in sys.modules
+    from late_example.inner import LID
+
+    assert (before[0] is LID, before[1], importer.get_lid() is LID) == (False, False, True)
 
 
 def test_a_late_decorator_loads_its_module_with_the_first_call(importer):
