@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotrf, dpotri
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,8 @@ _LENGTHS, _NOISES, _SCALES = (0.03, 30.0), (1e-6, 1.0), (0.05, 20.0)
 # From much noise the optimizer finds little; from little it takes noise for detail.
 _FIRST_NOISE = 0.1
 _FAILED = 1e10
+_MOST_CHOICES = 8  # chosen: a proposal has one for the score and one for each bound
+_choices: dict[tuple[int, bytes, bytes, bytes], Array] = {}
 
 
 class GaussianProcess:
@@ -51,9 +53,22 @@ class GaussianProcess:
             columns: where the values are.
             values: of mean 0 and variance 1.
         """
+        self.choose(columns, values)
+        self.learn(columns, values)
+
+    def choose(self, columns: Array, values: Array) -> None:
+        """Choose the hyperparameters as `fit` does; the last choices of a process are known."""
+        key = (self._iterations, self._groups.tobytes(), columns.tobytes(), values.tobytes())
+        if key not in _choices:
+            if len(_choices) >= _MOST_CHOICES:
+                del _choices[next(iter(_choices))]
+            _choices[key] = self._optimize(columns, values)
+        self._logs = _choices[key]
+
+    def _optimize(self, columns: Array, values: Array) -> Array:
         pairs = _Pairs.of(len(values))
         limits = [*[_LENGTHS] * self._count, _NOISES, _SCALES]
-        found = minimize(
+        found: OptimizeResult = minimize(
             self._measure,
             self._logs,
             args=(self._square_distances(columns, pairs), pairs, values),
@@ -62,8 +77,7 @@ class GaussianProcess:
             bounds=[(math.log(low), math.log(high)) for low, high in limits],
             options={"maxiter": self._iterations},
         )
-        self._logs = found.x
-        self.learn(columns, values)
+        return np.asarray(found.x)
 
     def learn(self, columns: Array, values: Array) -> None:
         """Learn values with the hyperparameters as they are."""

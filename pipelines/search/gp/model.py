@@ -27,6 +27,9 @@ Array = NDArray[np.float64]
 
 # Chosen: the best points that candidates are drawn around.
 _NEAR = 5
+# Chosen: all scores choose the hyperparameters while they are fewer. With more they change little, and choosing them
+# again with every score takes most of a proposal's time. The last scores may still change places with trials at work.
+_MOST_ANEW, _LAST = 64, 4
 # ParEGO's rho: how much the sum of the objectives counts beside the worst of them.
 _SUM_WEIGHT = 0.05
 
@@ -58,7 +61,9 @@ class PointModel:
         self._process = GaussianProcess(np.append(encoding.groups, len(encoding.axes) + np.arange(extra)))
         self._warped = warp(seen.scores)
         columns = self._to_columns(seen.points, seen.progress, seen.is_earlier)
-        self._process.fit(columns, self._warped)
+        first = _count_fitted(len(self._warped))
+        self._process.choose(columns[:first], warp(seen.scores[:first]))
+        self._process.learn(columns, self._warped)
         kept = self._warped[~seen.is_earlier & ~seen.breaks]
         # None: every trial breaks a bound, and none is to be improved on.
         self._best = float(kept.max()) if len(kept) else None
@@ -169,6 +174,14 @@ def learn_points(
         return None
     rules, constraints = SpaceRules(settings.space, encoding), _read_constraints(trials, encoding)
     return PointModel(encoding, rules, seen, constraints, random, settings.costs)
+
+
+def _count_fitted(scores: int) -> int:
+    """Return the number of the first scores that choose the hyperparameters: the same for a sixteenth of them."""
+    if scores < _MOST_ANEW:
+        return scores
+    step = 2 ** (scores.bit_length() - 5)
+    return (scores - _LAST) // step * step
 
 
 def limit_threads() -> AbstractContextManager[Any]:
