@@ -180,7 +180,7 @@ def _count_fitted(scores: int) -> int:
     """Return the number of the first scores that choose the hyperparameters: the same for a sixteenth of them."""
     if scores < _MOST_ANEW:
         return scores
-    step = 2 ** (scores.bit_length() - 5)
+    step = 1 << (scores.bit_length() - 5)
     return (scores - _LAST) // step * step
 
 
