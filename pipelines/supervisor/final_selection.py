@@ -48,7 +48,6 @@ class FinalSelection:
         study: the study.
         planner: the programs of trials that train in fleets; None where each trains alone.
         bystander: receives the events of other jobs, unless it `prepares_data`.
-        on_start: called, more than once, when workers train.
 
     Attributes:
         winner: the trial that won; the best one until it is chosen; None where no trial could win.
@@ -60,7 +59,6 @@ class FinalSelection:
         study: OpenStudy,
         planner: FleetPlanner | None = None,
         bystander: Callable[[Event], None] = lambda event: None,
-        on_start: Callable[[], None] = lambda: None,
     ) -> None:
         self._study = study
         self._context = study.context
@@ -68,7 +66,7 @@ class FinalSelection:
         self._recorder = study.recorder
         self._keep_alive = study.control.keep_alive_unless_halted
         self._retrainings = Retrainings(study.store)
-        self._jobs = RetrainingJobs(study, planner, bystander, on_start)
+        self._jobs = RetrainingJobs(study, planner, bystander)
         self._best = rank_trials(study.search.trials, study.context.objective)
         self.winner: TrialSummary | None = next(iter(self._best), None)
         self.finalists: tuple[Finalist, ...] = ()

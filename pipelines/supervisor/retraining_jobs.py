@@ -40,7 +40,6 @@ class RetrainingJobs:
         study: the study.
         planner: the programs of trials that train in fleets; None where each trains alone.
         bystander: receives the events of other jobs.
-        on_start: called, more than once, when workers train.
 
     Attributes:
         notes: retrainings that failed, with the reasons.
@@ -51,7 +50,6 @@ class RetrainingJobs:
         study: OpenStudy,
         planner: FleetPlanner | None = None,
         bystander: Callable[[Event], None] = lambda event: None,
-        on_start: Callable[[], None] = lambda: None,
     ) -> None:
         self._study = study
         self._context = study.context
@@ -61,7 +59,6 @@ class RetrainingJobs:
         self._policy = RetryPolicy(limits.attempts)  # each attempt has the whole time limit
         self._fleets = RetrainingFleets(study, planner, self._record_start, self._record_outcome)
         self._bystander = bystander
-        self._on_start = on_start
         self.notes: list[str] = []
 
     def make_job(
@@ -111,7 +108,6 @@ class RetrainingJobs:
                     training = waiting.pop(0)
                     running[training.name] = training
                     self._start(training)
-                self._on_start()
                 for event in self._engine.events(_TICK_S):
                     if event.job in self._fleets:
                         yield from self._fleets.handle(event)

@@ -73,10 +73,10 @@ class StudyEnd:
             aside: work beside the trials that may still go on.
             planner: the programs of trials that train in fleets.
         """
-        selection = FinalSelection(self._study, planner, aside.collect, aside.prepare_report)
-        test, notes = dict[str, float](), ""
+        selection, test, notes = FinalSelection(self._study, planner, aside.collect), dict[str, float](), ""
         try:
             if not self._control.halt:
+                aside.begin_report()
                 notes = self._write_models(aside)
             if not (self._control.halt or self._control.fatal):
                 if selection.prepares_data:
@@ -96,6 +96,7 @@ class StudyEnd:
         except HaltedError:
             pass
         aside.remove_models()
+        aside.finish_report()
         hit("winner-tested")
         state, reason = self._find_outcome()
         if state != "paused":
@@ -198,9 +199,7 @@ class StudyEnd:
         return self._run_job(replace(job, backend=backend), aside)
 
     def _run_job(self, job: Job[Payload, Result], aside: WorkAside) -> Result:
-        """Run a job; the report is prepared here while a worker runs the first one, unless it is already."""
-        keep_alive = self._control.keep_alive_unless_halted
-        return run_job(self._study.engine, job, keep_alive, on_start=aside.prepare_report, bystander=aside.collect)
+        return run_job(self._study.engine, job, self._control.keep_alive_unless_halted, bystander=aside.collect)
 
     def _remove_checkpoints(self) -> None:
         """Remove the checkpoints of retrainings that were cut off, and that the study's end did not need."""

@@ -12,6 +12,8 @@ from pipelines.supervisor.baselines_job import BaselinesRun
 from pipelines.supervisor.events import StudyEvent
 from pipelines.supervisor.models_ahead import LikelyModels
 from pipelines.supervisor.open_study import OpenStudy
+from tracking.timings.spans import REPORT
+from tracking.timings.stopwatch import get_times, time_thread
 
 _TICK_S = 0.5
 _LATEST_S = 20.0  # chosen: a first trial that takes longer has the second core to spare
@@ -38,6 +40,7 @@ class WorkAside:
         self._loading = threading.Thread(target=_try, args=(load,), daemon=True)
         self._started: float | None = None
         self._has_begun = False
+        self._preparation: Preparation | None = None
         self._events: list[StudyEvent] = []
 
     def begin_due(self) -> None:
@@ -86,8 +89,22 @@ class WorkAside:
         """Remove models that were written ahead and that no trial has got."""
         self._models.remove()
 
-    def prepare_report(self) -> None:
-        """Prepare the report once, while workers train finalists again or run a job of the study's end."""
+    def begin_report(self) -> None:
+        """Begin to prepare the report, once no further trial will end."""
+        self._preparation = Preparation(self._prepare_report)
+        self._preparation.start()
+
+    def finish_report(self) -> None:
+        """Wait until the report is prepared, if that has begun.
+
+        Raises:
+            OSError: if the disk is full.
+        """
+        if self._preparation is not None:
+            while not self._preparation.has_ended(_TICK_S):
+                self._study.control.keep_alive()
+
+    def _prepare_report(self) -> None:
         if self._has_begun:
             # Before anything else imports the same modules, which could find them half loaded.
             self._loading.join()
@@ -117,6 +134,31 @@ class WorkAside:
         clock = self._study.control.clock()
         self._started = self._started or clock
         return clock > self._started + _LATEST_S
+
+
+class Preparation(threading.Thread):
+    """A thread whose error its owner gets, and whose time counts for the study of the thread that made it."""
+
+    def __init__(self, prepare: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._prepare = prepare
+        self._times = get_times()
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        """Prepare."""
+        try:
+            with time_thread(self._times, REPORT):
+                self._prepare()
+        except Exception as error:  # the owner raises it
+            self._error = error
+
+    def has_ended(self, seconds: float) -> bool:
+        """Wait at most so many seconds; return whether it has ended, or raise what ended it."""
+        self.join(seconds)
+        if self._error is not None:
+            raise self._error
+        return not self.is_alive()
 
 
 def _try(load: Callable[[], None]) -> None:

@@ -21,6 +21,9 @@ SUPERVISOR: Final = "supervisor"
 DELIVERY: Final = "delivery"
 """Row of the process that delivers a study's records to MLflow."""
 
+REPORT: Final = "report"
+"""Row of the supervisor's thread that prepares a study's report."""
+
 _WHOLE: Final = "is_whole"
 
 

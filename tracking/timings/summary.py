@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tracking.timings.spans import DELIVERY, SUPERVISOR, Span, StudyRun
+from tracking.timings.spans import DELIVERY, REPORT, SUPERVISOR, Span, StudyRun
 
-_REST: Final = {SUPERVISOR: "not measured", DELIVERY: "nothing to deliver"}
+_REST: Final = {SUPERVISOR: "not measured", DELIVERY: "nothing to deliver", REPORT: "nothing to prepare"}
 _NO_JOB: Final = "without a job"
 _UNKNOWN: Final = "without a job, or not reported before the run was cut off"
 
