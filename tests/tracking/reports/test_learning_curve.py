@@ -15,7 +15,8 @@ BLUE, GREY = (31, 111, 235), (154, 164, 178)
 def colours(path, box=None):
     """Return which of the two curves' colours a picture, or a part of it, has."""
     with Image.open(path) as picture:
-        found = {colour for _, colour in picture.crop(box or (0, 0, *picture.size)).getcolors(1_000_000)}
+        part = picture.convert("RGB").crop(box or (0, 0, *picture.size))
+        found = {colour for _, colour in part.getcolors(1_000_000)}
     return found & {BLUE, GREY}
 
 
@@ -53,7 +54,7 @@ def test_the_score_is_a_line_of_its_own(tmp_path):
     curve = [{"loss": 1.0, "val_accuracy": 0.5}, {"loss": 0.9, "val_accuracy": 0.6}]
     draw_learning_curve(tmp_path / "curve.png", curve, "val_accuracy", 0.8)
     green = tuple(int("2da44e"[at : at + 2], 16) for at in (0, 2, 4))
-    with Image.open(tmp_path / "curve.png") as picture:
+    with Image.open(tmp_path / "curve.png").convert("RGB") as picture:
         rows = {y for y in range(256) if picture.getpixel((640, y)) == green}
         blue = [y for y in range(256) for x in range(360, 720) if picture.getpixel((x, y)) == BLUE]
     assert rows and max(rows) < min(blue)
