@@ -44,7 +44,6 @@ def run_job(
     job: Job[Payload, Result],
     while_waiting: Callable[[], None] = lambda: None,
     *,
-    on_start: Callable[[], None] = lambda: None,
     responder: Responder | None = None,
     bystander: Callable[[Event], None] = lambda event: None,
 ) -> Result:
@@ -56,7 +55,6 @@ def run_job(
         engine: runs the job.
         job: the work.
         while_waiting: called about twice a second; what it raises ends the job.
-        on_start: called once when the job has started; what it raises ends the job.
         responder: receives the job's reports and answers its requests.
         bystander: receives the events of other jobs.
 
@@ -66,10 +64,9 @@ def run_job(
     """
     spent_s: list[float] = []
     while True:
-        is_first, started = not spent_s, time.monotonic()
+        started = time.monotonic()
         try:
-            begin = on_start if is_first else lambda: None
-            return _run_once(engine, job, while_waiting, begin, responder or Responder(), bystander)
+            return _run_once(engine, job, while_waiting, responder or Responder(), bystander)
         except JobError as error:
             spent_s.append(time.monotonic() - started)
             if not (error.was_killed and _RETRY_POLICY.allows_retry(error.failed, spent_s)):
@@ -80,13 +77,11 @@ def _run_once(
     engine: Engine,
     job: Job[Payload, Result],
     while_waiting: Callable[[], None],
-    on_start: Callable[[], None],
     responder: Responder,
     bystander: Callable[[Event], None],
 ) -> Result:
     engine.submit(job)
     try:
-        on_start()
         while True:
             while_waiting()
             events = engine.events(0.5)
