@@ -76,7 +76,8 @@ class StudyEnd:
         selection, test, notes = FinalSelection(self._study, planner, aside.collect), dict[str, float](), ""
         try:
             if not self._control.halt:
-                aside.begin_report()
+                if selection.winner is not None:
+                    aside.begin_report()
                 notes = self._write_models(aside)
             if not (self._control.halt or self._control.fatal):
                 if selection.prepares_data:

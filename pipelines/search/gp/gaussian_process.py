@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,6 @@ _LENGTHS, _NOISES, _SCALES = (0.03, 30.0), (1e-6, 1.0), (0.05, 20.0)
 _FIRST_NOISE = 0.1
 _FAILED = 1e10
 _MOST_CHOICES = 8  # chosen: a proposal has one for the score and one for each bound
-_choices: dict[tuple[int, bytes, bytes, bytes], Array] = {}
 
 
 class GaussianProcess:
@@ -44,7 +44,6 @@ class GaussianProcess:
         self._count = int(groups.max()) + 1 if len(groups) else 0
         self._iterations = iterations
         self._length_mean = math.log(0.5) + 0.25 * math.log(max(self._count, 1))
-        self._logs = np.concatenate([np.full(self._count, self._length_mean), [math.log(_FIRST_NOISE), 0.0]])
 
     def fit(self, columns: Array, values: Array) -> None:
         """Choose the hyperparameters by values at columns of shape (values, columns), and learn the values.
@@ -58,19 +57,15 @@ class GaussianProcess:
 
     def choose(self, columns: Array, values: Array) -> None:
         """Choose the hyperparameters as `fit` does; the last choices of a process are known."""
-        key = (self._iterations, self._groups.tobytes(), columns.tobytes(), values.tobytes())
-        if key not in _choices:
-            if len(_choices) >= _MOST_CHOICES:
-                del _choices[next(iter(_choices))]
-            _choices[key] = self._optimize(columns, values)
-        self._logs = _choices[key]
+        self._logs = _choose(self._groups.tobytes(), self._iterations, columns.tobytes(), values.tobytes())
 
-    def _optimize(self, columns: Array, values: Array) -> Array:
+    def optimize(self, columns: Array, values: Array) -> Array:
+        """Return the logarithms of the hyperparameters that `fit` chooses."""
         pairs = _Pairs.of(len(values))
         limits = [*[_LENGTHS] * self._count, _NOISES, _SCALES]
         found: OptimizeResult = minimize(
             self._measure,
-            self._logs,
+            np.concatenate([np.full(self._count, self._length_mean), [math.log(_FIRST_NOISE), 0.0]]),
             args=(self._square_distances(columns, pairs), pairs, values),
             jac=True,
             method="L-BFGS-B",
@@ -130,6 +125,12 @@ class GaussianProcess:
         deviations = np.concatenate([np.full(count, _LENGTH_DEVIATION), [_NOISE_DEVIATION, _SCALE_DEVIATION]])
         off = (logs - means) / deviations
         return float(density + 0.5 * off @ off), slope + off / deviations
+
+
+@lru_cache(_MOST_CHOICES)
+def _choose(groups: bytes, iterations: int, columns: bytes, values: bytes) -> Array:
+    process, wanted = GaussianProcess(np.frombuffer(groups, np.intp), iterations=iterations), np.frombuffer(values)
+    return process.optimize(np.frombuffer(columns).reshape(len(wanted), -1), wanted)
 
 
 @dataclass(frozen=True)

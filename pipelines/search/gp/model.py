@@ -61,7 +61,8 @@ class PointModel:
         self._process = GaussianProcess(np.append(encoding.groups, len(encoding.axes) + np.arange(extra)))
         self._warped = warp(seen.scores)
         columns = self._to_columns(seen.points, seen.progress, seen.is_earlier)
-        first = _count_fitted(len(self._warped))
+        # With curves or an earlier study further scores stand between those before.
+        first = len(self._warped) if extra else _count_fitted(len(self._warped))
         self._process.choose(columns[:first], warp(seen.scores[:first]))
         self._process.learn(columns, self._warped)
         kept = self._warped[~seen.is_earlier & ~seen.breaks]

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from pipelines.search.gp.freeze_thaw import FreezeThawRule
-from pipelines.search.gp.model import GpSettings
+from pipelines.search.gp.settings import GpSettings
 from pipelines.search.trial_summaries import PAUSED
 from search_spaces.parse import parse_space_dict
 from search_spaces.suggest import make_distributions

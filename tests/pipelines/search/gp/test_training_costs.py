@@ -10,8 +10,8 @@ import pytest
 
 from pipelines.search.earlier_trials import EarlierTrials
 from pipelines.search.gp.encoding import PointEncoding
-from pipelines.search.gp.model import GpSettings
 from pipelines.search.gp.sampler import GpSampler
+from pipelines.search.gp.settings import GpSettings
 from pipelines.search.gp.training_costs import TrainingCosts
 from search_spaces.parse import parse_space_dict
 from search_spaces.suggest import make_distributions, suggest
