@@ -91,6 +91,8 @@ class WorkAside:
 
     def begin_report(self) -> None:
         """Begin to prepare the report, once no further trial will end."""
+        if not self._has_begun:
+            self._begin()
         self._preparation = Preparation(self._prepare_report)
         self._preparation.start()
 
@@ -105,9 +107,8 @@ class WorkAside:
                 self._study.control.keep_alive()
 
     def _prepare_report(self) -> None:
-        if self._has_begun:
-            # Before anything else imports the same modules, which could find them half loaded.
-            self._loading.join()
+        # Before anything else imports the same modules, which could find them half loaded.
+        self._loading.join()
         self._study.recorder.prepare_report()
 
     def finish(self) -> Iterator[StudyEvent]:
