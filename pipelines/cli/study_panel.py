@@ -88,8 +88,8 @@ class StudyPanel:
             yield f"{'at most' if pace is None else 'about'} {format_duration(left_s)} left"
         if pace is None and left_s is None:
             yield "known once a trial has ended"
-        if progress.improvement is not None:
-            yield f"expected gain {progress.improvement:.2g}"
+        if gain := progress.format_gain():
+            yield f"expected gain {gain}"
 
     def _describe_workers(self) -> str:
         groups = self._progress.group_running()

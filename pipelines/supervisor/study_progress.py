@@ -9,6 +9,7 @@ from pipelines.supervisor import events
 from pipelines.supervisor.event_text import format_count, format_duration, format_trial_name
 
 _HOUR_S = 3600.0
+_VISIBLE_GAIN = 1e-5  # of the best score, which is shown with five digits
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,20 @@ class StudyProgress:
         parts = [f"{count} {state}" for state, count in sorted(others.items())]
         if self.best is not None:
             parts.insert(0, f"best {self.started.metric} {self.best:.5g}{self.name_best()}")
-        if self.improvement is not None:
-            parts.append(f"a further trial is expected to gain {self.improvement:.2g}")
+        if gain := self.format_gain():
+            parts.append(f"a further trial is expected to gain {gain}")
         return ", ".join(parts)
+
+    def format_gain(self) -> str:
+        """Return how much better a further trial is expected to be; empty where there is no estimate.
+
+        A gain that would show in none of the best score's digits is "next to nothing".
+        """
+        if self.improvement is None:
+            return ""
+        if self.best is not None and self.improvement < _VISIBLE_GAIN * abs(self.best):
+            return "next to nothing"
+        return f"{self.improvement:.2g}"
 
     def name_best(self) -> str:
         """Return the best trial's name in brackets; empty where it is not known."""

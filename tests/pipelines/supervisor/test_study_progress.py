@@ -8,6 +8,7 @@ from study_events import search_started, trial_ended
 from pipelines.supervisor.events import (
     EpochEnded,
     FinalistsChosen,
+    ImprovementEstimated,
     RetrainingEnded,
     TrialBegan,
     TrialPaused,
@@ -59,6 +60,20 @@ def test_the_score_line_names_the_best_trial_and_counts_the_others():
     assert progress.format_score() == "best val_accuracy 0.6 (t001), 1 failed, 1 pruned"
     assert progress.format_distance() == "4 of 4 trials"
     assert progress.curve == [0.6, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("gain", "shown"),
+    [(None, ""), (0.0123, "0.012"), (1e-5, "1e-05"), (5e-6, "next to nothing"), (0.0, "next to nothing")],
+)
+def test_a_gain_that_the_best_score_would_not_show_is_no_number(gain, shown):
+    """The score line has five digits of the best score."""
+    progress = make_progress()
+    progress.update(trial_ended(0, 0.6, is_best=True))
+    if gain is not None:
+        progress.update(ImprovementEstimated(gain))
+    assert progress.format_gain() == shown
+    assert (f"expected to gain {shown}" in progress.format_score()) == bool(shown)
 
 
 def test_more_trials_than_the_budget_are_a_count():
