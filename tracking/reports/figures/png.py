@@ -21,7 +21,9 @@ from tracking.reports.figures.palette import LIGHT
 
 _SCALE: Final = 2
 _HEAD: Final = 34
-_LEGEND: Final = 26
+_LEGEND: Final = 26  # of one line, with its room; each further one:
+_LEGEND_LINE: Final = 20
+_LEGEND_LEFT: Final = 16.0
 _COLUMNS: Final = 3
 _DASH: Final = 6.0
 
@@ -33,8 +35,9 @@ def write_png(figure: Figure, path: Path) -> None:
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     width = max(sum(panel.size[0] for panel in row) for row in rows)
     heights = [max(panel.size[1] for panel in row) for row in rows]
-    has_legend = bool(figure.legend)
-    picture = Image.new("RGB", (width, _HEAD + sum(heights) + _LEGEND * has_legend), LIGHT["ground"])
+    legend = _break_legend(figure.legend, width)
+    below = _LEGEND + _LEGEND_LINE * (len(legend) - 1) if legend else 0
+    picture = Image.new("RGB", (width, _HEAD + sum(heights) + below), LIGHT["ground"])
     top = _HEAD
     for row, height in zip(rows, heights, strict=True):
         left = 0
@@ -44,7 +47,8 @@ def write_png(figure: Figure, path: Path) -> None:
         top += height
     pen = ImageDraw.Draw(picture)
     pen.text((12, 22), figure.title, LIGHT["ink"], _choose_font(figure.title, 15), anchor="ls")
-    _paint_legend(pen, figure.legend, top + 14, width)
+    for line, entries in enumerate(legend):
+        _paint_legend(pen, entries, top + 14 + _LEGEND_LINE * line)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Level 1: the default takes a third longer and saves an eighth.
     picture.save(path, format="PNG", compress_level=1)
@@ -114,15 +118,30 @@ def _paint_text(picture: Image.Image, text: Text) -> None:
     picture.paste(LIGHT[text.colour], (round(x - text.size), round(top)), turned)
 
 
-def _paint_legend(pen: ImageDraw.ImageDraw, legend: Sequence[tuple[str, str]], top: int, width: int) -> None:
-    left = 16.0
-    for colour, text in legend:
-        length = 18 + len(text) * 12 * LETTER + 14
-        if left + length > width:
-            break
+def _break_legend(legend: Sequence[tuple[str, str]], width: int) -> list[list[tuple[str, str]]]:
+    """Return the entries of each line of a legend."""
+    lines: list[list[tuple[str, str]]] = []
+    left = 0.0
+    for entry in legend:
+        length = _measure_entry(entry[1])
+        if not lines or left + length > width:
+            lines.append([])
+            left = _LEGEND_LEFT
+        lines[-1].append(entry)
+        left += length
+    return lines
+
+
+def _paint_legend(pen: ImageDraw.ImageDraw, line: Sequence[tuple[str, str]], top: int) -> None:
+    left = _LEGEND_LEFT
+    for colour, text in line:
         pen.circle((left + 5, top), 5, fill=LIGHT[colour])
         pen.text((left + 16, top), text, LIGHT["ink"], _choose_font(text, 12), anchor="lm")
-        left += length
+        left += _measure_entry(text)
+
+
+def _measure_entry(text: str) -> float:
+    return 18 + len(text) * 12 * LETTER + 14
 
 
 def _choose_font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

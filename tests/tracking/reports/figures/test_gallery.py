@@ -21,6 +21,7 @@ from tracking.reports.content import ReportParameter, ReportTrial
 from tracking.reports.figures.drawn import list_leaders, select_drawn
 from tracking.reports.figures.figure import Box, Dots, Line
 from tracking.reports.figures.gallery import draw_figures, write_pngs
+from tracking.reports.figures.palette import LIGHT
 from tracking.reports.figures.svg import render_figure, render_panel
 from tracking.reports.figures.timeline import divide_into_lanes
 
@@ -195,3 +196,16 @@ def test_outputs_that_are_left_out_are_named():
     figure = draw_figures(replace(report, evaluation=many))["residuals"]
     assert [panel.title.split(",")[0] for panel in figure.panels] == ["y+1", "y+3", "y+5", "y+7"]
     assert "y+1, y+3, y+5, y+7 are drawn" in figure.note
+
+
+def test_a_picture_has_its_whole_legend(tmp_path):
+    """Entries that do not fit in a line begin another one."""
+    colours = [f"c{place}" for place in range(8)]
+    figure = draw_figures(make_full_report())["roc"]
+    figure = replace(figure, legend=[(colour, "a meaning of so many words") for colour in colours])
+    write_pngs({figure.name: figure}, tmp_path)
+    with Image.open(next(tmp_path.glob("*.png"))) as picture:
+        # Their dots stand in front of the words.
+        dots = picture.convert("RGB").crop((0, picture.height - 120, picture.width, picture.height))
+    found = {f"#{red:02x}{green:02x}{blue:02x}" for _, (red, green, blue) in dots.getcolors(100_000)}
+    assert {LIGHT[colour] for colour in colours} <= found
