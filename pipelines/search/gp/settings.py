@@ -57,5 +57,5 @@ def has_scores(trials: Iterable[FrozenTrial]) -> bool:
 
 @cache
 def load_model() -> None:
-    """Import the model in a thread, once in a process: what comes with the first scores does not wait for it then."""
+    """Import the model in a thread, once in a process, so that the first proposal need not wait for it."""
     threading.Thread(target=importlib.import_module, args=("pipelines.search.gp.model",), daemon=True).start()
